@@ -1,0 +1,52 @@
+# Every target starts from a bare machine: Python >= 3.11, make, git and a package index.
+PYTHON ?= python3
+BIN := .venv/bin
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo check test bench storm lock translations clean
+
+help: ## show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/runtime ## start everything on this machine and open the page
+	@exec $(BIN)/zapisano demo $(ARGS)
+
+check: .venv/dev ## format, lint, types, imports, tidy and unit tests (under 30 s)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/deptry src
+	$(BIN)/pyright
+	$(BIN)/pytest -q tests/unit tests/test_tidy.py
+
+test: .venv/dev ## the whole suite, on real PostgreSQL and Valkey
+	$(BIN)/pytest -q -n 2 --dist loadgroup tests $(ARGS)
+
+bench: .venv/dev ## figures, each as a ratio to a named baseline of the same run
+	$(BIN)/python -m bench $(ARGS)
+
+# The installed set is a stamp: it is made anew when its lock or the packaging changes.
+.venv/runtime: requirements/runtime.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -f .venv/dev || { echo "Installing (about half a minute, once)…"; \
+		$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/runtime.txt; }
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev: requirements/dev.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing the development set (about a minute, once)…"
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@ .venv/runtime
+
+lock: .venv/dev ## resolve pyproject.toml into requirements/*.txt
+	$(BIN)/pip install -q uv
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --extra build pyproject.toml -o requirements/runtime.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --extra build --extra dev pyproject.toml -o requirements/dev.txt
+
+clean: ## remove the virtual environment and caches; data folders stay
+	rm -rf .venv .pytest_cache .ruff_cache build dist

@@ -1,0 +1,1 @@
+"""Services, staff, hours, availability, bookings and reminders of one tenant."""

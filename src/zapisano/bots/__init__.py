@@ -1,0 +1,1 @@
+"""Telegram: the sales bot, the booking bot, attaching bots, notifications."""

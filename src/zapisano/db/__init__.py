@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, transactions, migrations; the only importer of asyncpg."""

@@ -1,0 +1,1 @@
+"""Work for now on PgQueuer, work for later as due rows."""

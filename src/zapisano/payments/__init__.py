@@ -1,0 +1,1 @@
+"""Orders, the YooKassa client, the inbox and settle."""

@@ -1,0 +1,1 @@
+"""Frozen settings: the only reader of the environment."""

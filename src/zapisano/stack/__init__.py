@@ -1,0 +1,1 @@
+"""Start everything on this machine and keep it alive."""

@@ -1,0 +1,1 @@
+"""Logging, metrics and readiness: at the bottom, for every room."""

@@ -1,0 +1,1 @@
+"""Tenants and their life: provision, activate, suspend, resume, archive, restore."""

@@ -1,0 +1,1 @@
+"""HTTP routes: master API, YooKassa webhook, checkout page, health, event stream."""

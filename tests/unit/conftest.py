@@ -1,0 +1,1 @@
+"""Unit tests touch nothing outside the process."""
