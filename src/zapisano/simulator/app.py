@@ -1,6 +1,6 @@
 """Composition of the simulated world: every part's routes on one port."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
@@ -12,7 +12,7 @@ def create_app(parts: Sequence[Part]) -> FastAPI:
     """Put the parts together; their lives start and end with the server's."""
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             for part in parts:
                 await stack.enter_async_context(part.lifespan())
