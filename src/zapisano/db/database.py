@@ -13,7 +13,7 @@ from zapisano.db.connection import (
     TenantConnection,
 )
 from zapisano.db.names import quoted, tenant_role, tenant_schema
-from zapisano.db.pool import Pool, connect
+from zapisano.db.pool import Pool, connect, speak_json
 from zapisano.errors import BrokenSetting
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
@@ -65,7 +65,7 @@ class Database:
             raise BrokenSetting("DATABASE_URL: is required here: this needs the tables' owner")
         raw = await connect(self._owner_dsn, statement_cache=0, application="zapisano-owner")
         try:
-            async with _transaction(raw, "BEGIN"):
+            async with _transaction(await speak_json(raw), "BEGIN"):
                 yield OwnerConnection(raw)
         finally:
             await raw.close(timeout=5)

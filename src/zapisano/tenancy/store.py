@@ -5,11 +5,16 @@ from zapisano.tenancy.model import State, Suspension, Tenant, TenantId, UnknownT
 
 
 def _tenant(row: Row) -> Tenant:
-    values = dict(row)
-    suspended_for = values.pop("suspended_for")
+    reason = row["suspended_for"]
     return Tenant(
-        **{**values, "id": TenantId(values["id"]), "state": State(values["state"])},
-        suspended_for=Suspension(suspended_for) if suspended_for else None,
+        id=TenantId(row["id"]),
+        name=row["name"],
+        owner_id=row["owner_id"],
+        owner_language=row["owner_language"],
+        state=State(row["state"]),
+        suspended_for=Suspension(reason) if reason else None,
+        created_at=row["created_at"],
+        changed_at=row["changed_at"],
     )
 
 

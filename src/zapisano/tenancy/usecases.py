@@ -36,21 +36,20 @@ async def provision(database: Database, tenant: TenantId) -> None:
     schema = tenant_schema(tenant)
     started = time.perf_counter()
     async with database.owner() as owner:
-        created = await create_tenant_schema(owner, schema)
+        if await create_tenant_schema(owner, schema):
+            took_ms = round((time.perf_counter() - started) * 1000)
+            await journal.record(
+                owner, "tenant.schema_created", tenant, tenant=tenant, took_ms=took_ms
+            )
     if database.isolated:
         async with database.owner() as owner:
             await roles.create_tenant_role(owner, database.name, schema)
-    elapsed_ms = round((time.perf_counter() - started) * 1000)
     async with database.shared() as conn:
         found = await store.get(conn, tenant, lock=True)
         if found.state is not State.PROVISIONING:
             return
         await store.set_state(conn, tenant, State.AWAITING_BOT)
         await enqueue(conn, TenantReady(tenant))
-        if created:
-            await journal.record(
-                conn, "tenant.schema_created", tenant, tenant=tenant, took_ms=elapsed_ms
-            )
         await journal.record(conn, "tenant.awaiting_bot", tenant, tenant=tenant)
 
 
