@@ -120,8 +120,6 @@ async def test_a_large_body_without_a_length_is_refused_too(telegram: httpx.Asyn
 @pytest.mark.parametrize(
     "secret", [None, b"", b"x", SECRET[:-1].encode(), "ключ".encode(), b"\xff"]
 )
-    "secret", [None, b"", b"x", SECRET[:-1].encode(), "ключ".encode(), b"\xff"]
-)
 async def test_a_wrong_secret_is_refused(
     telegram: httpx.AsyncClient, witness: Witness, secret: bytes | None
 ) -> None:
