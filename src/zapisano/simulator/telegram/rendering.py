@@ -2,7 +2,6 @@
 
 import html
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import pairwise
 
 from zapisano.simulator.telegram.formatting import LINK_SCHEMES, place, units
@@ -67,13 +66,11 @@ def tags(entity: Json, data: bytes) -> tuple[str, str]:
     if kind in ("text_link", "url", "mention"):
         return link(target(kind, entity, inner))
     if kind == "date_time":
-        moment = datetime.fromtimestamp(entity["unix_time"], UTC).isoformat()
         style = html.escape(str(entity.get("date_time_format", "")))
-        return f'<time datetime="{moment}" data-format="{style}">', "</time>"
+        return f'<tg-time unix="{entity["unix_time"]}" format="{style}">', "</tg-time>"
     rest = {
         "pre": ("<pre><code>", "</code></pre>"),
-        "spoiler": ('<span class="tg-spoiler">', "</span>"),
-        "bot_command": (f'<span data-command="{html.escape(inner)}">', "</span>"),
+        "spoiler": ("<tg-spoiler>", "</tg-spoiler>"),
     }
     return rest.get(kind, ("", ""))
 
@@ -89,4 +86,4 @@ def link(url: str) -> tuple[str, str]:
     """Make a link; an address of another kind (javascript: and friends) is no link at all."""
     if not url.lower().startswith(LINK_SCHEMES):
         return "", ""
-    return f'<a href="{html.escape(url)}" rel="noopener noreferrer" target="_blank">', "</a>"
+    return f'<a href="{html.escape(url)}" rel="noopener noreferrer">', "</a>"

@@ -73,7 +73,7 @@ def menu_button(world: World, bot: Bot, person: Person) -> Json | None:
 def message_view(message: Message) -> Json:
     """Show a message."""
     content = message.content
-    text: str = content.get("text") or content.get("caption", "")
+    text: str = content.get("text") or content.get("caption") or notice(content)
     entities: list[Json] = content.get("entities") or content.get("caption_entities", [])
     markup: Json = content.get("reply_markup", {})
     document: Json | None = content.get("document")
@@ -93,6 +93,12 @@ def message_view(message: Message) -> Json:
         "inline_keyboard": markup.get("inline_keyboard"),
         "service": service(content),
     }
+
+
+def notice(content: Json) -> str:
+    """Put a payment into words; other notices without a text are worded by the page."""
+    payment: Json | None = content.get("successful_payment")
+    return f"Оплачено: {payment['total_amount']} ⭐" if payment else ""
 
 
 def file_url(file: Json) -> str:
