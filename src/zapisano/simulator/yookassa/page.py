@@ -1,6 +1,7 @@
 """The hosted checkout page: what the payer sees between the shop and its return address."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from zapisano.simulator.yookassa.cards import OUTCOMES, read_card
 from zapisano.simulator.yookassa.courier import Courier
-from zapisano.simulator.yookassa.model import Method, Payment
-from zapisano.simulator.yookassa.texts import Language, speak
+from zapisano.simulator.yookassa.model import ZERO, Method, Payment
+from zapisano.simulator.yookassa.texts import Language, speak, spell
 from zapisano.simulator.yookassa.usecases import Kassa
 
 HERE = Path(__file__).parent
@@ -27,7 +28,7 @@ class Sheet:
     id: str
     binding: bool
     state: str
-    amount: str
+    amount: Decimal
     description: str | None
     reason: str | None
     return_url: str | None
@@ -61,7 +62,7 @@ def _payment_sheet(payment: Payment) -> Sheet:
         id=payment.id,
         binding=False,
         state=payment.status,
-        amount=f"{payment.amount:,.2f}".replace(",", " ").replace(".", ","),
+        amount=payment.amount,
         description=payment.description,
         reason=payment.cancellation.reason if payment.cancellation else None,
         return_url=confirmation.return_url if confirmation else None,
@@ -78,7 +79,7 @@ def _binding_sheet(method: Method) -> Sheet:
         id=method.id,
         binding=True,
         state=states[method.status],
-        amount="0,00",
+        amount=ZERO,
         description=None,
         reason=outcome.reason if outcome else None,
         return_url=method.confirmation.return_url if method.confirmation else None,
@@ -118,6 +119,7 @@ class Pages:
         language: Language = lang or ("en" if english else "ru")
         values: dict[str, Any] = {
             "sheet": sheet,
+            "amount": spell(sheet.amount, language) if sheet else "",
             "shop": self._kassa.shop,
             "language": language,
             "typed": typed or Typed(),

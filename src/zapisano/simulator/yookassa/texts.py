@@ -1,5 +1,6 @@
 """What the hosted page says, in Russian and in English."""
 
+from decimal import Decimal
 from typing import Literal
 
 Language = Literal["ru", "en"]
@@ -10,6 +11,7 @@ RUSSIAN = {
     "test_badge": "Тестовый режим",
     "test_note": "Это учебная касса: деньги не списываются, карты ненастоящие.",
     "to_pay": "К оплате",
+    "sum": "Сумма",
     "to_bind": "Без списания",
     "shop": "Магазин",
     "payment_number": "Номер платежа",
@@ -78,6 +80,7 @@ ENGLISH = {
     "test_badge": "Test mode",
     "test_note": "This is a practice till: no money moves and the cards are not real.",
     "to_pay": "To pay",
+    "sum": "Amount",
     "to_bind": "No charge",
     "shop": "Shop",
     "payment_number": "Payment number",
@@ -141,6 +144,14 @@ ENGLISH = {
     "permission_revoked": "The permission to charge was withdrawn",
 }
 TEXTS: dict[Language, dict[str, str]] = {"ru": RUSSIAN, "en": ENGLISH}
+
+
+def spell(amount: Decimal, language: Language) -> str:
+    """A sum as people of the language write it: 1 299,00 or 1,299.00."""
+    english = f"{amount:,.2f}"
+    if language == "en":
+        return english
+    return english.replace(",", "\N{NO-BREAK SPACE}").replace(".", ",")
 
 
 def speak(language: Language, key: str) -> str:
