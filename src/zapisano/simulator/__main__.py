@@ -28,7 +28,15 @@ def main() -> None:
     config = Config.from_environment()
     parts: list[Part] = [yookassa.create(config)]
     app = create_app(parts)
-    Server(uvicorn.Config(app, host="127.0.0.1", port=config.port, log_level="warning")).run()
+    # Long polls and slow answers are cut at the end: whoever stops the simulator need not wait.
+    settings = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=config.port,
+        log_level="warning",
+        timeout_graceful_shutdown=1,
+    )
+    Server(settings).run()
 
 
 if __name__ == "__main__":

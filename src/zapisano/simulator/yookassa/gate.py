@@ -9,6 +9,7 @@ import json
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from fastapi import Request, Response
@@ -115,7 +116,7 @@ class Gate:
             await self._notify_early(body if status == 200 and chance[1] == "/payments" else None)
         for fault in struck:
             if fault.kind == "slow":
-                await asyncio.sleep(fault.seconds)
+                await pause(request, fault.seconds)
         name = "+".join(kinds) or None
         if "reset" in kinds:
             self._store.log_answer(call, None, name)
@@ -135,6 +136,12 @@ class Gate:
             if payment["status"] == "pending":
                 self._kassa.pay(str(payment["id"]), any_card())
         await self._courier.hand_over_now()
+
+
+async def pause(request: Request, seconds: float) -> None:
+    """Let the client wait; end early when it has gone, as the next message then says."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(request.receive(), seconds)
 
 
 async def reset(request: Request) -> None:
