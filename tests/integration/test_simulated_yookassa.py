@@ -18,6 +18,7 @@ from yookassa.domain.exceptions import (
     TooManyRequestsError,
     UnauthorizedError,
 )
+from yookassa.domain.notification import WebhookNotificationFactory
 
 from integration.yookassa_fixtures import (
     SECRET_KEY,
@@ -331,15 +332,17 @@ def test_the_clock_expires_payments_holds_and_keys(
 
 
 def test_state_survives_a_kill(simulator: Simulator, listener: Listener) -> None:
-    listener.answers = [503] * 2
+    listener.answers = [503] * 100
     made = simulator.post("/payments", order(), "kept").json()
     simulator.control("clock", {"advance_seconds": 60})
     simulator.fault("drop", times=7, event="refund.succeeded")
     simulator.control("pay", {"payment_id": made["id"]})
     listener.next()
     simulator.kill()
-    simulator.start()
-    assert listener.next()["object"]["id"] == made["id"]
+    with Listener() as moved:
+        simulator.notify_url = moved.url
+        simulator.start()
+        assert moved.next()["object"]["id"] == made["id"]
     assert simulator.post("/payments", order(), "kept").json() == made
     assert simulator.get(f"/payments/{made['id']}").json()["status"] == "succeeded"
     faults = httpx.get(f"{simulator.url}/yookassa/control/faults").json()["faults"]
@@ -364,6 +367,31 @@ def settled(simulator: Simulator, count: int = 1) -> list[dict[str, Any]]:
         return found if len(delivered) >= count else []
 
     return until(look, f"{count} notifications delivered")
+
+
+def test_the_vendors_parser_reads_every_notification(
+    simulator: Simulator, listener: Listener
+) -> None:
+    factory: Any = WebhookNotificationFactory()
+    hold = simulator.post("/payments", order(capture=False), key()).json()
+    simulator.control("pay", {"payment_id": hold["id"]})
+    simulator.post(f"/payments/{hold['id']}/capture", {}, key())
+    refund = {"payment_id": hold["id"], "amount": order()["amount"]}
+    simulator.post("/refunds", refund, key())
+    declined = simulator.post("/payments", order(), key()).json()
+    simulator.control("pay", {"payment_id": declined["id"], "card": "5555555555554592"})
+    asked = {"type": "bank_card", "confirmation": order()["confirmation"]}
+    method = simulator.post("/payment_methods", asked, key()).json()
+    typed = {"number": "5555555555554477", "expiry": "12/30", "cvc": "123"}
+    httpx.post(method["confirmation"]["confirmation_url"], data=typed)
+    read = [factory.create(listener.next()) for _ in range(5)]
+    assert {(one.event, one.object.status) for one in read} == {
+        ("payment.waiting_for_capture", "waiting_for_capture"),
+        ("payment.succeeded", "succeeded"),
+        ("refund.succeeded", "succeeded"),
+        ("payment.canceled", "canceled"),
+        ("payment_method.active", "active"),
+    }
 
 
 def test_a_notification_is_repeated_until_200(simulator: Simulator, listener: Listener) -> None:
