@@ -5,6 +5,7 @@ import socket
 
 import uvicorn
 
+from zapisano.simulator import yookassa
 from zapisano.simulator.app import create_app
 from zapisano.simulator.config import Config
 from zapisano.simulator.part import Part
@@ -25,9 +26,17 @@ class Server(uvicorn.Server):
 def main() -> None:
     """Serve until told to stop."""
     config = Config.from_environment()
-    parts: list[Part] = []
+    parts: list[Part] = [yookassa.create(config)]
     app = create_app(parts)
-    Server(uvicorn.Config(app, host="127.0.0.1", port=config.port, log_level="warning")).run()
+    # Long polls and slow answers are cut at the end: whoever stops the simulator need not wait.
+    settings = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=config.port,
+        log_level="warning",
+        timeout_graceful_shutdown=1,
+    )
+    Server(settings).run()
 
 
 if __name__ == "__main__":
