@@ -11,13 +11,14 @@ let story = null;
 
 /** The one thing to press next, from what the phone shows and how far the story is. */
 function nextStep() {
+  const sale = phone?.bot?.username === salesBot;
+  if (sale && phone.content && !phone.content.messages.length) return "hint_start";
   const happened = new Set((story?.events || []).map(({ kind }) => kind));
   if (happened.has("booking.created")) return "hint_booked";
-  if (happened.has("tenant.active")) return "hint_active";
+  if (happened.has("tenant.active")) return phone?.bot && !sale && phone.bot.owner_id !== phone.person.id ? "hint_book" : "hint_active";
   if (happened.has("tenant.awaiting_bot")) return "hint_attach";
   if (happened.has("notification.received") || happened.has("payment.settled")) return "hint_paid";
   if (happened.has("order.created")) return "hint_order";
-  const sale = phone?.bot?.username === salesBot;
   return sale && phone.content?.messages.length ? "hint_plan" : "hint_start";
 }
 

@@ -24,7 +24,7 @@ export class Dialogs {
       box.append(...[build((value) => this.close(value))].flat().filter(Boolean));
       for (const child of this.screen.children) child.inert = true;
       this.screen.append(veil);
-      (box.querySelector("[autofocus]") || heading).focus();
+      (box.querySelector("[data-first]") || heading).focus();
     });
   }
 
@@ -92,7 +92,7 @@ export function form({ text, fields, agree, blame, send, done, cancel }) {
 
 function field({ name, label, value = "", rule = "", options = null, ...attributes }, index) {
   const id = `field-${(number += 1)}`;
-  const common = { id, name, "aria-describedby": `${id}-rule ${id}-error`, autofocus: index === 0, ...attributes };
+  const common = { id, name, "aria-describedby": `${id}-rule ${id}-error`, "data-first": index === 0, ...attributes };
   const input = options
     ? h("select", common, options.map(([key, text]) => h("option", { value: key }, text)))
     : h("input", { type: "text", autocomplete: "off", ...common });
@@ -107,7 +107,7 @@ function field({ name, label, value = "", rule = "", options = null, ...attribut
 }
 
 function button(text, press, primary = false) {
-  return h("button", { type: "button", class: primary ? "primary" : "plain", autofocus: primary, on: { click: press } }, text);
+  return h("button", { type: "button", class: primary ? "primary" : "plain", "data-first": primary, on: { click: press } }, text);
 }
 
 function actions(...buttons) {

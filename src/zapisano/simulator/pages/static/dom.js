@@ -40,5 +40,5 @@ export function avatar(id, name) {
 
 /** HH:MM of a unix time in seconds. */
 export function clock(seconds) {
-  return new Date(seconds * 1000).toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
+  return new Date(seconds * 1000).toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 }

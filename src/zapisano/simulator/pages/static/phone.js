@@ -1,7 +1,7 @@
 // The phone: whose it is, which screen is open, and what a press does.
 import * as api from "./api.js";
 import { ChatView } from "./chat.js";
-import { avatar, h, icon } from "./dom.js";
+import { avatar, clock, h, icon } from "./dom.js";
 import { Dialogs } from "./dialogs.js";
 import { readLink } from "./links.js";
 import { botFather, botFields, chatList, finder, webPage } from "./screens.js";
@@ -27,7 +27,7 @@ export class Phone {
   }
 
   tick() {
-    this.time.textContent = new Date().toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
+    this.time.textContent = clock(Date.now() / 1000);
   }
 
   /** Open at a person and a bot: ids, or the bot's username; otherwise at the list of chats. */
@@ -105,6 +105,7 @@ export class Phone {
 
   async openChat(bot, payload = "") {
     this.bot = bot;
+    this.content = null;
     this.chat = new ChatView({
       back: () => this.openList(),
       start: () => this.deed("/start", () => api.start(this.person.id, bot.id, "")),
@@ -208,7 +209,7 @@ export class Phone {
     const page = button?.web_app?.url;
     if (page) return this.openLink(page);
     const chosen = await this.dialogs.show(t("commands"), (close) => h("ul", { class: "list commands" }, bot.commands.map(({ command, description }, index) =>
-      h("li", {}, h("button", { type: "button", class: "list-row", autofocus: index === 0, on: { click: () => close(`/${command}`) } }, h("strong", {}, `/${command}`), h("span", { class: "about" }, description))))));
+      h("li", {}, h("button", { type: "button", class: "list-row", "data-first": index === 0, on: { click: () => close(`/${command}`) } }, h("strong", {}, `/${command}`), h("span", { class: "about" }, description))))));
     return chosen && this.deed(chosen, () => api.say(this.person.id, bot.id, chosen));
   }
 
@@ -246,7 +247,7 @@ export class Phone {
     const chosen = await this.dialogs.show(t("choose_person"), (close) => [
       h("p", {}, t("choose_person_about")),
       h("ul", { class: "list" }, this.everybody.map((person) => h("li", {}, h("button", {
-        type: "button", class: "list-row", autofocus: person.id === this.person.id, "aria-current": person.id === this.person.id ? "true" : null, on: { click: () => close(person) },
+        type: "button", class: "list-row", "data-first": person.id === this.person.id, "aria-current": person.id === this.person.id ? "true" : null, on: { click: () => close(person) },
       }, avatar(person.id, person.first_name), h("strong", {}, person.first_name), person.id === this.person.id && icon("check"))))),
       h("button", { type: "button", class: "plain wide", on: { click: () => close("add") } }, icon("plus"), t("add_person")),
     ]);

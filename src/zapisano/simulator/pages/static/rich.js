@@ -34,7 +34,7 @@ function shell(node) {
   }
   if (tag === "TG-TIME" || tag === "TIME") {
     const unix = Number(node.getAttribute("unix"));
-    const when = unix ? new Date(unix * 1000).toLocaleString(document.documentElement.lang) : "";
+    const when = unix ? new Date(unix * 1000).toLocaleString(document.documentElement.lang, { dateStyle: "long", timeStyle: "short", hourCycle: "h23" }) : "";
     return h("span", { class: "when", title: when || node.getAttribute("title") });
   }
   return ALLOWED.has(tag) ? h(tag.toLowerCase()) : document.createDocumentFragment();

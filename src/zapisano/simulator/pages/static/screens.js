@@ -52,8 +52,13 @@ export function botFather({ person, open, back, told }) {
   const done = ({ token, username }) => {
     const key = h("code", { class: "token", tabindex: "0" }, token);
     const copy = async () => {
-      await navigator.clipboard.writeText(token);
-      told(t("copied"));
+      try {
+        await navigator.clipboard.writeText(token);
+        told(t("copied"));
+      } catch {
+        // No permission: the token is selected, ready for the keyboard's own "copy".
+        getSelection().selectAllChildren(key);
+      }
     };
     body.replaceChildren(h("p", {}, t("father_done", { name: username })), key, h("p", { class: "field-rule" }, t("father_keep")),
       h("div", { class: "actions stacked" }, h("button", { type: "button", class: "primary", on: { click: copy } }, t("copy")),

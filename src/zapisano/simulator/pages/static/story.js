@@ -23,35 +23,48 @@ const NEXT = {
   "tenant.active": { by: "person", key: "person_book" },
 };
 const ORDER = Object.keys(NEXT);
+// What a tenant's first payment may record of the tenant before it records itself as settled.
+const BEFORE_SETTLED = new Set(["tenant.provisioning", "subscription.extended"]);
 export const STUCK_MS = 5000;
-const KEPT_STORIES = 30;
 const KEPT_EVENTS = 400;
 
 export const station = (kind) => STATIONS.find(({ kinds }) => kinds.includes(kind));
 
-/** Everything known so far: raw events oldest first, stories in order of their last event. */
-export const nothing = () => ({ events: [], stories: [] });
-
-/** Add one event; events seen before (a stream that starts again) change nothing. */
-export function add(state, event) {
-  const last = state.events.at(-1);
-  if (last && event.id <= last.id) return state;
-  const events = [...state.events, event].slice(-KEPT_EVENTS);
-  if (!station(event.kind)) return { ...state, events };
-  const story = owner(state.stories, event);
-  const told = { ...story, keys: new Set([...story.keys, ...keys(event)]), events: [...story.events, event], tenant: event.tenant || event.data?.tenant_id || story.tenant };
-  return { events, stories: [...state.stories.filter((one) => one !== story), told].slice(-KEPT_STORIES) };
+/**
+ * Add one event to events in order of their ids. Ids are drawn before a commit, so a lower one may
+ * come later; one that is known already (a stream that starts again) changes nothing.
+ */
+export function add(events, event) {
+  const place = events.findLastIndex(({ id }) => id <= event.id);
+  if (events[place]?.id === event.id) return events;
+  return events.toSpliced(place + 1, 0, event).slice(-KEPT_EVENTS);
 }
 
-function owner(stories, event) {
-  const fresh = { id: event.id, keys: new Set(), events: [], tenant: null };
-  if (event.kind === "order.created") return fresh;
-  const mine = keys(event);
-  const known = stories.findLast((story) => [...mine].some((key) => story.keys.has(key)));
-  if (known) return known;
-  const latest = stories.at(-1);
-  const there = station(event.kind);
-  return latest && !latest.tenant && !latest.events.some(({ kind }) => there.kinds.includes(kind)) ? latest : fresh;
+/** The stories of these events, the one that went on last at the end. */
+export function stories(events) {
+  let told = [];
+  for (const event of events.filter(({ kind }) => station(kind))) {
+    const own = owners(told, event);
+    const story = {
+      id: own[0]?.id ?? event.id,
+      keys: new Set([...own.flatMap((one) => [...one.keys]), ...keys(event)]),
+      events: [...own.flatMap((one) => one.events), event].sort((a, b) => a.id - b.id),
+      tenant: event.tenant || own.find(({ tenant }) => tenant)?.tenant || null,
+    };
+    told = [...told.filter((one) => !own.includes(one)), story];
+  }
+  return told;
+}
+
+// The story an event goes on with. A payment's settlement names both its order and its tenant:
+// so the tenant, registered a moment before, turns out to be of the same story.
+function owners(told, event) {
+  if (event.kind === "order.created") return [];
+  const mine = [...keys(event)];
+  const byOrder = told.findLast((story) => mine.some((key) => key !== event.tenant && story.keys.has(key)));
+  const byTenant = told.findLast((story) => event.tenant && story.keys.has(event.tenant));
+  if (!byOrder || byOrder === byTenant) return byTenant ? [byTenant] : [];
+  return byTenant?.events.every(({ kind }) => BEFORE_SETTLED.has(kind)) ? [byOrder, byTenant] : [byOrder];
 }
 
 // Ids by which events of one order find each other: subject, and what `data` says of order,
@@ -78,20 +91,20 @@ export function line(story) {
   return rows;
 }
 
-/** What the story waits for: {by, key, ms, at: station name, stuck} or null. */
-export function waiting(state, story, now) {
+/** What a story waits for: {by, key, ms, at: station name, stuck} or null. */
+export function waiting(story, now) {
   if (!story) return null;
   const furthest = story.events.filter(({ kind }) => kind in NEXT).sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind)).at(-1);
   if (!furthest || story.events.some(({ kind }) => kind.startsWith("booking.") || kind === "payment.review")) return null;
   if (furthest.kind === "notification.received" && /cancel|refund/.test(JSON.stringify(furthest.data))) return null;
-  if (furthest.kind === "payment.settled" && renews(state, story)) return null;
+  if (renews(story)) return null;
   const { by, key } = NEXT[furthest.kind];
   const ms = Math.max(0, now - Date.parse(furthest.at));
   return { by, key, ms, at: station(furthest.kind).name, stuck: by === "worker" && ms > STUCK_MS };
 }
 
-/** Does this story pay for a tenant that already works? Its schema and bot are then not made. */
-export function renews(state, story) {
-  return Boolean(story.tenant) && !story.events.some(({ kind }) => kind.startsWith("tenant."))
-    && state.stories.some((other) => other !== story && other.tenant === story.tenant && other.id < story.id);
+/** Did this story pay for a tenant that was there before? Its schema and bot are then not made. */
+export function renews(story) {
+  const happened = new Set(story.events.map(({ kind }) => kind));
+  return happened.has("subscription.extended") && happened.has("payment.settled") && !happened.has("tenant.provisioning");
 }

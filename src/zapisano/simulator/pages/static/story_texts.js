@@ -32,19 +32,19 @@ const OTHER = {
   en: { skipped: "Not needed.", renewed: "Already there: {tenant}." },
 };
 
-// Each gets {sum, plan, tenant, took, bot, until, cause}: ready words, empty when not known.
+// Each gets {sum, plan, tenant, took, bot, until, start, cause}: ready words, empty when not known.
 const EVENTS = {
   ru: {
     "order.created": ({ sum, plan }) => words("Заказ записан", plan && `тариф ${plan}`, sum),
     "payment.created": ({ sum }) => words("ЮKassa ждёт оплату", sum),
-    "notification.received": ({ event }) => `Уведомление${event && ` ${event}`} записано, ЮKassa получила 200`,
+    "notification.received": () => "Уведомление записано, ЮKassa получила 200",
     "payment.settled": ({ sum }) => `Оплата${sum && ` ${sum}`} получена и зачтена`,
     "payment.review": ({ cause }) => words("Платёж отложен для оператора", cause),
     "subscription.extended": ({ until }) => `Подписка оплачена${until && ` до ${until}`}`,
     "tenant.provisioning": ({ tenant }) => `Готовим место: ${tenant}`,
     "tenant.schema_created": ({ tenant, took }) => `Схема ${tenant} создана${took && ` за ${took}`}`,
-    "tenant.awaiting_bot": () => "Место готово, покупателю послана кнопка «Создать бота»",
-    "bot.attached": ({ bot }) => `Бот${bot && ` ${bot}`} подключён: вебхук и команды`,
+    "tenant.awaiting_bot": () => "Место готово, кнопка «Создать бота» в чате",
+    "bot.attached": ({ bot }) => `Бот${bot && ` ${bot}`} подключён, вебхук стоит`,
     "tenant.active": ({ tenant }) => `${tenant} работает`,
     "tenant.suspended": ({ tenant, cause }) => words(`${tenant} на паузе`, cause),
     "tenant.resumed": ({ tenant }) => `${tenant} снова работает`,
@@ -56,14 +56,14 @@ const EVENTS = {
   en: {
     "order.created": ({ sum, plan }) => words("Order written down", plan && `plan ${plan}`, sum),
     "payment.created": ({ sum }) => words("YooKassa waits for the payment", sum),
-    "notification.received": ({ event }) => `Notification${event && ` ${event}`} stored, YooKassa got its 200`,
+    "notification.received": () => "Notification stored, YooKassa got its 200",
     "payment.settled": ({ sum }) => `Payment${sum && ` of ${sum}`} received and settled`,
     "payment.review": ({ cause }) => words("Payment held for the operator", cause),
     "subscription.extended": ({ until }) => `Subscription paid${until && ` until ${until}`}`,
     "tenant.provisioning": ({ tenant }) => `Making a place: ${tenant}`,
     "tenant.schema_created": ({ tenant, took }) => `Schema ${tenant} created${took && ` in ${took}`}`,
-    "tenant.awaiting_bot": () => "The place is ready, the buyer got the “Create the bot” button",
-    "bot.attached": ({ bot }) => `Bot${bot && ` ${bot}`} connected: webhook and commands`,
+    "tenant.awaiting_bot": () => "The place is ready, “Create the bot” is in the chat",
+    "bot.attached": ({ bot }) => `Bot${bot && ` ${bot}`} connected, webhook set`,
     "tenant.active": ({ tenant }) => `${tenant} is running`,
     "tenant.suspended": ({ tenant, cause }) => words(`${tenant} is paused`, cause),
     "tenant.resumed": ({ tenant }) => `${tenant} is running again`,
@@ -94,7 +94,6 @@ export function sentence(event, earlier) {
     bot: at(first("username", "bot_username")),
     until: date(first("paid_until", "until", "ends_at")),
     start: moment(first("starts_at", "start_at", "start"), first("time_zone")),
-    event: first("event"),
     cause: first("reason", "cause", "problem"),
   });
 }
@@ -112,7 +111,7 @@ function date(value) {
 }
 
 function moment(value, timeZone) {
-  const options = { day: "numeric", month: "long", hour: "2-digit", minute: "2-digit", ...(timeZone && { timeZone }) };
+  const options = { day: "numeric", month: "long", hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(timeZone && { timeZone }) };
   return value ? new Date(value).toLocaleString(lang, options) : "";
 }
 

@@ -1,22 +1,26 @@
 // The notebook beside the phone: stations light up as the product's events come.
 import { h, icon } from "./dom.js";
-import { add, line, nothing, renews, waiting } from "./story.js";
+import { add, line, renews, stories, waiting } from "./story.js";
 import { aheadSentence, duration, renewedSentence, sentence, skippedSentence, stationName } from "./story_texts.js";
 import { t } from "./texts.js";
 
 const RAW_PER_STATION = 6;
 const JOURNAL_ROWS = 200;
+const STORIES = 30;
 
 /** The story in `root` (see _story.html). `observe(story)` is called when it goes on. */
 export class StoryView {
   constructor(root, { observe = () => {} } = {}) {
     this.root = root;
     this.observe = observe;
-    this.state = nothing();
+    this.events = [];
+    this.stories = [];
+    this.listed = new Set();
     this.picked = null;
     this.part = (name) => root.querySelector(`[data-part="${name}"]`);
     this.part("which").addEventListener("change", (event) => {
-      this.picked = event.target.value === "newest" ? null : Number(event.target.value);
+      const id = Number(event.target.value);
+      this.picked = id === this.stories.at(-1)?.id ? null : id; // the newest one is followed
       this.draw();
     });
     this.draw();
@@ -39,7 +43,7 @@ export class StoryView {
   }
 
   receive(event) {
-    this.state = add(this.state, event);
+    this.events = add(this.events, event);
     if (this.drawing) return;
     // A replay brings many events at once: they are drawn together.
     this.drawing = requestAnimationFrame(() => {
@@ -49,34 +53,34 @@ export class StoryView {
   }
 
   story() {
-    const { stories } = this.state;
-    return stories.find(({ id }) => id === this.picked) || stories.at(-1) || null;
+    return this.stories.find(({ id }) => id === this.picked) || this.stories.at(-1) || null;
   }
 
   draw() {
+    this.stories = stories(this.events).slice(-STORIES);
     const story = this.story();
     this.drawChoice(story);
     this.drawLine(story);
     this.drawJournal();
     this.drawWait();
-    this.observe(story, this.state);
+    this.observe(story);
   }
 
   drawChoice(story) {
     const select = this.part("which");
     const name = (one) => one.tenant || t("story_order", { n: String(one.events[0].subject).slice(0, 8) });
-    const signature = this.state.stories.map((one) => `${one.id}${name(one)}`).join() + this.picked;
-    select.closest("label").hidden = this.state.stories.length < 2;
+    const signature = this.stories.map((one) => `${one.id}${name(one)}`).join() + this.picked;
+    select.closest("label").hidden = this.stories.length < 2;
     if (signature === this.choiceSignature) return;
     this.choiceSignature = signature;
-    const options = this.state.stories.toReversed().map((one) => h("option", { value: one.id }, name(one)));
+    const options = this.stories.toReversed().map((one) => h("option", { value: one.id }, name(one)));
     select.replaceChildren(...options);
     if (story) select.value = String(story.id);
   }
 
   drawLine(story) {
     const list = this.part("line");
-    const renewed = story && renews(this.state, story);
+    const renewed = story && renews(story);
     line(story).forEach((row, index) => {
       const now = { ...row, renewed: renewed && ["schema", "bot"].includes(row.name) && !row.events.length };
       const signature = JSON.stringify([story?.id, now]);
@@ -111,7 +115,7 @@ export class StoryView {
 
   /** The only thing that moves by itself: how long the story has been waiting, and for whom. */
   drawWait() {
-    const wait = waiting(this.state, this.story(), Date.now());
+    const wait = waiting(this.story(), Date.now());
     for (const slot of this.root.querySelectorAll("[data-wait]")) {
       const here = wait?.at === slot.dataset.wait;
       slot.className = here ? `wait ${wait.by}${wait.stuck ? " stuck" : ""}` : "wait";
@@ -123,16 +127,15 @@ export class StoryView {
   waitText({ by, key, ms, stuck }) {
     if (by === "person") return t("wait_person", { what: t(key) });
     const counted = t("wait_worker", { what: t(key), s: Math.floor(ms / 1000) });
-    return stuck ? `${counted}. ${t("wait_stuck")}` : counted;
+    return stuck ? `${counted}\n${t("wait_stuck")}` : counted;
   }
 
   drawJournal() {
-    const { events } = this.state;
+    const { events } = this;
     this.part("count").textContent = events.length ? String(events.length) : "";
     const list = this.part("journal");
-    const newest = events.at(-1)?.id || 0;
-    const fresh = events.filter(({ id }) => id > (this.listed || 0));
-    this.listed = newest;
+    const fresh = events.filter(({ id }) => !this.listed.has(id));
+    fresh.forEach(({ id }) => this.listed.add(id));
     list.prepend(...fresh.toReversed().map((event) => journalRow(event, events[events.indexOf(event) - 1])));
     while (list.childElementCount > JOURNAL_ROWS) list.lastElementChild.remove();
     this.part("empty").hidden = events.length > 0;
