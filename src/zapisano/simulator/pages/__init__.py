@@ -65,7 +65,7 @@ def create(config: Config) -> Part:
             yield
 
     feed = StoryFeed(client, config.story_url, config.story_token)
-    return Part(_router(Pages(config), feed, client), lifespan)
+    return Part(_router(Pages(config), feed, client), lifespan, feed.stop)
 
 
 def _router(pages: Pages, feed: StoryFeed, client: httpx.AsyncClient) -> APIRouter:

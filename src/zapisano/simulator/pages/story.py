@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import httpx
 
 RETRY_SECONDS = 1.0
+QUEUED_EVENTS = 256
 # A silent product is asked again after this long; a dead one is noticed at once by its socket.
 TIMEOUT = httpx.Timeout(5.0, read=30.0)
 
@@ -29,9 +30,37 @@ class StoryFeed:
         self._client = client
         self._url = url
         self._token = token
+        self._followers: set[asyncio.Task[None]] = set()
+
+    def stop(self) -> None:
+        """End every stream: the server would otherwise wait for them when it stops."""
+        for follower in self._followers:
+            follower.cancel()
 
     async def events(self, after: int) -> AsyncGenerator[str]:
-        """Yield whole server-sent events after the id `after`, for ever.
+        """Yield whole server-sent events after the id `after` until stopped."""
+        told: asyncio.Queue[str | None] = asyncio.Queue(QUEUED_EVENTS)
+        follower = asyncio.create_task(self._tell(after, told))
+        self._followers.add(follower)
+        follower.add_done_callback(self._followers.discard)
+        try:
+            while (event := await told.get()) is not None:
+                yield event
+        finally:
+            follower.cancel()
+
+    async def _tell(self, after: int, told: asyncio.Queue[str | None]) -> None:
+        try:
+            async for event in self._events(after):
+                await told.put(event)
+        finally:
+            # Make room for the end; what falls out is asked for again by its id.
+            if told.full():
+                told.get_nowait()
+            told.put_nowait(None)
+
+    async def _events(self, after: int) -> AsyncGenerator[str]:
+        """Follow the product from restart to restart.
 
         The browser's connection stays open while the product is away: an `EventSource` gives up
         on an error status, so losing the product is told as an event named `link`.

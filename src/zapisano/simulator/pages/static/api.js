@@ -43,6 +43,9 @@ export const press = (person, bot, message_id, data) => call("POST", `${chatPath
 export const createManagedBot = (person, bot, body) => call("POST", `${chatPath(person, bot)}/managed-bots`, body);
 export const createBot = (person, name, username) => call("POST", `/people/${person}/botfather`, { name, username });
 
+export const pay = (person, bot, invoice) => call("POST", `${chatPath(person, bot)}/payments`, invoice);
+export const webApp = (person, bot, url) => call("POST", `${chatPath(person, bot)}/web-app`, { url });
+
 /** Follow a person's chats; the browser reconnects by itself. `link(up)` tells of the connection. */
 export function follow(person, { changed, link }) {
   const source = new EventSource(`/telegram/people/${person}/events`);

@@ -173,12 +173,13 @@ export class ChatView {
   }
 
   pressed(event) {
-    const target = event.target.closest("[data-link], [data-command], [data-button], [data-spoiler]");
+    const target = event.target.closest("[data-link], [data-command], [data-button], [data-spoiler], [data-pay]");
     if (!target) return;
     if (target.dataset.spoiler !== undefined) return void this.reveal(target);
     event.preventDefault();
     if (target.dataset.link) this.act.link(target.dataset.link);
     else if (target.dataset.command) this.act.say(target.dataset.command);
+    else if (target.dataset.pay) this.act.pay({ message_id: Number(target.dataset.pay) });
     else this.pressInline(target);
   }
 
@@ -186,8 +187,8 @@ export class ChatView {
     const message = this.chat.messages.find(({ message_id }) => message_id === Number(button.dataset.message));
     const [row, column] = button.dataset.button.split(":").slice(1).map(Number);
     const key = message.inline_keyboard[row][column];
-    const address = key.url || key.web_app?.url || key.web_app;
-    if (address) return void this.act.link(address);
+    if (key.url) return void this.act.link(key.url);
+    if (key.web_app) return void this.act.webApp(key.web_app.url);
     button.setAttribute("aria-busy", "true");
     await this.act.press(message.message_id, key.callback_data);
     button.removeAttribute("aria-busy");
@@ -216,14 +217,17 @@ function dayName(message) {
   return new Date(message.date * 1000).toLocaleDateString(document.documentElement.lang, { day: "numeric", month: "long" });
 }
 
+// Notices of Telegram itself that come without words.
+const SERVICES = { managed_bot_created: "bot_created", successful_payment: "paid" };
+
 function bubble(message, { stitched, newDay }) {
   const kind = message.from_bot ? "theirs" : "mine";
   const date = newDay && h("p", { class: "day" }, h("span", {}, dayName(message)));
-  if (message.service) return h("li", { class: "message service" }, date, h("p", {}, icon("check"), message.text || t(message.service === "managed_bot_created" ? "bot_created" : "messages")));
+  if (message.service) return h("li", { class: "message service" }, date, h("p", {}, SERVICES[message.service] && icon("check"), message.text || t(SERVICES[message.service] || "notice")));
   const meta = h("div", { class: "meta" }, message.edited && h("span", {}, t("edited")), h("time", {}, clock(message.date)),
     !message.from_bot && h("span", { class: "mark", role: "img", "aria-label": t("sent") }, icon("check")));
   return h("li", { class: `message ${kind}${stitched && !newDay ? " stitched" : ""}`, data: { message: message.message_id } }, date,
-    h("div", { class: "bubble" }, h("span", { class: "sr" }, message.from_bot ? "" : `${t("you")}: `), media(message), (message.html || message.text) && h("div", { class: "text" }, rich(message.html ?? message.text)), meta),
+    h("div", { class: "bubble" }, h("span", { class: "sr" }, message.from_bot ? "" : `${t("you")}: `), media(message), message.invoice && invoice(message), (message.html || message.text) && h("div", { class: "text" }, rich(message.html ?? message.text)), meta),
     inlineKeyboard(message));
 }
 
@@ -233,6 +237,12 @@ function media({ photo, document: file, contact }) {
     file && h("a", { class: "file", href: file.url, download: file.name, "aria-label": t("download", { name: file.name }) }, icon("file"), h("span", {}, file.name)),
     contact && h("div", { class: "contact" }, avatar(contact.user_id ?? 0, contact.first_name), h("div", { class: "two-lines" }, h("strong", {}, contact.first_name), h("p", {}, contact.phone_number))),
   ];
+}
+
+function invoice({ invoice: { title, description, currency, total_amount }, message_id }) {
+  const sum = currency === "XTR" ? `${total_amount} ★` : (total_amount / 100).toLocaleString(document.documentElement.lang, { style: "currency", currency });
+  return h("div", { class: "invoice" }, h("strong", {}, title), h("p", {}, description),
+    h("button", { type: "button", class: "primary", data: { pay: message_id } }, t("pay", { sum })));
 }
 
 function inlineKeyboard({ message_id, inline_keyboard }) {

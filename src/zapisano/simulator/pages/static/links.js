@@ -4,7 +4,7 @@ const HOSTS = new Set(["t.me", "www.t.me", "telegram.me"]);
 
 /**
  * Read an address: {kind: "chat", username, payload} | {kind: "newbot", manager, username, name}
- * | {kind: "web", url} | null. `/t/...` of this program stands for t.me, so that a web page
+ * | {kind: "invoice", slug} | {kind: "web", url} | null. `/t/...` of this program stands for t.me, so that a web page
  * shown inside the phone can lead back to a chat.
  */
 export function readLink(address, origin) {
@@ -22,6 +22,7 @@ export function readLink(address, origin) {
   if (parts[0] === "newbot" && parts[1]) {
     return { kind: "newbot", manager: parts[1], username: parts[2] || "", name: url.searchParams.get("name") || "" };
   }
+  if (parts[0]?.startsWith("$")) return { kind: "invoice", slug: parts[0].slice(1) };
   if (parts.length === 1) return { kind: "chat", username: parts[0], payload: url.searchParams.get("start") || "" };
   return { kind: "web", url: url.href };
 }

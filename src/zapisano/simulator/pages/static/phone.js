@@ -112,6 +112,8 @@ export class Phone {
       say: (text) => this.deed(text, () => api.say(this.person.id, bot.id, text)),
       press: (message, data) => this.press(bot, message, data),
       link: (address) => this.openLink(address),
+      webApp: (address) => this.openWebApp(bot, address),
+      pay: (invoice) => this.pay(bot, invoice),
       reply: (key) => this.reply(bot, key),
       menu: () => this.menu(),
     });
@@ -176,7 +178,26 @@ export class Phone {
     }
   }
 
+  /** A Mini App gets an address signed for this person. */
+  async openWebApp(bot, address) {
+    try {
+      await this.openPage((await api.webApp(this.person.id, bot.id, address)).url);
+    } catch (error) {
+      this.toast(t("error", { why: error.message }));
+    }
+  }
+
+  async pay(bot, invoice) {
+    try {
+      const { ok, error_message: why } = await api.pay(this.person.id, bot.id, invoice);
+      if (!ok) this.toast(t("error", { why: why || "" }));
+    } catch (error) {
+      this.toast(t("error", { why: error.message }));
+    }
+  }
+
   async reply(bot, key) {
+    if (key.web_app) return this.openWebApp(bot, key.web_app.url);
     if (key.request_contact) return this.shareContact(bot);
     if (key.request_managed_bot) {
       const { request_id, suggested_name, suggested_username } = key.request_managed_bot;
@@ -207,7 +228,7 @@ export class Phone {
   async menu() {
     const { bot, menu_button: button } = this.content;
     const page = button?.web_app?.url;
-    if (page) return this.openLink(page);
+    if (page) return this.openWebApp(bot, page);
     const chosen = await this.dialogs.show(t("commands"), (close) => h("ul", { class: "list commands" }, bot.commands.map(({ command, description }, index) =>
       h("li", {}, h("button", { type: "button", class: "list-row", "data-first": index === 0, on: { click: () => close(`/${command}`) } }, h("strong", {}, `/${command}`), h("span", { class: "about" }, description))))));
     return chosen && this.deed(chosen, () => api.say(this.person.id, bot.id, chosen));
@@ -219,7 +240,8 @@ export class Phone {
     if (!link) return;
     if (link.kind === "chat") await this.openUsername(link.username, link.payload);
     else if (link.kind === "newbot") await this.openNewBot(link);
-    else await this.openPage(link.url);
+    else if (link.kind === "invoice" && this.bot) await this.pay(this.bot, { slug: link.slug });
+    else if (link.kind === "web") await this.openPage(link.url);
   }
 
   async openNewBot(link) {

@@ -33,8 +33,8 @@ function shell(node) {
     return h("span", { class: "spoiler", role: "button", tabindex: "0", data: { spoiler: "" } });
   }
   if (tag === "TG-TIME" || tag === "TIME") {
-    const unix = Number(node.getAttribute("unix"));
-    const when = unix ? new Date(unix * 1000).toLocaleString(document.documentElement.lang, { dateStyle: "long", timeStyle: "short", hourCycle: "h23" }) : "";
+    const moment = new Date(node.getAttribute("datetime") || Number(node.getAttribute("unix")) * 1000);
+    const when = moment.getTime() ? moment.toLocaleString(document.documentElement.lang, { dateStyle: "long", timeStyle: "short", hourCycle: "h23" }) : "";
     return h("span", { class: "when", title: when || node.getAttribute("title") });
   }
   return ALLOWED.has(tag) ? h(tag.toLowerCase()) : document.createDocumentFragment();

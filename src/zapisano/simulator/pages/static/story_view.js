@@ -31,13 +31,16 @@ export class StoryView {
   follow() {
     const source = new EventSource("/story");
     source.addEventListener("message", (event) => this.receive(JSON.parse(event.data)));
-    source.addEventListener("link", (event) => this.linked(JSON.parse(event.data)));
-    source.addEventListener("error", () => this.linked({ up: false, reason: "" }));
+    source.addEventListener("link", (event) => {
+      const news = JSON.parse(event.data);
+      if (news.reason === "not_configured") source.close(); // there is nothing to come back to
+      this.linked(news);
+    });
+    source.addEventListener("error", () => this.linked({ up: false }));
   }
 
   linked({ up, reason = "" }) {
     const status = reason.startsWith("status_") ? t("down_status", { code: reason.slice(7) }) : t(reason === "not_configured" ? "down_configured" : "down");
-    this.up = up;
     this.part("link").textContent = up ? t("live") : status;
     this.part("link").dataset.up = String(up);
   }

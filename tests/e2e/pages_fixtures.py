@@ -5,9 +5,10 @@ import contextlib
 import json
 import os
 import socket
+import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-READY_SECONDS = 20.0
+READY_SECONDS = 30.0
 TOKEN = "a-token-only-the-simulator-knows"
+SALES_BOT_TOKEN = "7000000001:AAsimulated-sales-bot-token-0123456"
 
 
 def free_port() -> int:
@@ -26,34 +28,43 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextlib.asynccontextmanager
-async def simulator(folder: Path, **settings: str) -> AsyncGenerator[str]:
+@contextlib.contextmanager
+def running_simulator(folder: Path, **settings: str) -> Iterator[str]:
     """Run `python -m zapisano.simulator` until it says it is ready; give its address."""
     port = free_port()
-    loop = asyncio.get_running_loop()
     with (
-        tempfile.TemporaryDirectory() as sockets,
-        socket.socket(type=socket.SOCK_DGRAM, family=socket.AF_UNIX) as ready,
+        tempfile.TemporaryDirectory() as sockets,  # the address of a Unix socket must be short
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready,
     ):
-        address = f"{sockets}/ready"
-        ready.bind(address)
-        ready.setblocking(False)
+        ready.bind(f"{sockets}/ready")
+        ready.settimeout(READY_SECONDS)
         environment = {
             **os.environ,
             "SIMULATOR_PORT": str(port),
             "SIMULATOR_DIR": str(folder),
-            "NOTIFY_SOCKET": address,
+            "SIMULATOR_SALES_BOT_TOKEN": SALES_BOT_TOKEN,
+            "NOTIFY_SOCKET": f"{sockets}/ready",
             **{f"SIMULATOR_{name}": value for name, value in settings.items()},
         }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "zapisano.simulator", env=environment
-        )
+        process = subprocess.Popen([sys.executable, "-m", "zapisano.simulator"], env=environment)
         try:
-            await asyncio.wait_for(loop.sock_recv(ready, 64), READY_SECONDS)
+            ready.recv(64)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-            await asyncio.wait_for(process.wait(), READY_SECONDS)
+            assert process.wait(READY_SECONDS) == 0
+
+
+class ProductServer(uvicorn.Server):
+    """A server that says when it answers."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
 
 
 @dataclass
@@ -76,14 +87,13 @@ class Product:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        server = uvicorn.Server(
+        server = ProductServer(
             uvicorn.Config(
                 self._app(), port=self.port, log_level="critical", timeout_graceful_shutdown=0
             )
         )
         task = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0)
+        await asyncio.wait_for(server.ready.wait(), READY_SECONDS)
         try:
             yield
         finally:

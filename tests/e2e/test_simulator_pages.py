@@ -1,27 +1,31 @@
 """The pages over HTTP: what is served, what may be framed, and the story across restarts."""
 
 import asyncio
+import contextlib
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-
-from .pages_fixtures import TOKEN, Product, sale, simulator
+from pages_fixtures import TOKEN, Product, running_simulator, sale
 
 DEADLINE_SECONDS = 15.0
 Told = tuple[str, dict[str, Any]]
 
 
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A simulator without a product."""
+    with running_simulator(tmp_path_factory.mktemp("simulator")) as url:
+        yield url
+
+
 @pytest.fixture
-async def web(tmp_path: Path) -> AsyncGenerator[httpx.AsyncClient]:
-    async with (
-        simulator(tmp_path) as url,
-        httpx.AsyncClient(base_url=url, trust_env=False) as client,
-    ):
+async def web(address: str) -> AsyncGenerator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
         yield client
 
 
@@ -86,12 +90,21 @@ async def test_without_a_product_the_story_says_so_and_ends(web: httpx.AsyncClie
     assert told == [("link", {"up": False, "reason": "not_configured"})]
 
 
+@contextlib.asynccontextmanager
+async def beside(
+    product: Product, folder: Path, token: str = TOKEN
+) -> AsyncGenerator[httpx.AsyncClient]:
+    """A simulator that tells this product's story."""
+    with running_simulator(folder, STORY_URL=product.url, STORY_TOKEN=token) as url:
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+            yield client
+
+
 async def test_the_story_goes_on_after_the_product_was_away(tmp_path: Path) -> None:
     product = Product()
     async with (
         asyncio.timeout(DEADLINE_SECONDS),
-        simulator(tmp_path, STORY_URL=product.url, STORY_TOKEN=TOKEN) as url,
-        httpx.AsyncClient(base_url=url, trust_env=False) as client,
+        beside(product, tmp_path) as client,
     ):
         story = follow(client)
         assert await anext(story) == ("link", {"up": False, "reason": "unreachable"})
@@ -118,8 +131,7 @@ async def test_a_browser_that_comes_back_is_told_only_what_it_missed(tmp_path: P
     async with (
         asyncio.timeout(DEADLINE_SECONDS),
         product.running(),
-        simulator(tmp_path, STORY_URL=product.url, STORY_TOKEN=TOKEN) as url,
-        httpx.AsyncClient(base_url=url, trust_env=False) as client,
+        beside(product, tmp_path) as client,
     ):
         story = follow(client, after=7)
         await until(story, ("message", product.events[-1]))
@@ -131,8 +143,7 @@ async def test_a_refused_token_is_told_with_its_status(tmp_path: Path) -> None:
     async with (
         asyncio.timeout(DEADLINE_SECONDS),
         product.running(),
-        simulator(tmp_path, STORY_URL=product.url, STORY_TOKEN="another") as url,
-        httpx.AsyncClient(base_url=url, trust_env=False) as client,
+        beside(product, tmp_path, token="another") as client,
     ):
         assert await anext(follow(client)) == ("link", {"up": False, "reason": "status_401"})
 
