@@ -6,8 +6,6 @@ import binascii
 import hashlib
 import hmac
 import json
-import socket
-import struct
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
+from zapisano.simulator.connection import Reset
 from zapisano.simulator.yookassa.bodies import read_json, read_key
 from zapisano.simulator.yookassa.cards import any_card
 from zapisano.simulator.yookassa.courier import Courier
@@ -120,8 +119,7 @@ class Gate:
         name = "+".join(kinds) or None
         if "reset" in kinds:
             self._store.log_answer(call, None, name)
-            await reset(request)
-            return Response(status_code=500)
+            return Reset()
         if "500_after_create" in kinds:
             problem = broken()
             self._store.log_answer(call, problem.status, name)
@@ -142,21 +140,6 @@ async def pause(request: Request, seconds: float) -> None:
     """Let the client wait; end early when it has gone, as the next message then says."""
     with suppress(TimeoutError):
         await asyncio.wait_for(request.receive(), seconds)
-
-
-async def reset(request: Request) -> None:
-    """Cut the client's connection with a TCP reset, as a failing network does.
-
-    ASGI has no word for this, so uvicorn's transport is reached through its `receive`.
-    """
-    transport = getattr(getattr(request.receive, "__self__", None), "transport", None)
-    if transport is None:
-        raise RuntimeError("The server gives no access to its connections")
-    connection: socket.socket = transport.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
-    # The body was read, so the next message is the disconnection.
-    await request.receive()
 
 
 def _decoded(given: str) -> bytes:
