@@ -25,7 +25,7 @@ def create_api(
     """Port 8000: master API, Telegram's updates, checkout pages, the event stream."""
     app = FastAPI(title="Zapisano", lifespan=_lifespan)
     app.state.settings, app.state.database, app.state.now = settings, database, now
-    app.include_router(telegram_router())
+    app.include_router(telegram_router(settings, database))
     return app
 
 

@@ -107,7 +107,7 @@ class Polling:
         updates = await bot(wanted, request_timeout=LONG_POLL_SECONDS + 10)
         for update in updates:
             async with self._database.shared() as conn:
-                await inbox.receive(conn, row.bot_id, inbox.storable(update))
+                await inbox.receive(conn, self._bots.vault, row.bot_id, inbox.storable(update))
             offset = int(update["update_id"]) + 1
         return offset or 0
 
