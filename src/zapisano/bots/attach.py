@@ -183,9 +183,7 @@ async def _introduce(bot: Bot, row: BotRow) -> None:
         )
 
 
-async def finish(
-    conn: SharedConnection, row: BotRow, tenant_id: TenantId, now: datetime
-) -> None:
+async def finish(conn: SharedConnection, row: BotRow, tenant_id: TenantId, now: datetime) -> None:
     """In one commit: the tenant is active, its bot attached, the owner to be told, once."""
     if await store.set_attached(conn, row.bot_id, now):
         await journal.record(
@@ -216,9 +214,7 @@ async def ensure_sales_bot(conn: SharedConnection, settings: Settings, vault: Va
     )
     row = await store.find(conn, bot_id, lock=True)
     if row and not new and (row.revoked or vault.unlock(row.token) != token):
-        await store.replace_token(
-            conn, bot_id, token=vault.lock(token), username=row.username
-        )
+        await store.replace_token(conn, bot_id, token=vault.lock(token), username=row.username)
     await enqueue(conn, Attach(bot_id))
 
 

@@ -63,12 +63,13 @@ def storable(value: Any, depth: int = 0) -> Any:
 
 def without_tokens(update: dict[str, Any], vault: Vault) -> dict[str, Any]:
     """Seal bot tokens in what a person has written: none is ever stored in the clear."""
-    message = update.get("message")
-    text = message.get("text") if isinstance(message, dict) else None
+    found: object = update.get("message")
+    message = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    text = message.get("text")
     if not isinstance(text, str) or not TOKEN.search(text):
         return update
     sealed = TOKEN.sub(lambda found: SEALED_MARK + vault.lock(found.group()).decode(), text)
-    kept = {key: value for key, value in cast("dict[str, Any]", message).items() if key != "entities"}
+    kept = {key: value for key, value in message.items() if key != "entities"}
     return {**update, "message": {**kept, "text": sealed}}
 
 

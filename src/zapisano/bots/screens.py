@@ -2,11 +2,17 @@
 
 from aiogram.exceptions import TelegramBadRequest
 from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message
+from aiogram.utils.text_decorations import html_decoration
 
 # Telegram's answers that mean "nothing left to do here".
 SAME = "message is not modified"
 GONE = ("message to edit not found", "message can't be edited", "message_id_invalid")
 LATE = ("query is too old", "query id is invalid")
+
+
+def quote(text: str) -> str:
+    """Make a text that somebody has written safe inside a message's HTML."""
+    return html_decoration.quote(text)
 
 
 def keyboard(*rows: list[InlineKeyboardButton]) -> InlineKeyboardMarkup:

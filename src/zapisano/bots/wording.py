@@ -41,7 +41,9 @@ TENANT_COMMANDS = {
 }
 # What a bot says about itself before Start is pressed; by whether it is the sales bot.
 DESCRIPTIONS = {
-    True: _("A Telegram bot that books your customers while you work. Ready a minute after payment."),
+    True: _(
+        "A Telegram bot that books your customers while you work. Ready a minute after payment."
+    ),
     False: _("Book a visit here, any time of the day. Press Start."),
 }
 OTHERWISE = _("Something went wrong on our side. Please try again a little later.")

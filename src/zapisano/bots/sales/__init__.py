@@ -12,7 +12,6 @@ def sales_router() -> Router:
     """Return the sales bot's handlers, in the order in which they are asked."""
     router = Router(name="sales")
     TelegramLanguage(SALES).setup(router)
-    # A router belongs to one dispatcher for good, so each dispatcher gets a fresh set.
     for part in (showcase, mine, ordering, arrival, otherwise):
-        router.include_router(part.router)
+        router.include_router(part.routes())
     return router

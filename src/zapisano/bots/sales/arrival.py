@@ -11,17 +11,13 @@ from zapisano.bots.inbox import SEALED_MARK, pasted_token
 from zapisano.bots.registry import Bots
 from zapisano.bots.screens import remove
 
-router = Router(name="arrival")
 
-
-@router.managed_bot()
 async def managed(event: ManagedBotUpdated, bot: Bot, bots: Bots) -> None:
     """A bot was created for us to manage, or its token has changed."""
     if await claim_managed(bots, bot, event.user, event.bot_user):
         await _connecting(bot, event.user.id, event.bot_user.username or "")
 
 
-@router.message(F.managed_bot_created)
 async def created(message: Message, bot: Bot, bots: Bots) -> None:
     """The same news by the button's own message; whichever comes second finds nothing to do."""
     assert message.from_user is not None  # noqa: S101 # a private chat
@@ -35,7 +31,6 @@ async def created(message: Message, bot: Bot, bots: Bots) -> None:
         await _connecting(bot, message.from_user.id, made.username or "")
 
 
-@router.message(F.text.contains(SEALED_MARK))
 async def pasted(message: Message, bot: Bot, bots: Bots, state: FSMContext) -> None:
     """A token was pasted: take it out of the chat first, whatever comes of it."""
     assert message.from_user is not None  # noqa: S101 # a private chat
@@ -51,3 +46,12 @@ async def pasted(message: Message, bot: Bot, bots: Bots, state: FSMContext) -> N
 async def _connecting(bot: Bot, person_id: int, username: str) -> None:
     text = _("Connecting @{username}… It takes a few seconds.").format(username=username)
     await bot.send_message(person_id, text, reply_markup=ReplyKeyboardRemove())
+
+
+def routes() -> Router:
+    """Return these handlers as a router; a router belongs to one dispatcher for good."""
+    router = Router(name="arrival")
+    router.managed_bot.register(managed)
+    router.message.register(created, F.managed_bot_created)
+    router.message.register(pasted, F.text.contains(SEALED_MARK))
+    return router

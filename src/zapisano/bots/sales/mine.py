@@ -6,7 +6,6 @@ from datetime import datetime
 from aiogram import F, Router
 from aiogram.filters import Command
 from aiogram.fsm.context import FSMContext
-from aiogram.html import quote
 from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 from aiogram.utils.i18n import gettext as _
 
@@ -16,13 +15,12 @@ from zapisano.bots.sales.buttons import Create, Go, Renew, back, button
 from zapisano.bots.sales.prompt import prompt
 from zapisano.bots.sales.renewal import own_tenant
 from zapisano.bots.sales.words import day, state_name
-from zapisano.bots.screens import answer, keyboard, link, show
+from zapisano.bots.screens import answer, keyboard, link, quote, show
 from zapisano.db import Database
 from zapisano.settings import Settings
 from zapisano.tenancy import State, Tenant
 from zapisano.tenancy import store as tenants
 
-router = Router(name="mine")
 MOST_SHOWN = 10
 BUTTON_NAME_LENGTH = 24
 
@@ -47,8 +45,6 @@ async def _mine(database: Database, person_id: int) -> list[Mine]:
     return lines
 
 
-@router.message(Command("my"))
-@router.callback_query(Go.filter(F.to == "mine"))
 async def mine(
     event: Message | CallbackQuery, state: FSMContext, database: Database, settings: Settings
 ) -> None:
@@ -87,7 +83,6 @@ def _buttons(line: Mine) -> list[InlineKeyboardButton]:
     return row
 
 
-@router.callback_query(Create.filter())
 async def create(tap: CallbackQuery, callback_data: Create, database: Database) -> None:
     """Show again the button that creates the bot."""
     tenant = await own_tenant(database, callback_data.tenant, tap.from_user.id)
@@ -97,3 +92,12 @@ async def create(tap: CallbackQuery, callback_data: Create, database: Database) 
     await answer(tap)
     assert tap.bot is not None  # noqa: S101 # mounted by dispatch
     await prompt(tap.bot, tenant)
+
+
+def routes() -> Router:
+    """Return these handlers as a router; a router belongs to one dispatcher for good."""
+    router = Router(name="mine")
+    router.message.register(mine, Command("my"))
+    router.callback_query.register(mine, Go.filter(F.to == "mine"))
+    router.callback_query.register(create, Create.filter())
+    return router

@@ -10,6 +10,7 @@ from aiogram.types import CallbackQuery, Message
 from aiogram.utils.i18n import get_i18n
 from aiogram.utils.i18n import gettext as _
 
+from zapisano.bots.inbox import SEALED_MARK
 from zapisano.bots.sales.buttons import Buy, Renew, back
 from zapisano.bots.sales.renewal import own_tenant, pay_for, show_order, show_renewal
 from zapisano.bots.sales.words import plan_line
@@ -19,8 +20,6 @@ from zapisano.errors import Refused
 from zapisano.payments import create_order
 from zapisano.settings import Settings
 
-router = Router(name="ordering")
-
 
 class Buying(StatesGroup):
     """Where somebody is who buys."""
@@ -28,7 +27,6 @@ class Buying(StatesGroup):
     name = Step()
 
 
-@router.callback_query(Buy.filter(F.tenant == ""))
 async def ask_for_name(
     tap: CallbackQuery, callback_data: Buy, state: FSMContext, settings: Settings
 ) -> None:
@@ -42,7 +40,6 @@ async def ask_for_name(
     await state.set_data({"plan": plan.id, "screen": shown})
 
 
-@router.message(Buying.name, F.text, ~F.text.startswith("/"), ~F.text.contains("sealed:"))
 async def order(
     message: Message, state: FSMContext, database: Database, settings: Settings, now: datetime
 ) -> None:
@@ -70,7 +67,6 @@ async def order(
         await remove(message, data["screen"])
 
 
-@router.callback_query(Buy.filter(F.tenant != ""))
 async def order_for_tenant(
     tap: CallbackQuery, callback_data: Buy, database: Database, settings: Settings, now: datetime
 ) -> None:
@@ -79,9 +75,20 @@ async def order_for_tenant(
     await pay_for(tap, tenant, callback_data.plan, database, settings, now)
 
 
-@router.callback_query(Renew.filter())
 async def renew(
     tap: CallbackQuery, callback_data: Renew, database: Database, settings: Settings
 ) -> None:
     """Show for how long one may pay on."""
     await show_renewal(tap, callback_data.tenant, database, settings)
+
+
+def routes() -> Router:
+    """Return these handlers as a router; a router belongs to one dispatcher for good."""
+    router = Router(name="ordering")
+    router.callback_query.register(ask_for_name, Buy.filter(F.tenant == ""))
+    router.callback_query.register(order_for_tenant, Buy.filter(F.tenant != ""))
+    router.callback_query.register(renew, Renew.filter())
+    router.message.register(
+        order, Buying.name, F.text, ~F.text.startswith("/"), ~F.text.contains(SEALED_MARK)
+    )
+    return router

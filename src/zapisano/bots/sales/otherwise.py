@@ -11,10 +11,7 @@ from zapisano.bots.screens import keyboard
 from zapisano.db import Database
 from zapisano.tenancy import store as tenants
 
-router = Router(name="otherwise")
 
-
-@router.message(F.chat.type == "private")
 async def otherwise(message: Message, bot: Bot, database: Database) -> None:
     """Say what can be done now: create the bot that is paid for, or look at the prices."""
     assert message.from_user is not None  # noqa: S101 # a private chat
@@ -27,3 +24,10 @@ async def otherwise(message: Message, bot: Bot, database: Database) -> None:
     text = _("I sell booking bots. What would you like to see?")
     rows = [button(_("See the prices"), Go(to="plans")), button(_("My bots"), Go(to="mine"))]
     await message.answer(text, reply_markup=keyboard(rows))
+
+
+def routes() -> Router:
+    """Return these handlers as a router; a router belongs to one dispatcher for good."""
+    router = Router(name="otherwise")
+    router.message.register(otherwise, F.chat.type == "private")
+    return router

@@ -1,10 +1,10 @@
 """The message with the one button that creates the bot."""
 
 from aiogram import Bot
-from aiogram.html import quote
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.sales.buttons import create_bot_keyboard
+from zapisano.bots.screens import quote
 from zapisano.tenancy import Tenant
 
 

@@ -3,22 +3,18 @@
 from datetime import datetime
 from uuid import UUID
 
-from aiogram.html import quote
 from aiogram.types import CallbackQuery, Message
 from aiogram.utils.i18n import get_i18n
 from aiogram.utils.i18n import gettext as _
 
-from zapisano.bots.errors import NothingAwaits
 from zapisano.bots.sales.buttons import Buy, back, button
 from zapisano.bots.sales.words import plan_line, plan_name, roubles
-from zapisano.bots.screens import keyboard, link, show
+from zapisano.bots.screens import keyboard, link, quote, show
 from zapisano.db import Database
 from zapisano.payments import Order, create_order
 from zapisano.settings import Settings
 from zapisano.tenancy import State, Tenant, UnknownTenant
 from zapisano.tenancy import store as tenants
-
-__all__ = ["NothingAwaits", "checkout_url", "own_tenant", "pay_for", "show_order", "show_renewal"]
 
 
 def checkout_url(settings: Settings, order_id: str | UUID) -> str:
@@ -80,15 +76,18 @@ async def show_order(
     event: Message | CallbackQuery, order: Order, settings: Settings, *, to: str
 ) -> int | None:
     """Show what is bought, the sum, the terms in a sentence, and one button to pay."""
+    if order.tenant_id is None:
+        after = _("You pay on YooKassa's secure page, and your bot is made right after.")
+    else:
+        after = _("You pay on YooKassa's secure page, and the days are added right after.")
     text = _(
-        "<b>“{name}”</b>\n"
-        "{plan} · <b>{sum}</b>\n\n"
-        "One payment without automatic charges; the days count from the payment. "
-        "You pay on YooKassa's secure page, and your bot is made right after."
+        "<b>“{name}”</b>\n{plan} · <b>{sum}</b>\n\n"
+        "One payment without automatic charges; the days count from the payment. {after}"
     ).format(
         name=quote(order.company_name),
         plan=plan_name(settings.plans[order.plan]),
         sum=roubles(order.amount),
+        after=after,
     )
     pay = link(_("Pay {sum}").format(sum=roubles(order.amount)), checkout_url(settings, order.id))
     return await show(event, text, keyboard([pay], back(to)))

@@ -3,22 +3,19 @@
 from aiogram import F, Router
 from aiogram.filters import Command, CommandObject, CommandStart
 from aiogram.fsm.context import FSMContext
-from aiogram.html import quote
 from aiogram.types import CallbackQuery, Message
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.sales.buttons import Buy, Go, back, button
 from zapisano.bots.sales.renewal import show_renewal
 from zapisano.bots.sales.words import plan_line
-from zapisano.bots.screens import keyboard, show
+from zapisano.bots.screens import keyboard, quote, show
 from zapisano.db import Database
 from zapisano.settings import Settings
 
-router = Router(name="showcase")
 RENEW = "renew_"
 
 
-@router.message(CommandStart(deep_link=True))
 async def start_with_payload(
     message: Message,
     command: CommandObject,
@@ -35,8 +32,6 @@ async def start_with_payload(
         await start(message, state)
 
 
-@router.message(CommandStart())
-@router.callback_query(Go.filter(F.to == "start"))
 async def start(event: Message | CallbackQuery, state: FSMContext) -> None:
     """Say what you get."""
     await state.clear()
@@ -58,13 +53,10 @@ async def start(event: Message | CallbackQuery, state: FSMContext) -> None:
     )
 
 
-@router.callback_query(Go.filter(F.to == "plans"))
 async def plans(tap: CallbackQuery, state: FSMContext, settings: Settings) -> None:
     """Show the price list."""
     await state.clear()
-    rows = [
-        [button(plan_line(plan), Buy(plan=plan.id))] for plan in settings.plans.values()
-    ]
+    rows = [[button(plan_line(plan), Buy(plan=plan.id))] for plan in settings.plans.values()]
     text = _(
         "<b>Choose for how long</b>\n\n"
         "One payment, no automatic charges. Everything is included in every plan."
@@ -72,8 +64,6 @@ async def plans(tap: CallbackQuery, state: FSMContext, settings: Settings) -> No
     await show(tap, text, keyboard(*rows, back("start")))
 
 
-@router.message(Command("help"))
-@router.callback_query(Go.filter(F.to == "help"))
 async def help_screen(event: Message | CallbackQuery, settings: Settings) -> None:
     """Say how it works and whom to ask."""
     text = _(
@@ -87,7 +77,6 @@ async def help_screen(event: Message | CallbackQuery, settings: Settings) -> Non
     await show(event, text + _contact(settings), keyboard(back("start")))
 
 
-@router.message(Command("privacy"))
 async def privacy(message: Message, settings: Settings) -> None:
     """Say what is kept."""
     text = _(
@@ -100,7 +89,6 @@ async def privacy(message: Message, settings: Settings) -> None:
     await message.answer(text + _contact(settings))
 
 
-@router.message(Command("paysupport"))
 async def paysupport(message: Message, settings: Settings) -> None:
     """Say where to turn with a question about money."""
     text = _(
@@ -119,3 +107,17 @@ def _contact(settings: Settings) -> str:
     if settings.operator_terms:
         lines += _("\n\nTerms: {terms}").format(terms=quote(settings.operator_terms))
     return lines
+
+
+def routes() -> Router:
+    """Return these handlers as a router; a router belongs to one dispatcher for good."""
+    router = Router(name="showcase")
+    router.message.register(start_with_payload, CommandStart(deep_link=True))
+    router.message.register(start, CommandStart())
+    router.callback_query.register(start, Go.filter(F.to == "start"))
+    router.callback_query.register(plans, Go.filter(F.to == "plans"))
+    router.message.register(help_screen, Command("help"))
+    router.callback_query.register(help_screen, Go.filter(F.to == "help"))
+    router.message.register(privacy, Command("privacy"))
+    router.message.register(paysupport, Command("paysupport"))
+    return router
