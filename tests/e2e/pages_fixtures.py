@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running_simulator(folder: Path, **settings: str) -> Iterator[str]:
+def running_simulator(folder: Path, **settings: str) -> Generator[str]:
     """Run `python -m zapisano.simulator` until it says it is ready; give its address."""
     port = free_port()
     with (

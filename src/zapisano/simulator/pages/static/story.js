@@ -63,9 +63,17 @@ function owners(told, event) {
   const mine = [...keys(event)];
   const byOrder = told.findLast((story) => mine.some((key) => key !== event.tenant && story.keys.has(key)));
   const byTenant = told.findLast((story) => event.tenant && story.keys.has(event.tenant));
-  if (!byOrder || byOrder === byTenant) return byTenant ? [byTenant] : [];
+  if (!byOrder || byOrder === byTenant) return [renewal(told, event, byTenant) ?? byTenant].filter(Boolean);
   return byTenant?.events.every(({ kind }) => BEFORE_SETTLED.has(kind)) ? [byOrder, byTenant] : [byOrder];
 }
+
+// A tenant that has paid before is extended again a moment before its new payment is settled.
+function renewal(told, event, byTenant) {
+  if (event.kind !== "subscription.extended" || !byTenant || !has(byTenant, "payment.settled")) return undefined;
+  return told.findLast((story) => has(story, "order.created") && !has(story, "payment.settled"));
+}
+
+const has = (story, wanted) => story.events.some(({ kind }) => kind === wanted);
 
 // Ids by which events of one order find each other: subject, and what `data` says of order,
 // payment and tenant. A booking's or reminder's subject is not one: it belongs by its tenant.
@@ -105,6 +113,5 @@ export function waiting(story, now) {
 
 /** Did this story pay for a tenant that was there before? Its schema and bot are then not made. */
 export function renews(story) {
-  const happened = new Set(story.events.map(({ kind }) => kind));
-  return happened.has("subscription.extended") && happened.has("payment.settled") && !happened.has("tenant.provisioning");
+  return has(story, "subscription.extended") && has(story, "payment.settled") && !has(story, "tenant.provisioning");
 }
