@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from chromium import NARROW, WIDE, chromium, judge, needs_chromium, open_page
 from pages_fixtures import SALES_BOT_TOKEN, running_simulator
 from playwright.async_api import Browser, Page, expect
 from small_bot import small_bot
 
-pytestmark = needs_chromium
+pytestmark = [*needs_chromium, pytest.mark.asyncio(loop_scope="module")]
 BOT = "zapisano_sales_bot"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def world(tmp_path: Path) -> AsyncGenerator[str]:
     """A simulator in which the sales bot is a small one of the test's own."""
     with running_simulator(tmp_path) as url:
@@ -23,7 +24,7 @@ async def world(tmp_path: Path) -> AsyncGenerator[str]:
             yield url
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncGenerator[Browser]:
     async with chromium() as started:
         yield started

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from chromium import NARROW, WIDE, chromium, judge, needs_chromium, open_page
 from pages_fixtures import TOKEN, Product, running_simulator, sale
 from playwright.async_api import Browser, Page, expect
 
-pytestmark = needs_chromium
+pytestmark = [*needs_chromium, pytest.mark.asyncio(loop_scope="module")]
 DONE = ["order", "payment", "notification", "settle", "schema", "bot", "booking"]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncGenerator[Browser]:
     async with chromium() as started:
         yield started

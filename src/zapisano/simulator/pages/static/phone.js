@@ -3,7 +3,7 @@ import * as api from "./api.js";
 import { ChatView } from "./chat.js";
 import { avatar, clock, h, icon } from "./dom.js";
 import { Dialogs } from "./dialogs.js";
-import { readLink } from "./links.js";
+import { isHere, readLink } from "./links.js";
 import { botFather, botFields, chatList, finder, webPage } from "./screens.js";
 import { t } from "./texts.js";
 
@@ -60,6 +60,7 @@ export class Phone {
   changed(bot) {
     if (this.chat && bot === this.bot?.id) return this.refresh();
     if (this.screenName === "list") return this.openList();
+    this.chat?.newsElsewhere();
     return this.observe(this);
   }
 
@@ -260,7 +261,7 @@ export class Phone {
 
   /** A page of ours inside the frame asks to open a chat (see link.html). */
   called(event) {
-    if (event.origin !== location.origin || typeof event.data?.open !== "string") return;
+    if (typeof event.data?.open !== "string" || !isHere(event.origin, location.origin)) return;
     this.openLink(event.data.open);
   }
 
