@@ -120,6 +120,7 @@ async def test_the_phone_alone_fills_a_small_screen(
         await judge(page, f"phone-chat-390-{scheme}")
         await page.get_by_role("button", name="Назад").click()
         await expect(page.get_by_role("button", name=re.compile("Кнопки внизу"))).to_be_visible()
+        assert await page.locator(".badge").count() == 0  # everything has been read
         await judge(page, f"phone-list-390-{scheme}")
 
 

@@ -22,4 +22,12 @@ from zapisano.simulator.pages.framing import headers_allow_framing
     ],
 )
 def test_headers_decide(headers: dict[str, str], allowed: bool) -> None:
-    assert headers_allow_framing(httpx.Headers(headers)) is allowed
+    assert headers_allow_framing(httpx.Headers(headers), ours=False) is allowed
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"x-frame-options": "SAMEORIGIN"}, {"content-security-policy": "frame-ancestors 'self'"}],
+)
+def test_a_page_of_our_own_may_ask_for_its_own_origin(headers: dict[str, str]) -> None:
+    assert headers_allow_framing(httpx.Headers(headers), ours=True)

@@ -68,6 +68,7 @@ export class Phone {
     this.screenName = name;
     if (name !== "chat" && name !== "web") this.chat = this.bot = null;
     this.view.replaceChildren(element);
+    this.toasts.replaceChildren();
     const url = new URL(location.href);
     url.searchParams.set("person", this.person.id);
     if (this.bot) url.searchParams.set("bot", this.bot.username);
