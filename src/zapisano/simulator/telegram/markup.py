@@ -1,5 +1,6 @@
 """Keyboards: what a bot may put under a message or under the chat."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ INLINE_ACTIONS = frozenset(
         *("copy_text", "callback_game", "pay", "disabled"),
     }
 )
+ADDRESS = re.compile(r"tg://\S+|https?://(?:[\w-]+\.)*[\w-]+(?::\d{1,5})?(?:[/?#]\S*)?")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -89,8 +91,7 @@ def inline_button(given: object) -> Json:
 def checked_url(url: str) -> str:
     """Check a button's address; a missing scheme is http, as in the real one."""
     full = url if "://" in url else f"http://{url}"
-    parts = urlsplit(full)
-    if parts.scheme not in ("http", "https", "tg") or not parts.netloc or " " in url:
+    if ADDRESS.fullmatch(full) is None:
         raise bad_request(f"inline keyboard button URL '{url}' is invalid: Wrong HTTP URL")
     return full
 

@@ -2,7 +2,6 @@
 
 import html
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import pairwise
 
 from zapisano.simulator.telegram.formatting import LINK_SCHEMES, place, units
@@ -17,6 +16,8 @@ ELEMENTS = {
     "blockquote": "blockquote",
     "expandable_blockquote": "blockquote",
 }
+LOW_SURROGATES = frozenset(bytes([high]) for high in range(0xDC, 0xE0))
+"""The upper byte of a code unit that is the second half of a character."""
 
 
 def render(text: str, entities: Sequence[Json]) -> str:
@@ -29,7 +30,7 @@ def render(text: str, entities: Sequence[Json]) -> str:
     edges = {0, units(text)}
     for entity in ordered:
         edges |= {entity["offset"], entity["offset"] + entity["length"]}
-    points = sorted(edge for edge in edges if 0 <= edge <= units(text))
+    points = sorted(edge for edge in edges if edge <= units(text) and not splits(data, edge))
     out: list[str] = []
     around: list[Json] = []
     for start, end in pairwise(points):
@@ -40,6 +41,11 @@ def render(text: str, entities: Sequence[Json]) -> str:
         around = now
     change(out, around, [], data)
     return "".join(out)
+
+
+def splits(data: bytes, edge: int) -> bool:
+    """Tell whether a place lies inside a character of two code units."""
+    return data[edge * 2 : edge * 2 + 2][1:] in LOW_SURROGATES
 
 
 def change(out: list[str], before: list[Json], after: list[Json], data: bytes) -> None:
@@ -67,13 +73,11 @@ def tags(entity: Json, data: bytes) -> tuple[str, str]:
     if kind in ("text_link", "url", "mention"):
         return link(target(kind, entity, inner))
     if kind == "date_time":
-        moment = datetime.fromtimestamp(entity["unix_time"], UTC).isoformat()
         style = html.escape(str(entity.get("date_time_format", "")))
-        return f'<time datetime="{moment}" data-format="{style}">', "</time>"
+        return f'<tg-time unix="{entity["unix_time"]}" format="{style}">', "</tg-time>"
     rest = {
         "pre": ("<pre><code>", "</code></pre>"),
-        "spoiler": ('<span class="tg-spoiler">', "</span>"),
-        "bot_command": (f'<span data-command="{html.escape(inner)}">', "</span>"),
+        "spoiler": ("<tg-spoiler>", "</tg-spoiler>"),
     }
     return rest.get(kind, ("", ""))
 
@@ -89,4 +93,4 @@ def link(url: str) -> tuple[str, str]:
     """Make a link; an address of another kind (javascript: and friends) is no link at all."""
     if not url.lower().startswith(LINK_SCHEMES):
         return "", ""
-    return f'<a href="{html.escape(url)}" rel="noopener noreferrer" target="_blank">', "</a>"
+    return f'<a href="{html.escape(url)}" rel="noopener noreferrer">', "</a>"

@@ -1,0 +1,135 @@
+"""Real servers for every test that asks: one PostgreSQL cluster, a database of its own per test."""
+
+import os
+import secrets
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from zapisano.db import Database, open_database
+from zapisano.db.migrate import Migration
+from zapisano.settings import Settings, load
+from zapisano.tenancy import Tenant, provision, register
+
+SECRET_KEY = "a-secret-key-of-the-test-suite-0123456789"
+
+
+def with_database(dsn: str, name: str, user: str | None = None) -> str:
+    """Point an address at another database, and log in as another user."""
+    parts = urlsplit(dsn)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(
+        parts._replace(path=f"/{name}", netloc=f"{user}@{host}" if user else parts.netloc)
+    )
+
+
+@pytest.fixture(scope="session")
+def postgres() -> str:
+    """Address of a superuser on a real cluster."""
+    return os.environ.get("ZAPISANO_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5999/postgres")
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> str:
+    """Address of a real Valkey."""
+    return os.environ.get("ZAPISANO_TEST_VALKEY", "redis://127.0.0.1:5998/0")
+
+
+def settings_for(dsn: str, folder: Path, **values: object) -> Settings:
+    """Settings as if from the environment, for one database."""
+    keep = os.environ.copy()
+    os.environ.update(
+        {
+            "DATABASE_URL": dsn,
+            "ZAPISANO_SECRET_KEY": SECRET_KEY,
+            "ZAPISANO_DATA_DIR": str(folder),
+            "DATABASE_POOL_SIZE": "4",
+            "MASTER_API_TOKEN": "master-token-of-the-test-suite-01234567",
+            **{key: str(value) for key, value in values.items()},
+        }
+    )
+    try:
+        return load()
+    finally:
+        os.environ.clear()
+        os.environ.update(keep)
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database at the head of the shared chain, to be cloned for each test."""
+    import asyncio
+
+    name = f"template_{secrets.token_hex(6)}"
+
+    async def prepare() -> None:
+        admin = await asyncpg.connect(postgres)
+        await admin.execute(
+            "DO $$ BEGIN CREATE ROLE booking_user LOGIN CREATEROLE PASSWORD 'x'; "
+            "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+        )
+        await admin.execute(f"CREATE DATABASE {name} OWNER booking_user")
+        await admin.close()
+        dsn = with_database(postgres, name, "booking_user:x")
+        await Migration(settings_for(dsn, tmp_path_factory.mktemp("data"))).run()
+
+    async def drop() -> None:
+        admin = await asyncpg.connect(postgres)
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await admin.close()
+
+    asyncio.run(prepare())
+    yield name
+    asyncio.run(drop())
+
+
+@pytest.fixture
+async def dsn(postgres: str, template_database: str) -> AsyncGenerator[str]:
+    """Owner's address of a fresh database of this test."""
+    name = f"test_{secrets.token_hex(6)}"
+    admin = await asyncpg.connect(postgres)
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template_database} OWNER booking_user")
+    try:
+        yield with_database(postgres, name, "booking_user:x")
+    finally:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await admin.close()
+
+
+@pytest.fixture
+def settings(dsn: str, tmp_path: Path) -> Settings:
+    """Settings of this test's database."""
+    return settings_for(dsn, tmp_path)
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncGenerator[Database]:
+    """This test's database, opened as the product opens it."""
+    opened = await open_database(settings)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+@pytest.fixture
+async def witness(dsn: str) -> AsyncGenerator["asyncpg.Connection[asyncpg.Record]"]:
+    """A second connection, as the owner: what is asserted through it has really been committed."""
+    connection = await asyncpg.connect(dsn)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def tenants(database: Database) -> tuple[Tenant, Tenant]:
+    """Two provisioned tenants; a test works on the first and finds the second untouched."""
+    made: list[Tenant] = []
+    for name in ("Салон Ромашка", "Барбершоп Борода"):
+        async with database.shared() as conn:
+            tenant = await register(conn, name=name, owner_id=100200301)
+        await provision(database, tenant.id)
+        made.append(tenant)
+    return made[0], made[1]
