@@ -46,6 +46,10 @@ class Screen(Protocol):
         """Everything is up: at the end of the start, and again after each restart of a part."""
         ...
 
+    def stopping(self) -> None:
+        """The operator asked for the end."""
+        ...
+
 
 @dataclass
 class Child:
