@@ -4,12 +4,15 @@ import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zapisano.stack.config import StackConfig
 from zapisano.stack.refusal import Refusal, StartFailed
+
+if TYPE_CHECKING:
+    from zapisano.stack.run import Planner
 
 PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
 NO_BROWSER = typer.Option("--no-browser", help="Do not open the page.")
@@ -33,19 +36,29 @@ def _answers() -> Generator[StackConfig]:
 @app.command()
 def demo(*, no_browser: Annotated[bool, NO_BROWSER] = False) -> None:
     """Run everything on this machine, the outside world simulated, and open the page."""
-    from zapisano.stack import plan, run
+    from zapisano.stack import plan
 
-    with _answers() as config:
-        run.run(config, "demo", plan.demo, browser=not no_browser)
+    start("demo", plan.demo, browser=not no_browser)
 
 
 @app.command()
 def up() -> None:
     """Run the service; servers that no setting names are embedded."""
-    from zapisano.stack import plan, run
+    from zapisano.stack import plan
+
+    start("up", plan.up, browser=False)
+
+
+def start(mode: str, plan_of: "Planner", *, browser: bool) -> None:
+    """Run a plan in the foreground; the tests give plans with programs of their own.
+
+    Raises:
+        typer.Exit: it could not run; the reason has been written.
+    """
+    from zapisano.stack import run
 
     with _answers() as config:
-        run.run(config, "up", plan.up, browser=False)
+        run.run(config, mode, plan_of, browser=browser)
 
 
 @app.command(context_settings=PASS_ON, options_metavar="[client_001] [psql's options]")
