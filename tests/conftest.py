@@ -1,107 +1,141 @@
-"""Real servers for every test that asks: one PostgreSQL and one Valkey for the whole run.
+"""Real servers for every test that asks: one PostgreSQL cluster, a database of its own per test."""
 
-The first worker that needs them starts them, the others use them, and the first one leaves last:
-servers die with the process that started them.
-"""
-
-import fcntl
-import json
 import os
-import shutil
-import tempfile
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+import secrets
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 
-from zapisano.stack.postgres import Postgres
-from zapisano.stack.servers import embedded_postgres, embedded_valkey
+from shared_servers import OWNER_PASSWORD, Servers, shared_servers
+from zapisano.db import Database, open_database
+from zapisano.db.migrate import Migration
+from zapisano.settings import Settings, load
+from zapisano.tenancy import Tenant, provision, register
 
-# Nothing here has to survive a power cut.
-FAST = {
-    "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
-    "max_connections": "200",
-}
+OWNER = f"booking_user:{OWNER_PASSWORD}"
+SECRET_KEY = "a-secret-key-of-the-test-suite-0123456789"
 
 
-@dataclass(frozen=True)
-class Servers:
-    postgres: Postgres
-    valkey_url: str
-
-
-@contextmanager
-def started(record: Path) -> Generator[Servers]:
-    """Start both in a new folder that PostgreSQL's account can reach, and write down where."""
-    folder = Path(tempfile.mkdtemp(prefix="zapisano-tests-"))
-    folder.chmod(0o711)
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder)
-        postgres = stack.enter_context(embedded_postgres(folder, FAST))
-        valkey = stack.enter_context(embedded_valkey(folder, "no"))
-        address = {
-            "home": str(postgres.home),
-            "programs": str(postgres.programs),
-            "port": postgres.port,
-            "superuser_password": postgres.superuser_password,
-            "owner_password": postgres.owner_password,
-            "valkey_url": valkey.url,
-        }
-        record.write_text(json.dumps(address))
-        yield Servers(postgres, valkey.url)
-
-
-def found(record: Path) -> Servers:
-    """The servers that another worker started."""
-    address = json.loads(record.read_text())
-    postgres = Postgres(
-        home=Path(address["home"]),
-        programs=Path(address["programs"]),
-        account=None,
-        port=address["port"],
-        superuser_password=address["superuser_password"],
-        owner_password=address["owner_password"],
+def with_database(dsn: str, name: str, user: str | None = None) -> str:
+    """Point an address at another database, and log in as another user."""
+    parts = urlsplit(dsn)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(
+        parts._replace(path=f"/{name}", netloc=f"{user}@{host}" if user else parts.netloc)
     )
-    return Servers(postgres, address["valkey_url"])
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Generator[Servers]:
-    """Both servers. Who enters holds `users` shared; the owner waits at the end for all to leave.
-
-    `door` is held while one decides or leaves, so that nobody enters a house being closed.
-    """
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """The run's PostgreSQL and Valkey; the first worker that asks starts them."""
     folder = tmp_path_factory.getbasetemp()
-    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    record = folder / "servers.json"
-    with (folder / "door").open("w") as door, (folder / "users").open("w") as users:
-        fcntl.flock(door, fcntl.LOCK_EX)
-        try:
-            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fcntl.flock(users, fcntl.LOCK_SH)
-            fcntl.flock(door, fcntl.LOCK_UN)
-            yield found(record)
-            return
-        with started(record) as ours:
-            fcntl.flock(users, fcntl.LOCK_SH)
-            fcntl.flock(door, fcntl.LOCK_UN)
-            yield ours
-            fcntl.flock(door, fcntl.LOCK_EX)
-            fcntl.flock(users, fcntl.LOCK_EX)
+    with shared_servers(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as both:
+        yield both
 
 
 @pytest.fixture(scope="session")
-def postgres(servers: Servers) -> Postgres:
-    """PostgreSQL: `.dsn(database, user=…)` for `postgres` (superuser) and `booking_user`."""
-    return servers.postgres
+def postgres(servers: Servers) -> str:
+    """Address of a superuser on a real cluster."""
+    return servers.postgres.dsn("postgres", user="postgres")
 
 
 @pytest.fixture(scope="session")
 def valkey_url(servers: Servers) -> str:
-    """The address of Valkey's database 0."""
+    """Address of a real Valkey."""
     return servers.valkey_url
+
+
+def settings_for(dsn: str, folder: Path, **values: object) -> Settings:
+    """Settings as if from the environment, for one database."""
+    keep = os.environ.copy()
+    os.environ.update(
+        {
+            "DATABASE_URL": dsn,
+            "ZAPISANO_SECRET_KEY": SECRET_KEY,
+            "ZAPISANO_DATA_DIR": str(folder),
+            "DATABASE_POOL_SIZE": "4",
+            "MASTER_API_TOKEN": "master-token-of-the-test-suite-01234567",
+            **{key: str(value) for key, value in values.items()},
+        }
+    )
+    try:
+        return load()
+    finally:
+        os.environ.clear()
+        os.environ.update(keep)
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database at the head of the shared chain, to be cloned for each test."""
+    import asyncio
+
+    name = f"template_{secrets.token_hex(6)}"
+
+    async def prepare() -> None:
+        admin = await asyncpg.connect(postgres)
+        await admin.execute(f"CREATE DATABASE {name} OWNER booking_user")
+        await admin.close()
+        dsn = with_database(postgres, name, OWNER)
+        await Migration(settings_for(dsn, tmp_path_factory.mktemp("data"))).run()
+
+    async def drop() -> None:
+        admin = await asyncpg.connect(postgres)
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await admin.close()
+
+    asyncio.run(prepare())
+    yield name
+    asyncio.run(drop())
+
+
+@pytest.fixture
+async def dsn(postgres: str, template_database: str) -> AsyncGenerator[str]:
+    """Owner's address of a fresh database of this test."""
+    name = f"test_{secrets.token_hex(6)}"
+    admin = await asyncpg.connect(postgres)
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template_database} OWNER booking_user")
+    try:
+        yield with_database(postgres, name, OWNER)
+    finally:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await admin.close()
+
+
+@pytest.fixture
+def settings(dsn: str, tmp_path: Path) -> Settings:
+    """Settings of this test's database."""
+    return settings_for(dsn, tmp_path)
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncGenerator[Database]:
+    """This test's database, opened as the product opens it."""
+    opened = await open_database(settings)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+@pytest.fixture
+async def witness(dsn: str) -> AsyncGenerator["asyncpg.Connection[asyncpg.Record]"]:
+    """A second connection, as the owner: what is asserted through it has really been committed."""
+    connection = await asyncpg.connect(dsn)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def tenants(database: Database) -> tuple[Tenant, Tenant]:
+    """Two provisioned tenants; a test works on the first and finds the second untouched."""
+    made: list[Tenant] = []
+    for name in ("Салон Ромашка", "Барбершоп Борода"):
+        async with database.shared() as conn:
+            tenant = await register(conn, name=name, owner_id=100200301)
+        await provision(database, tenant.id)
+        made.append(tenant)
+    return made[0], made[1]

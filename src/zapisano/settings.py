@@ -1,1 +1,225 @@
-"""Frozen settings: the only reader of the environment."""
+"""Frozen settings: the only reader of the environment.
+
+Sources, strongest first: the environment, `sales_bot/.env`, `.env.local`, `.env`. Every key that
+the two source guides print is known. All problems are reported at once, one line each.
+"""
+
+import tomllib
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+from zoneinfo import available_timezones
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from zapisano.errors import BrokenSetting
+
+ENV_FILES = (".env", ".env.local", "sales_bot/.env")
+NO_SECRET = SecretStr("")
+# Published by YooKassa ("Incoming notifications", checked October 2026).
+YOOKASSA_NETWORKS = (
+    "185.71.76.0/27,185.71.77.0/27,77.75.153.0/25,77.75.154.128/25,"
+    "77.75.156.11,77.75.156.35,2a02:5180::/32"
+)
+
+Network = IPv4Network | IPv6Network
+Networks = Annotated[tuple[Network, ...], NoDecode]
+
+
+class Plan:
+    """One line of the price list: how long, how much."""
+
+    __slots__ = ("days", "id", "name", "price")
+
+    def __init__(self, plan_id: str, table: dict[str, object]) -> None:
+        """Read one table of the plans file."""
+        try:
+            self.id = plan_id
+            self.name = str(table["name"])
+            self.days = int(str(table["days"]))
+            self.price = Decimal(str(table["price"])).quantize(Decimal("0.01"))
+        except (KeyError, ValueError, InvalidOperation) as error:
+            raise BrokenSetting(
+                f"ZAPISANO_PLANS_FILE: plan [{plan_id}] needs name, days and price"
+            ) from error
+        if self.days < 1 or self.price <= 0:
+            raise BrokenSetting(
+                f"ZAPISANO_PLANS_FILE: plan [{plan_id}]: days and price must be above zero"
+            )
+
+
+class Settings(BaseSettings):
+    """Everything the operator may decide. A field's environment name is its name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILES,
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+        populate_by_name=True,
+    )
+
+    database_url: SecretStr = Field(
+        NO_SECRET, validation_alias=AliasChoices("DATABASE_URL", "POSTGRES_URL")
+    )
+    app_database_url: SecretStr = NO_SECRET
+    database_pool_size: int = Field(8, ge=2, le=64)
+    database_tenants_per_connection: int = Field(250, ge=1)
+    database_statement_cache: int = Field(256, ge=0)
+
+    redis_url: SecretStr = NO_SECRET
+    redis_host: str = ""
+    redis_port: int = 6379
+    redis_password: SecretStr = NO_SECRET
+    redis_enabled: bool = True
+    redis_cluster: bool = False
+
+    api_port: int = Field(8000, validation_alias="ZAPISANO_API_PORT", ge=1, le=65535)
+    webhook_port: int = Field(8001, validation_alias="ZAPISANO_WEBHOOK_PORT", ge=1, le=65535)
+    host: str = Field("127.0.0.1", validation_alias="ZAPISANO_HOST")
+    data_dir: Path = Field(Path(".zapisano"), validation_alias="ZAPISANO_DATA_DIR")
+    secret_key: SecretStr = Field(NO_SECRET, validation_alias="ZAPISANO_SECRET_KEY")
+    public_url: str = Field("", validation_alias="ZAPISANO_PUBLIC_URL")
+    demo: bool = Field(False, validation_alias="ZAPISANO_DEMO")
+    log_json: bool = Field(False, validation_alias="ZAPISANO_LOG_JSON")
+    log_file: Path | None = Field(None, validation_alias="ZAPISANO_LOG_FILE")
+    trusted_proxies: Networks = Field((), validation_alias="ZAPISANO_TRUSTED_PROXIES")
+    time_zone: str = Field("Europe/Moscow", validation_alias="ZAPISANO_TIME_ZONE")
+    operator_name: str = Field("Записано", validation_alias="ZAPISANO_OPERATOR_NAME")
+    operator_terms: str = Field("", validation_alias="ZAPISANO_OPERATOR_TERMS")
+    support_contact: str = Field("", validation_alias="ZAPISANO_SUPPORT_CONTACT")
+    plans_file: Path = Field(
+        Path(__file__).with_name("plans.toml"), validation_alias="ZAPISANO_PLANS_FILE"
+    )
+
+    master_api_token: SecretStr = NO_SECRET
+    master_bot_api_url: str = "http://localhost:8000"
+    webhook_url: str = ""
+    sales_bot_token: SecretStr = NO_SECRET
+    telegram_api_base: str = "https://api.telegram.org"
+    telegram_proxy: SecretStr = NO_SECRET
+
+    yookassa_shop_id: str = ""
+    yookassa_secret_key: SecretStr = NO_SECRET
+    yookassa_api_url: str = "https://api.yookassa.ru/v3"
+    yookassa_networks: Networks = Field(YOOKASSA_NETWORKS, validate_default=True)
+    yookassa_sender_check: str = Field("strict", pattern="^(strict|log)$")
+    yookassa_test: bool | None = None
+    legacy_sales_until: date | None = None
+
+    client_id: str = "default"
+    redis_key_prefix: str = ""
+
+    @field_validator("trusted_proxies", "yookassa_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        """Read a comma-separated list of addresses and networks."""
+        if isinstance(value, str):
+            return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("is no IANA time zone; write for example Europe/Moscow")
+        return value
+
+    @field_validator("webhook_url", "public_url", "telegram_api_base", "yookassa_api_url")
+    @classmethod
+    def _no_trailing_slash(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with https:// (or http:// on one machine)")
+        return value.rstrip("/")
+
+    @cached_property
+    def plans(self) -> dict[str, Plan]:
+        """The price list, in the file's order."""
+        try:
+            tables = tomllib.loads(self.plans_file.read_text(encoding="utf-8"))
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise BrokenSetting(f"ZAPISANO_PLANS_FILE: {error}") from error
+        return {plan_id: Plan(plan_id, table) for plan_id, table in tables.items()}
+
+    @cached_property
+    def redis(self) -> str:
+        """Redis as one address, or '' when there is none."""
+        if not self.redis_enabled:
+            return ""
+        if url := self.redis_url.get_secret_value():
+            return url
+        if not self.redis_host:
+            return ""
+        password = self.redis_password.get_secret_value()
+        login = f":{quote(password, safe='')}@" if password else ""
+        return f"redis://{login}{self.redis_host}:{self.redis_port}/0"
+
+    @property
+    def checkout_base(self) -> str:
+        """Where people reach our pages."""
+        return self.public_url or self.webhook_url or f"http://127.0.0.1:{self.api_port}"
+
+    @property
+    def only_tenant(self) -> str | None:
+        """The one tenant this process serves, when started with CLIENT_ID."""
+        return None if self.client_id in {"", "default"} else self.client_id
+
+    @property
+    def expects_test_payments(self) -> bool:
+        """Whether payments must be test payments: as set, else as the key's prefix says."""
+        if self.yookassa_test is not None:
+            return self.yookassa_test
+        return self.yookassa_secret_key.get_secret_value().startswith("test_")
+
+    def honours_legacy_sales(self, now: datetime) -> bool:
+        """Whether payments made by the old sales bot still count at `now`."""
+        until = self.legacy_sales_until
+        if until is None:
+            return False
+        end = datetime(until.year, until.month, until.day, tzinfo=UTC) + timedelta(days=1)
+        return now < end
+
+    def require(self, *fields: str) -> None:
+        """Refuse to go on without these; every missing one is named at once."""
+        missing = [name for name in fields if not _filled(getattr(self, name))]
+        if missing:
+            lines = "\n".join(f"{_variable(name)}: is required and not set" for name in missing)
+            raise BrokenSetting(lines)
+
+
+def _filled(value: object) -> bool:
+    return bool(value.get_secret_value() if isinstance(value, SecretStr) else value)
+
+
+def _variable(field: str) -> str:
+    """Return the environment's name of a field (the first, where there are two)."""
+    alias = (
+        Settings.model_fields[field].validation_alias if field in Settings.model_fields else None
+    )
+    if isinstance(alias, AliasChoices):
+        return str(alias.choices[0])
+    return alias if isinstance(alias, str) else field.upper()
+
+
+def load() -> Settings:
+    """Read the settings.
+
+    Raises:
+        BrokenSetting: one line per wrong setting, with its environment name; values, which may
+            be secrets, are never repeated.
+    """
+    try:
+        return Settings()  # pyright: ignore[reportCallIssue]  # fields come from the environment
+    except ValidationError as error:
+        lines = [f"{_variable(str(e['loc'][0]))}: {_reason(e['msg'])}" for e in error.errors()]
+        raise BrokenSetting("\n".join(lines)) from None
+
+
+def _reason(message: str) -> str:
+    return message.removeprefix("Value error, ")

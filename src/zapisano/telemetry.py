@@ -1,1 +1,88 @@
-"""Logging, metrics and readiness: at the bottom, for every room."""
+"""Logging, metrics and readiness: at the bottom, for every room.
+
+Personal data and secrets never reach a log: what is logged are ids, kinds, counts and durations.
+"""
+
+import logging
+import logging.handlers
+import os
+import re
+import socket
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+
+import structlog
+
+# A Telegram token, a bearer or a basic credential, wherever a library may have put one.
+SECRET = re.compile(r"\d{6,12}:[A-Za-z0-9_-]{30,}|(?i:bearer|basic) [A-Za-z0-9+/=._-]{8,}")
+HIDDEN = "•••"
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Return a logger; an event is a short name and fields: `log.info("order_paid", order=…)`."""
+    return structlog.stdlib.get_logger(name)
+
+
+def configure_logging(*, as_json: bool, file: Path | None = None) -> None:
+    """Send every record, ours and the libraries', through one formatter that hides secrets."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        hide_secrets,
+    ]
+    last = structlog.processors.JSONRenderer(ensure_ascii=False) if as_json else _for_people()
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(handlers=_handlers(formatter, file), level=logging.INFO, force=True)
+    for noisy in ("httpx", "httpcore", "aiogram.event", "uvicorn.access", "pgqueuer"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _for_people() -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+
+
+def _handlers(formatter: logging.Formatter, file: Path | None) -> list[logging.Handler]:
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(
+            logging.handlers.RotatingFileHandler(
+                file, maxBytes=10_000_000, backupCount=5, encoding="utf-8"
+            )
+        )
+    for handler in handlers:
+        handler.setFormatter(formatter)
+    return handlers
+
+
+def hide_secrets(
+    _logger: object, _method: str, event: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
+    """Replace whatever looks like a credential in any text of the record."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = SECRET.sub(HIDDEN, value)
+    return event
+
+
+def tell_supervisor(state: str) -> None:
+    """Speak systemd's readiness protocol (`READY=1`, `STOPPING=1`) where somebody listens."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)

@@ -23,8 +23,10 @@ import asyncpg
 import pytest
 import redis
 
+from shared_servers import Servers
+from zapisano.stack import plan
+from zapisano.stack.config import FOLDER, StackConfig
 from zapisano.stack.files import opened_lock, try_lock
-from zapisano.stack.postgres import Postgres
 from zapisano.stack.servers import embedded_postgres, embedded_valkey
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
@@ -221,8 +223,8 @@ async def test_embedded_postgres_keeps_its_data_and_is_the_guides_database(root:
         assert again.port == server.port
 
 
-async def test_a_wrong_password_opens_nothing(postgres: Postgres) -> None:
-    for dsn in (postgres.dsn(), postgres.dsn(user="postgres")):
+async def test_a_wrong_password_opens_nothing(servers: Servers) -> None:
+    for dsn in (servers.postgres.dsn(), servers.postgres.dsn(user="postgres")):
         with pytest.raises(asyncpg.InvalidPasswordError):
             await asyncpg.connect(dsn, password="wrong")
 
@@ -353,9 +355,9 @@ def test_a_part_that_keeps_failing_is_given_up(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("ZAPISANO_API_PORT", "eight", "is not a port"),
+        ("ZAPISANO_API_PORT", "eight", "valid integer"),
         ("ZAPISANO_SIMULATOR_PORT", "70000", "is not a port"),
-        ("ZAPISANO_DATA_DIR", "", "name a folder"),
+        ("ZAPISANO_DATA_DIR", " ", "name a folder"),
         ("ZAPISANO_DATA_DIR", "/proc/zapisano", "can't be used"),
         ("ZAPISANO_DATA_DIR", f"{STAND_IN}/below", "can't be used (Not a directory)"),
     ],
@@ -387,6 +389,26 @@ def test_two_settings_with_one_port_are_named(stack: Stack) -> None:
     assert done.stderr == (
         f"ZAPISANO_WEBHOOK_PORT: port {port} is also ZAPISANO_API_PORT; give each its own\n"
     )
+
+
+def test_settings_are_read_from_the_files_that_the_product_reads(stack: Stack) -> None:
+    (stack.root / ".env").write_text("DATABASE_URL=nonsense\nREDIS_URL=redis://127.0.0.1:1/0\n")
+    assert stack.zapisano("psql").stderr.startswith("DATABASE_URL: ")
+    assert stack.zapisano("redis", "PING").stderr.startswith("Could not talk to Redis: ")
+
+
+def test_the_demo_takes_nothing_of_a_real_system_with_it(root: Path) -> None:
+    names = ("SALES_BOT_TOKEN", "YOOKASSA_SECRET_KEY", "MASTER_API_TOKEN", "DATABASE_URL")
+    more = ("APP_DATABASE_URL", "REDIS_HOST", "TELEGRAM_PROXY", "CLIENT_ID", "https_proxy")
+    real = dict.fromkeys((*names, *more), "the-real-one")
+    made = plan.demo(StackConfig.from_environment({**real, FOLDER: str(root), "LANG": "C"}))
+    for process in made.processes:
+        assert "the-real-one" not in process.env.values()
+    product = [process for process in made.processes if "-m" in process.argv]
+    assert len(product) == 4
+    assert {process.env["LANG"] for process in product} == {"C"}
+    # No `.env` lies there.
+    assert {process.cwd for process in product if process.name != "simulator"} == {root}
 
 
 # --- other people ---

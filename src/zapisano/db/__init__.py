@@ -1,1 +1,24 @@
 """PostgreSQL: connections, transactions, migrations; the only importer of asyncpg."""
+
+from zapisano.db.connection import (
+    CONNECTION_LOST,
+    Connection,
+    OwnerConnection,
+    RawConnection,
+    Row,
+    SharedConnection,
+    TenantConnection,
+)
+from zapisano.db.database import Database, open_database
+
+__all__ = [
+    "CONNECTION_LOST",
+    "Connection",
+    "Database",
+    "OwnerConnection",
+    "RawConnection",
+    "Row",
+    "SharedConnection",
+    "TenantConnection",
+    "open_database",
+]

@@ -1,1 +1,7 @@
 """Work for now on PgQueuer, work for later as due rows."""
+
+from zapisano.jobs.model import Job, Lane
+from zapisano.jobs.runner import Handlers, Runner
+from zapisano.jobs.store import enqueue, schedule, tick, unschedule
+
+__all__ = ["Handlers", "Job", "Lane", "Runner", "enqueue", "schedule", "tick", "unschedule"]

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zapisano.stack import keys as secret_keys
 from zapisano.stack import ports
@@ -18,7 +18,7 @@ from zapisano.stack.valkey import Valkey
 # What the operator may have set for a real system. The demo must never speak to it.
 REAL_WORLD = (
     *("DATABASE_", "POSTGRES_", "REDIS_", "TELEGRAM_", "YOOKASSA_", "MASTER_", "CLIENT_"),
-    *("SALES_BOT_", "WEBHOOK_", "SIMULATOR_", "PG"),
+    *("SALES_BOT_", "WEBHOOK_", "SIMULATOR_", "APP_DATABASE_", "PG"),
 )
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 OFF = ("0", "false", "no", "off")
@@ -48,8 +48,10 @@ def demo(config: StackConfig) -> Plan:
     admin = postgres.dsn(DATABASE, user=SUPERUSER)
     simulator = Process("simulator", _module("zapisano.simulator"), env)
     needs = (simulator, postgres.process(), valkey.process())
+    # In the data folder there is no `.env` of a real system for the product to read.
+    parts = (replace(part, cwd=config.folder) for part in product(needs, env))
     return Plan(
-        processes=(*needs, *product(needs, env)),
+        processes=(*needs, *parts),
         ports=_ports(config) | {SIMULATOR_PORT: config.simulator_port},
         running=_running(config, env, admin, page=f"{_url(config.simulator_port)}/"),
     )

@@ -1,1 +1,22 @@
 """Tenants and their life: provision, activate, suspend, resume, archive, restore."""
+
+from zapisano.tenancy.jobs import Provision, TenantChanged, TenantReady
+from zapisano.tenancy.model import State, Suspension, Tenant, TenantId, UnknownTenant, WrongState
+from zapisano.tenancy.usecases import activate, provision, register, resume, suspend
+
+__all__ = [
+    "Provision",
+    "State",
+    "Suspension",
+    "Tenant",
+    "TenantChanged",
+    "TenantId",
+    "TenantReady",
+    "UnknownTenant",
+    "WrongState",
+    "activate",
+    "provision",
+    "register",
+    "resume",
+    "suspend",
+]

@@ -1,0 +1,113 @@
+"""A connection inside a transaction: what every store function is handed.
+
+`SharedConnection`, `TenantConnection` and `OwnerConnection` are different types, so that taking
+one for another is a type error first. Constraint violations come out as the domain's errors.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, LiteralString
+
+import asyncpg
+
+from zapisano.db.constraints import DOMAIN_ERRORS
+from zapisano.errors import Busy, Conflict
+
+Row = asyncpg.Record
+if TYPE_CHECKING:
+    RawConnection = asyncpg.Connection[asyncpg.Record]
+else:  # generic in its stubs only
+    RawConnection = asyncpg.Connection
+# What a lost or refused connection looks like: the caller may try again.
+CONNECTION_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.TooManyConnectionsError,
+    ConnectionError,
+    OSError,
+)
+
+
+class Connection:
+    """Statements in the open transaction. SQL is a literal; values are arguments."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: RawConnection) -> None:
+        """Wrap a driver's connection whose transaction is open."""
+        self._raw = raw
+
+    async def fetch(self, sql: LiteralString, *args: object) -> list[Row]:
+        """Return all rows."""
+        try:
+            return await self._raw.fetch(sql, *args)
+        except asyncpg.PostgresError as error:
+            raise domain_error(error) from error
+
+    async def fetchrow(self, sql: LiteralString, *args: object) -> Row | None:
+        """Return the first row, if there is one."""
+        try:
+            return await self._raw.fetchrow(sql, *args)
+        except asyncpg.PostgresError as error:
+            raise domain_error(error) from error
+
+    async def fetchval(self, sql: LiteralString, *args: object) -> Any:  # what the query says
+        """Return the first column of the first row, if there is one."""
+        row = await self.fetchrow(sql, *args)
+        return row[0] if row else None
+
+    async def execute(self, sql: LiteralString, *args: object) -> int:
+        """Run a statement; return how many rows it touched."""
+        try:
+            status = await self._raw.execute(sql, *args)
+        except asyncpg.PostgresError as error:
+            raise domain_error(error) from error
+        count = status.rpartition(" ")[2]
+        return int(count) if count.isdigit() else 0
+
+    async def executemany(self, sql: LiteralString, rows: Iterable[Sequence[object]]) -> None:
+        """Run a statement once per row, in one trip."""
+        try:
+            await self._raw.executemany(sql, rows)
+        except asyncpg.PostgresError as error:
+            raise domain_error(error) from error
+
+
+class SharedConnection(Connection):
+    """A transaction over the shared schema: the registry, money, jobs."""
+
+    __slots__ = ()
+
+
+class TenantConnection(Connection):
+    """A transaction inside one tenant's schema, as that tenant's role."""
+
+    __slots__ = ()
+
+
+class OwnerConnection(Connection):
+    """A transaction of the tables' owner: migrations, schemas and roles."""
+
+    __slots__ = ()
+
+    @property
+    def raw(self) -> RawConnection:
+        """The driver's connection, for COPY."""
+        return self._raw
+
+
+def domain_error(error: asyncpg.PostgresError) -> Exception:
+    """Translate what the database refused into the domain's words, where it has words for it."""
+    if isinstance(error, asyncpg.DeadlockDetectedError | asyncpg.LockNotAvailableError):
+        return Busy()
+    if isinstance(error, CONNECTION_LOST):
+        return Busy("The database is not answering, please try again in a moment.")
+    name: str | None = getattr(error, "constraint_name", None)
+    # Citus appends a shard's number to the names of constraints, so prefixes count.
+    for known, translated in DOMAIN_ERRORS.items():
+        if name and name.startswith(known):
+            return translated()
+    if isinstance(error, asyncpg.UniqueViolationError):
+        return Conflict("This already exists.")
+    return error

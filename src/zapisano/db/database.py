@@ -1,0 +1,128 @@
+"""Transactions: shared, inside a tenant, and as the owner. Opened at the edge, committed here."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import LiteralString
+from urllib.parse import urlsplit
+
+from zapisano.db import roles
+from zapisano.db.connection import (
+    OwnerConnection,
+    RawConnection,
+    SharedConnection,
+    TenantConnection,
+)
+from zapisano.db.names import quoted, tenant_role, tenant_schema
+from zapisano.db.pool import Pool, connect, speak_json
+from zapisano.errors import BrokenSetting
+from zapisano.settings import Settings
+from zapisano.telemetry import get_logger
+
+log = get_logger("zapisano.db")
+
+
+class Database:
+    """The way to PostgreSQL. Nothing outside a `with` of this class talks to it."""
+
+    def __init__(self, settings: Settings, *, dsn: str, isolated: bool) -> None:
+        """Use `open_database`, which finds out how to log in."""
+        self._owner_dsn = settings.database_url.get_secret_value()
+        self._cache = settings.database_statement_cache
+        self.isolated = isolated
+        self.dsn = dsn
+        self.name = database_name(dsn)
+        self._pool = Pool(
+            dsn,
+            size=settings.database_pool_size,
+            tenants_per_connection=settings.database_tenants_per_connection,
+            statement_cache=self._cache,
+        )
+
+    @asynccontextmanager
+    async def shared(self) -> AsyncGenerator[SharedConnection]:
+        """Open a transaction over the shared schema."""
+        async with self._pool.acquire() as raw, _transaction(raw, "BEGIN"):
+            yield SharedConnection(raw)
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: str) -> AsyncGenerator[TenantConnection]:
+        """Open a transaction inside a tenant: one trip sets its search path and its role."""
+        begin = self._enter(tenant_id)
+        async with self._pool.acquire(tenant_id) as raw, _transaction(raw, begin):
+            yield TenantConnection(raw)
+
+    def _enter(self, tenant_id: str) -> LiteralString:
+        schema = tenant_schema(tenant_id)
+        text: LiteralString = "BEGIN; SET LOCAL search_path TO " + quoted(schema)
+        if self.isolated:
+            return text + "; SET LOCAL ROLE " + quoted(tenant_role(self.name, schema))
+        return text + "; SET LOCAL zapisano.tenant TO " + quoted(schema)
+
+    @asynccontextmanager
+    async def owner(self) -> AsyncGenerator[OwnerConnection]:
+        """Open a transaction as the owner of the tables, on a connection of its own."""
+        if not self._owner_dsn:
+            raise BrokenSetting("DATABASE_URL: is required here: this needs the tables' owner")
+        raw = await connect(self._owner_dsn, statement_cache=0, application="zapisano-owner")
+        try:
+            async with _transaction(await speak_json(raw), "BEGIN"):
+                yield OwnerConnection(raw)
+        finally:
+            await raw.close(timeout=5)
+
+    async def session(self, application: str) -> RawConnection:
+        """Open a connection outside the pool, for LISTEN and the job runner; the caller closes."""
+        return await connect(self.dsn, statement_cache=self._cache, application=application)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+
+
+@asynccontextmanager
+async def _transaction(raw: RawConnection, begin: LiteralString) -> AsyncGenerator[None]:
+    await raw.execute(begin)
+    try:
+        yield
+    except BaseException:
+        # A statement cancelled half-way leaves the protocol unsure; then the connection goes.
+        if not raw.is_closed():
+            await _rollback(raw)
+        raise
+    await raw.execute("COMMIT")
+
+
+async def _rollback(raw: RawConnection) -> None:
+    try:
+        await raw.execute("ROLLBACK", timeout=5)
+    except BaseException:
+        raw.terminate()
+        raise
+
+
+def database_name(dsn: str) -> str:
+    """Return the name of the database an address points to."""
+    return urlsplit(dsn).path.lstrip("/")
+
+
+async def open_database(settings: Settings) -> Database:
+    """Log in as the app's own role where there is one, else as the owner, with a warning.
+
+    Raises:
+        BrokenSetting: no address is set.
+        Busy: the server is not answering.
+    """
+    explicit = settings.app_database_url.get_secret_value()
+    owner = settings.database_url.get_secret_value()
+    if explicit:
+        return Database(settings, dsn=explicit, isolated=True)
+    settings.require("database_url")
+    raw = await connect(owner, statement_cache=0)
+    try:
+        isolated = await roles.isolation_is_on(OwnerConnection(raw))
+    finally:
+        await raw.close(timeout=5)
+    if isolated:
+        return Database(settings, dsn=roles.app_dsn(settings), isolated=True)
+    log.warning("isolation_by_role_is_off", remedy=roles.remedy(settings))
+    return Database(settings, dsn=owner, isolated=False)

@@ -1,0 +1,211 @@
+"""Migrations: two Alembic chains, rendered offline, applied statement by statement by asyncpg.
+
+`shared` is the registry, money and jobs; `tenant` is the inside of every tenant's schema. Alembic
+keeps its own books: the shared chain in `shared.schema_version`, the tenant chain through the view
+`shared.tenant_version`, which shows each schema its own row of `shared.tenant_versions`.
+"""
+
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, LiteralString, cast
+
+from alembic.config import Config
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from asyncpg import PostgresError
+
+from zapisano.db import roles
+from zapisano.db.connection import OwnerConnection
+from zapisano.db.database import database_name
+from zapisano.db.names import SchemaName, quoted, tenant_role
+from zapisano.db.pool import connect
+from zapisano.errors import AppError
+from zapisano.settings import Settings
+
+Chain = Literal["shared", "tenant"]
+FOLDER = Path(__file__).with_name("migrations")
+VERSION_TABLES: dict[Chain, LiteralString] = {
+    "shared": "schema_version",
+    "tenant": "tenant_version",
+}
+BATCH_SIZE = 50
+LOCK_TIMEOUT: LiteralString = "5s"
+MIGRATION_LOCK = 7_260_921  # any constant: one migration at a time per database
+
+
+@cache
+def _scripts(chain: Chain) -> ScriptDirectory:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER / chain))
+    return ScriptDirectory.from_config(config)
+
+
+def head(chain: Chain) -> str:
+    """Return the newest version of a chain."""
+    newest = _scripts(chain).get_current_head()
+    if newest is None:
+        raise LookupError(f"the chain {chain} has no versions")
+    return newest
+
+
+class _Statements(io.StringIO):
+    """Alembic writes one statement per call; keep them apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all: list[str] = []
+
+    def write(self, text: str, /) -> int:
+        statement = text.strip().rstrip(";")
+        if statement and not statement.startswith("--"):
+            self.all.append(statement)
+        return len(text)
+
+
+@cache
+def render(chain: Chain, start: str | None) -> tuple[LiteralString, ...]:
+    """Return the statements that lead from version `start` (None: nothing) to the head."""
+    scripts = _scripts(chain)
+    buffer = _Statements()
+
+    def upgrade(revision: Any, _context: MigrationContext) -> Any:  # as Alembic types it
+        return scripts._upgrade_revs("head", revision)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # what its `upgrade` calls
+
+    context = MigrationContext.configure(
+        dialect_name="postgresql",
+        dialect_opts={"paramstyle": "named"},  # else 'a%' and ':x' inside SQL are corrupted
+        opts={
+            "as_sql": True,
+            "starting_rev": start,
+            "fn": upgrade,
+            "version_table": VERSION_TABLES[chain],
+            "version_table_schema": "shared",
+            "output_buffer": buffer,
+        },
+    )
+    with Operations.context(context):
+        context.run_migrations()
+    kept = [s for s in buffer.all if chain == "shared" or not s.startswith("CREATE TABLE shared.")]
+    return cast("tuple[LiteralString, ...]", tuple(kept))
+
+
+@dataclass
+class Report:
+    """What a migration did."""
+
+    isolated: bool = False
+    migrated: list[str] = field(default_factory=list[str])
+    failed: dict[str, str] = field(default_factory=dict[str, str])
+
+
+class Migration:
+    """One run over the shared schema and every tenant, alone in its database."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Read the owner's address from the settings."""
+        settings.require("database_url")
+        self._settings = settings
+        self._dsn = settings.database_url.get_secret_value()
+        self._database = database_name(self._dsn)
+        self.report = Report()
+
+    async def run(self, on_progress: Callable[[int, int], None] | None = None) -> Report:
+        """Bring everything to the head. Safe to repeat and to run twice at once.
+
+        `on_progress` is told how many tenants are done, of how many. A tenant that fails is
+        reported and stays as it was; the others go on.
+        """
+        raw = await connect(self._dsn, statement_cache=0, application="zapisano-migrate")
+        try:
+            await raw.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
+            conn = OwnerConnection(raw)
+            async with raw.transaction():
+                await self._shared(conn)
+            async with raw.transaction():
+                self.report.isolated = await roles.ensure_roles(
+                    conn, self._settings, self._database
+                )
+            await self._tenants(conn, on_progress or (lambda _done, _total: None))
+        finally:
+            await raw.close(timeout=5)
+        return self.report
+
+    async def _shared(self, conn: OwnerConnection) -> None:
+        await conn.execute("CREATE SCHEMA IF NOT EXISTS shared")
+        exists = await conn.fetchval("SELECT to_regclass('shared.schema_version') IS NOT NULL")
+        current = (
+            await conn.fetchval("SELECT version_num FROM shared.schema_version") if exists else None
+        )
+        await apply(conn, render("shared", current))
+
+    async def _tenants(
+        self, conn: OwnerConnection, on_progress: Callable[[int, int], None]
+    ) -> None:
+        """Canary first: if the first tenant fails, the change is wrong and nobody else gets it."""
+        behind = await tenants_behind(conn)
+        canary, rest = behind[:1], behind[1:]
+        on_progress(0, len(behind))
+        if canary and not await self._batch(conn, canary):
+            return
+        for start in range(0, len(rest), BATCH_SIZE):
+            batch = rest[start : start + BATCH_SIZE]
+            if not await self._batch(conn, batch):
+                for tenant in batch:
+                    await self._batch(conn, [tenant])
+            on_progress(len(self.report.migrated) + len(self.report.failed), len(behind))
+        on_progress(len(self.report.migrated) + len(self.report.failed), len(behind))
+
+    async def _batch(self, conn: OwnerConnection, batch: Sequence[tuple[SchemaName, str]]) -> bool:
+        try:
+            async with conn.raw.transaction():
+                await conn.execute("SET LOCAL lock_timeout TO '" + LOCK_TIMEOUT + "'")
+                for schema, version in batch:
+                    await migrate_tenant(conn, schema, version)
+                    if self.report.isolated:
+                        role = tenant_role(self._database, schema)
+                        await roles.grant_tenant(conn, schema, role)
+        except (AppError, PostgresError) as error:
+            if len(batch) == 1:
+                self.report.failed[batch[0][0]] = str(error)
+            return False
+        self.report.migrated.extend(schema for schema, _ in batch)
+        return True
+
+
+async def tenants_behind(conn: OwnerConnection) -> list[tuple[SchemaName, str]]:
+    """Return the tenants that are not at the head, and where they are; one SELECT."""
+    rows = await conn.fetch(
+        """SELECT schema_name, version_num FROM shared.tenant_versions
+           WHERE version_num <> $1 ORDER BY schema_name""",
+        head("tenant"),
+    )
+    return [(SchemaName(row["schema_name"]), row["version_num"]) for row in rows]
+
+
+async def create_tenant_schema(conn: OwnerConnection, schema: SchemaName) -> bool:
+    """Create a tenant's schema at the head; return False when it is there already."""
+    known = await conn.fetchval(
+        "SELECT version_num FROM shared.tenant_versions WHERE schema_name = $1", schema
+    )
+    if known is not None:
+        return False
+    await conn.execute("CREATE SCHEMA IF NOT EXISTS " + quoted(schema))
+    await migrate_tenant(conn, schema, None)
+    return True
+
+
+async def migrate_tenant(conn: OwnerConnection, schema: SchemaName, version: str | None) -> None:
+    """Bring one tenant's schema from `version` to the head, inside the caller's transaction."""
+    await conn.execute("SET LOCAL search_path TO " + quoted(schema))
+    await apply(conn, render("tenant", version))
+    await conn.execute("SET LOCAL search_path TO pg_catalog")
+
+
+async def apply(conn: OwnerConnection, statements: Iterable[LiteralString]) -> None:
+    """Run statements one by one: some engines (Citus) refuse several in one string."""
+    for statement in statements:
+        await conn.execute(statement)

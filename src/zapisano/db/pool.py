@@ -1,0 +1,146 @@
+"""Few connections for many tenants.
+
+A PostgreSQL connection keeps about 100 KB for every tenant it has ever touched and gives it back
+only when it is closed. So connections are few, a tenant prefers a connection that already knows
+it (soft affinity: if that one is busy, another serves), and a connection that has met
+`tenants_per_connection` tenants is closed after its transaction.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import asyncpg
+from pydantic_core import from_json, to_json
+
+from zapisano.db.connection import CONNECTION_LOST, RawConnection
+from zapisano.errors import Busy
+
+ACQUIRE_TIMEOUT_SECONDS = 10.0
+CONNECT_TIMEOUT_SECONDS = 10.0
+# No tenant bound, no tenant's table found: such a mistake must fail loudly.
+SESSION = {"search_path": "pg_catalog", "timezone": "UTC", "jit": "off"}
+
+
+@dataclass(eq=False)
+class Slot:
+    """A place for one connection, and the tenants that connection has met."""
+
+    raw: RawConnection | None = None
+    met: set[str] = field(default_factory=set[str])
+
+
+async def connect(
+    dsn: str, *, statement_cache: int = 256, application: str = "zapisano"
+) -> RawConnection:
+    """Open one connection with our session defaults.
+
+    Raises:
+        Busy: the server cannot be reached or refuses the login.
+    """
+    try:
+        return await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            statement_cache_size=statement_cache,
+            server_settings={**SESSION, "application_name": application},
+        )
+    except (*CONNECTION_LOST, TimeoutError, asyncpg.InvalidAuthorizationSpecificationError) as e:
+        raise Busy(f"The database is not answering ({type(e).__name__}).") from e
+
+
+async def speak_json(raw: RawConnection) -> RawConnection:
+    """Make jsonb Python values on this connection, both ways."""
+    await raw.set_type_codec(
+        "jsonb", schema="pg_catalog", format="binary", encoder=_to_jsonb, decoder=_from_jsonb
+    )
+    return raw
+
+
+JSONB_VERSION = b"\x01"
+
+
+def _to_jsonb(value: object) -> bytes:
+    return JSONB_VERSION + to_json(value)
+
+
+def _from_jsonb(data: bytes) -> object:
+    return from_json(data[1:])
+
+
+class Pool:
+    """Connections handed out first come, first served, with a liking for known tenants."""
+
+    def __init__(self, dsn: str, *, size: int, tenants_per_connection: int, statement_cache: int):
+        """Prepare `size` places; connections are opened when first needed."""
+        self._dsn = dsn
+        self._limit = tenants_per_connection
+        self._statement_cache = statement_cache
+        self._idle = [Slot() for _ in range(size)]
+        self._free = asyncio.Semaphore(size)
+        self._closed = False
+
+    @asynccontextmanager
+    async def acquire(self, tenant: str = "") -> AsyncGenerator[RawConnection]:
+        """Lend a connection, one that has met `tenant` if such a one is idle.
+
+        Raises:
+            Busy: none became free in time, or the server is not answering.
+        """
+        slot = await self._take(tenant)
+        try:
+            if slot.raw is None or slot.raw.is_closed():
+                slot.met.clear()
+                slot.raw = await speak_json(
+                    await connect(self._dsn, statement_cache=self._statement_cache)
+                )
+            if tenant:
+                slot.met.add(tenant)
+            yield slot.raw
+        finally:
+            await self._give_back(slot)
+
+    async def _take(self, tenant: str) -> Slot:
+        try:
+            async with asyncio.timeout(ACQUIRE_TIMEOUT_SECONDS):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise Busy("Every database connection is in use.") from error
+        slot = self._choose(tenant)
+        self._idle.remove(slot)
+        return slot
+
+    def _choose(self, tenant: str) -> Slot:
+        """Prefer a connection that knows the tenant, then an open one, then the least loaded."""
+        if not tenant:
+            return max(self._idle, key=lambda slot: (slot.raw is not None, -len(slot.met)))
+        for slot in self._idle:
+            if tenant in slot.met:
+                return slot
+        return min(self._idle, key=lambda slot: len(slot.met))
+
+    async def _give_back(self, slot: Slot) -> None:
+        try:
+            if slot.raw and (self._closed or len(slot.met) >= self._limit):
+                raw, slot.raw = slot.raw, None
+                slot.met.clear()
+                await asyncio.shield(_close(raw))
+        finally:
+            self._idle.append(slot)
+            self._free.release()
+
+    async def close(self) -> None:
+        """Close idle connections now, lent ones when they come back."""
+        self._closed = True
+        for slot in self._idle:
+            if slot.raw:
+                await _close(slot.raw)
+                slot.raw = None
+
+
+async def _close(raw: RawConnection) -> None:
+    try:
+        await raw.close(timeout=5)
+    except (*CONNECTION_LOST, TimeoutError):
+        raw.terminate()

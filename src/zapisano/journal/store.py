@@ -1,0 +1,37 @@
+"""Write and read the journal."""
+
+from zapisano.db import Connection, SharedConnection
+from zapisano.journal.model import Event
+
+CHANNEL = "zapisano_journal"
+
+
+async def record(
+    conn: Connection, kind: str, subject: str, *, tenant: str | None = None, **data: object
+) -> None:
+    """Add a line that commits with the caller's transaction and wakes those who follow.
+
+    Inside a tenant's transaction only kinds that begin with `booking.` are accepted, and the
+    tenant is stamped by the database.
+    """
+    values = {**data, "tenant_id": tenant} if tenant else data
+    await conn.execute("SELECT shared.record_event($1, $2, $3)", kind, subject, values)
+
+
+async def read(
+    conn: SharedConnection, *, after: int, limit: int, tenant: str | None = None
+) -> list[Event]:
+    """Return up to `limit` lines with ids above `after`, oldest first."""
+    rows = await conn.fetch(
+        """SELECT id, at, kind, tenant, subject, data FROM shared.journal
+           WHERE id > $1 AND ($2::text IS NULL OR tenant = $2) ORDER BY id LIMIT $3""",
+        after,
+        tenant,
+        limit,
+    )
+    return [Event(**row) for row in rows]
+
+
+async def newest(conn: SharedConnection) -> int:
+    """Return the id of the last line, 0 when there is none."""
+    return int(await conn.fetchval("SELECT coalesce(max(id), 0) FROM shared.journal"))

@@ -1,0 +1,99 @@
+"""The verbs of a tenant's life. Those that take `conn` commit with their caller."""
+
+import time
+
+from zapisano import journal
+from zapisano.db import Database, SharedConnection, roles
+from zapisano.db.migrate import create_tenant_schema
+from zapisano.db.names import tenant_schema
+from zapisano.jobs import enqueue
+from zapisano.tenancy import store
+from zapisano.tenancy.jobs import Provision, TenantChanged, TenantReady
+from zapisano.tenancy.model import State, Suspension, Tenant, TenantId, WrongState
+
+
+async def register(
+    conn: SharedConnection, *, name: str, owner_id: int, owner_language: str = "ru"
+) -> Tenant:
+    """Register a tenant and ask for its provisioning."""
+    tenant = await store.insert(
+        conn,
+        await store.new_id(conn),
+        name=name,
+        owner_id=owner_id,
+        owner_language=owner_language,
+    )
+    await enqueue(conn, Provision(tenant.id))
+    await journal.record(conn, "tenant.provisioning", tenant.id, tenant=tenant.id)
+    return tenant
+
+
+async def provision(database: Database, tenant: TenantId) -> None:
+    """Make the schema, then the role, then let the tenant wait for its bot.
+
+    Every step may be repeated: a worker that is killed between any two leaves nothing to mend.
+    """
+    schema = tenant_schema(tenant)
+    started = time.perf_counter()
+    async with database.owner() as owner:
+        if await create_tenant_schema(owner, schema):
+            took_ms = round((time.perf_counter() - started) * 1000)
+            await journal.record(
+                owner, "tenant.schema_created", tenant, tenant=tenant, took_ms=took_ms
+            )
+    if database.isolated:
+        async with database.owner() as owner:
+            await roles.create_tenant_role(owner, database.name, schema)
+    async with database.shared() as conn:
+        found = await store.get(conn, tenant, lock=True)
+        if found.state is not State.PROVISIONING:
+            return
+        await store.set_state(conn, tenant, State.AWAITING_BOT)
+        await enqueue(conn, TenantReady(tenant))
+        await journal.record(conn, "tenant.awaiting_bot", tenant, tenant=tenant)
+
+
+async def activate(conn: SharedConnection, tenant: TenantId) -> None:
+    """The tenant's bot is attached: it works from now. Repeating changes nothing.
+
+    Raises:
+        WrongState: the tenant is not provisioned yet, or archived.
+    """
+    found = await store.get(conn, tenant, lock=True)
+    if found.state in {State.ACTIVE, State.SUSPENDED}:
+        return
+    if found.state is not State.AWAITING_BOT:
+        raise WrongState(f"{tenant} is {found.state}; only a tenant that awaits its bot starts.")
+    await store.set_state(conn, tenant, State.ACTIVE)
+    await journal.record(conn, "tenant.active", tenant, tenant=tenant)
+
+
+async def suspend(conn: SharedConnection, tenant: TenantId, reason: Suspension) -> Tenant:
+    """Pause a tenant: its bot answers that it is paused, its data stays.
+
+    An operator's suspension outweighs an unpaid one; the reverse changes nothing.
+
+    Raises:
+        WrongState: the tenant is being provisioned, or archived.
+    """
+    found = await store.get(conn, tenant, lock=True)
+    if found.state in {State.PROVISIONING, State.ARCHIVED}:
+        raise WrongState(f"{tenant} is {found.state} and cannot be suspended.")
+    if found.suspended_for in {reason, Suspension.OPERATOR}:
+        return found
+    await store.set_state(conn, tenant, State.SUSPENDED, reason)
+    await enqueue(conn, TenantChanged(tenant, State.SUSPENDED))
+    await journal.record(conn, "tenant.suspended", tenant, tenant=tenant, reason=reason)
+    return await store.get(conn, tenant)
+
+
+async def resume(conn: SharedConnection, tenant: TenantId, lifting: Suspension) -> Tenant:
+    """Lift a suspension for `lifting`; one for another reason stays. Repeating changes nothing."""
+    found = await store.get(conn, tenant, lock=True)
+    if found.suspended_for is not lifting:
+        return found
+    state = State.ACTIVE if await store.has_bot(conn, tenant) else State.AWAITING_BOT
+    await store.set_state(conn, tenant, state)
+    await enqueue(conn, TenantChanged(tenant, state))
+    await journal.record(conn, "tenant.resumed", tenant, tenant=tenant, state=state)
+    return await store.get(conn, tenant)

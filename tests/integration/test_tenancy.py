@@ -1,0 +1,107 @@
+"""A tenant's schema, role and state; what one tenant can see of another."""
+
+import asyncpg
+import pytest
+
+from zapisano.db import Database
+from zapisano.errors import SlotTaken
+from zapisano.tenancy import (
+    State,
+    Suspension,
+    Tenant,
+    WrongState,
+    activate,
+    provision,
+    register,
+    resume,
+    suspend,
+)
+
+Witness = asyncpg.Connection
+BOOK = """INSERT INTO bookings (user_id, date, time, service_id, status)
+VALUES (123456789, '2026-02-20', '14:00', 1, 'active') RETURNING id"""
+
+
+async def test_the_documented_insert_works_in_a_new_tenant(
+    database: Database, tenants: tuple[Tenant, Tenant], witness: Witness
+) -> None:
+    async with database.tenant(tenants[0].id) as conn:
+        await conn.execute(BOOK)
+    row = await witness.fetchrow("SELECT busy, time_zone, staff_id FROM client_001.bookings")
+    assert row is not None
+    assert (row["time_zone"], row["staff_id"]) == ("Europe/Moscow", 1)
+    assert row["busy"].lower.isoformat() == "2026-02-20T11:00:00"
+    assert row["busy"].upper.isoformat() == "2026-02-20T12:00:00"
+    assert await witness.fetchval("SELECT count(*) FROM client_002.bookings") == 0
+
+
+async def test_an_overlap_is_refused_in_the_domains_words(
+    database: Database, tenants: tuple[Tenant, Tenant]
+) -> None:
+    async with database.tenant(tenants[0].id) as conn:
+        await conn.execute(BOOK)
+    with pytest.raises(SlotTaken):
+        async with database.tenant(tenants[0].id) as conn:
+            await conn.execute(BOOK)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count(*) FROM client_002.bookings",
+        "SELECT count(*) FROM shared.bots",
+        "SELECT count(*) FROM shared.orders",
+        "SELECT count(*) FROM shared.pgqueuer",
+        "SELECT rolpassword FROM pg_catalog.pg_authid",
+        "SELECT pg_read_file('postgresql.conf')",
+        "SELECT shared.enqueue_job('payments.settle', '{}')",
+        "SELECT shared.record_event('payment.settled', 'x', '{}')",
+        "CREATE TABLE mine (id int)",
+        "SET ROLE booking_user",
+    ],
+)
+async def test_a_tenant_sees_nothing_but_itself(
+    database: Database, tenants: tuple[Tenant, Tenant], sql: str
+) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with database.tenant(tenants[0].id) as conn:
+            await conn.execute(sql)  # pyright: ignore[reportArgumentType]  # not literal: a list
+
+
+async def test_a_tenants_job_is_stamped_with_that_tenant(
+    database: Database, tenants: tuple[Tenant, Tenant], witness: Witness
+) -> None:
+    async with database.tenant(tenants[0].id) as conn:
+        await conn.execute(
+            "SELECT shared.enqueue_job('booking.test', '{\"tenant_id\": \"client_002\"}')"
+        )
+    payload = await witness.fetchval(
+        "SELECT payload FROM shared.pgqueuer WHERE entrypoint = 'booking.test'"
+    )
+    assert payload == b'{"tenant_id": "client_001"}'
+
+
+async def test_provisioning_may_be_repeated_at_any_point(
+    database: Database, tenants: tuple[Tenant, Tenant], witness: Witness
+) -> None:
+    await provision(database, tenants[0].id)
+    assert await witness.fetchval("SELECT count(*) FROM shared.tenant_versions") == 2
+    assert await witness.fetchval("SELECT count(*) FROM client_001.services") == 1
+
+
+async def test_a_payment_lifts_only_what_is_unpaid(
+    database: Database, tenants: tuple[Tenant, Tenant]
+) -> None:
+    tenant = tenants[0].id
+    async with database.shared() as conn:
+        await suspend(conn, tenant, Suspension.OPERATOR)
+        assert (await resume(conn, tenant, Suspension.UNPAID)).state is State.SUSPENDED
+        assert (await suspend(conn, tenant, Suspension.UNPAID)).suspended_for is Suspension.OPERATOR
+        assert (await resume(conn, tenant, Suspension.OPERATOR)).state is State.AWAITING_BOT
+
+
+async def test_a_tenant_without_a_schema_cannot_become_active(database: Database) -> None:
+    async with database.shared() as conn:
+        tenant = await register(conn, name="Рано", owner_id=1)
+        with pytest.raises(WrongState, match="provisioning"):
+            await activate(conn, tenant.id)
