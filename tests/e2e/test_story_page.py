@@ -116,7 +116,8 @@ async def test_stories_of_several_orders_are_kept_apart(tmp_path: Path, browser:
     """The pure module, asked directly: late ids, two orders at once, a renewal."""
     first, second = sale("client_001", 1), sale("client_002", 101)
     renewal = [one for one in sale("client_001", 201) if not one["kind"].startswith("tenant.")]
-    mixed = [pair for both in zip(first, second, strict=True) for pair in both] + renewal
+    refund = {**first[2], "id": 300, "subject": "refund-1", "data": {"payment_id": None}}
+    mixed = [*(one for both in zip(first, second, strict=True) for one in both), *renewal, refund]
     with running_simulator(tmp_path) as url:
         async with open_page(browser, f"{url}/phone", NARROW) as page:
             told = await page.evaluate(

@@ -101,8 +101,8 @@ export class Phone {
     if (wanted === "botfather") return this.openFather();
     const bot = (await api.bots()).find((one) => one.username.toLowerCase() === wanted || String(one.id) === wanted);
     if (bot) return this.openChat(bot, payload);
-    this.toast(t("bot_gone", { name: username }));
-    return this.view.childElementCount ? undefined : this.openList();
+    if (!this.view.childElementCount) await this.openList();
+    return this.toast(t("bot_gone", { name: username }));
   }
 
   async openChat(bot, payload = "") {
