@@ -236,7 +236,8 @@ MONEY = (
         starts_at timestamptz NOT NULL,
         ends_at timestamptz NOT NULL,
         created_at timestamptz NOT NULL DEFAULT now(),
-        CONSTRAINT paid_periods_length CHECK (ends_at = starts_at + make_interval(hours => 24 * days))
+        CONSTRAINT paid_periods_length
+            CHECK (ends_at = starts_at + make_interval(hours => 24 * days))
     )""",
     "CREATE INDEX paid_periods_tenant ON shared.paid_periods (tenant_id, ends_at)",
 )
