@@ -1,7 +1,10 @@
 """The registry of tenants in the shared schema."""
 
-from zapisano.db import Row, SharedConnection
+from zapisano.db import OwnerConnection, Row, SharedConnection
 from zapisano.tenancy.model import State, Suspension, Tenant, TenantId, UnknownTenant, tenant_id
+
+# The registry is the app's and the owner's.
+Registry = SharedConnection | OwnerConnection
 
 
 def _tenant(row: Row) -> Tenant:
@@ -44,7 +47,7 @@ async def insert(
     return _tenant(row)
 
 
-async def find(conn: SharedConnection, tenant: str) -> Tenant | None:
+async def find(conn: Registry, tenant: str) -> Tenant | None:
     """Return a tenant, or None."""
     row = await conn.fetchrow(
         """SELECT id, name, owner_id, owner_language, state, suspended_for, created_at, changed_at
@@ -54,7 +57,7 @@ async def find(conn: SharedConnection, tenant: str) -> Tenant | None:
     return _tenant(row) if row else None
 
 
-async def get(conn: SharedConnection, tenant: str, *, lock: bool = False) -> Tenant:
+async def get(conn: Registry, tenant: str, *, lock: bool = False) -> Tenant:
     """Return a tenant; with `lock` nobody else changes it until this transaction ends.
 
     Raises:
@@ -96,7 +99,7 @@ async def of_owner(conn: SharedConnection, owner_id: int) -> list[Tenant]:
 
 
 async def set_state(
-    conn: SharedConnection, tenant: TenantId, state: State, suspended_for: Suspension | None = None
+    conn: Registry, tenant: TenantId, state: State, suspended_for: Suspension | None = None
 ) -> None:
     """Write a tenant's state; whether it may change is the use case's affair."""
     await conn.execute(
