@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from zapisano.db import Database
 from zapisano.settings import Settings
+from zapisano.web.errors import install_error_handlers
 
 
 def utc_now() -> datetime:
@@ -24,6 +25,7 @@ def create_api(
     """Port 8000: master API, Telegram's updates, checkout pages, the event stream."""
     app = FastAPI(title="Zapisano", lifespan=_lifespan)
     app.state.settings, app.state.database, app.state.now = settings, database, now
+    install_error_handlers(app)
     return app
 
 
@@ -33,6 +35,7 @@ def create_webhook(
     """Port 8001: YooKassa's notifications and the health of what handles them."""
     app = FastAPI(title="Zapisano: YooKassa webhook", lifespan=_lifespan)
     app.state.settings, app.state.database, app.state.now = settings, database, now
+    install_error_handlers(app)
     return app
 
 

@@ -5,6 +5,7 @@ import socket
 
 import uvicorn
 
+from zapisano.simulator import yookassa
 from zapisano.simulator.app import create_app
 from zapisano.simulator.config import Config
 from zapisano.simulator.part import Part
@@ -25,7 +26,7 @@ class Server(uvicorn.Server):
 def main() -> None:
     """Serve until told to stop."""
     config = Config.from_environment()
-    parts: list[Part] = []
+    parts: list[Part] = [yookassa.create(config)]
     app = create_app(parts)
     Server(uvicorn.Config(app, host="127.0.0.1", port=config.port, log_level="warning")).run()
 
