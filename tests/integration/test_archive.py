@@ -2,7 +2,7 @@
 
 import resource
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -162,7 +162,7 @@ async def test_a_suspended_tenant_comes_back_suspended(
 
 
 @contextmanager
-def no_file_larger_than(limit: int) -> Iterator[None]:
+def no_file_larger_than(limit: int) -> Generator[None]:
     """The nearest thing to a full disk that needs no mount: the kernel refuses to grow a file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))

@@ -4,7 +4,7 @@
 one for another is a type error first. Constraint violations come out as the domain's errors.
 """
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, LiteralString
 
 import asyncpg
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     RawConnection = asyncpg.Connection[asyncpg.Record]
 else:  # generic in its stubs only
     RawConnection = asyncpg.Connection
+Output = Callable[[bytes], Coroutine[None, None, None]]
 # What a lost or refused connection looks like: the caller may try again.
 CONNECTION_LOST = (
     asyncpg.PostgresConnectionError,
@@ -96,9 +97,7 @@ class OwnerConnection(Connection):
         """The driver's connection, for transactions inside a session."""
         return self._raw
 
-    async def copy_out(
-        self, sql: LiteralString, *args: object, output: Callable[[bytes], Awaitable[None]]
-    ) -> int:
+    async def copy_out(self, sql: LiteralString, *args: object, output: Output) -> int:
         """Stream a query's rows as CSV with a header; NULL is empty, '' is quoted. Return rows."""
         try:
             status = await self._raw.copy_from_query(

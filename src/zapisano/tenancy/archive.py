@@ -297,9 +297,8 @@ def _checked(book: zipfile.ZipFile, settings: Settings, schema: SchemaName) -> M
         check_seal(settings, data, book.read(SEAL))
         manifest = from_bytes(data)
         for content in manifest.contents:
-            with book.open(content.file) as entry:
-                if hashlib.file_digest(entry, "sha256").hexdigest() != content.sha256:
-                    raise BrokenArchive(f"{content.file} in the archive was altered.")
+            if _digest(book, content.file) != content.sha256:
+                raise BrokenArchive(f"{content.file} in the archive was altered.")
     except (KeyError, zipfile.BadZipFile, OSError, EOFError) as error:
         raise BrokenArchive(f"The archive is not whole: {error}") from error
     if manifest.tenant != schema:
@@ -307,6 +306,14 @@ def _checked(book: zipfile.ZipFile, settings: Settings, schema: SchemaName) -> M
     if not knows("tenant", manifest.version):
         raise Refused(f"The archive is at version {manifest.version}: upgrade Zapisano first.")
     return manifest
+
+
+def _digest(book: zipfile.ZipFile, name: str) -> str:
+    digest = hashlib.sha256()
+    with book.open(name) as entry:
+        while chunk := entry.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 async def _load(

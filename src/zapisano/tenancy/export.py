@@ -5,12 +5,12 @@ Names of tables and columns come from the catalog or from a sealed manifest, and
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Sequence
 from datetime import datetime
 from graphlib import TopologicalSorter
 from typing import Any, LiteralString, cast
 
-from zapisano.db import OwnerConnection, SharedConnection
+from zapisano.db import Output, OwnerConnection, SharedConnection
 from zapisano.db.names import SchemaName, quoted
 from zapisano.tenancy.manifest import Column, Constraint, Table
 from zapisano.tenancy.manifest import Sequence as NumberSequence
@@ -27,7 +27,6 @@ PLAIN_VALUES: tuple[LiteralString, ...] = (
     "SET LOCAL bytea_output TO 'hex'",
     "SET LOCAL extra_float_digits TO 1",
 )
-Output = Callable[[bytes], Awaitable[None]]
 
 
 async def guard(conn: OwnerConnection, schema: SchemaName) -> None:
