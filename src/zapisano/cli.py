@@ -2,12 +2,17 @@
 
 import typer
 
+from zapisano.stack import commands as stack
+
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.callback()
 def root() -> None:
     """A thousand Telegram booking bots, the money for them, in one service."""
+
+
+app.add_typer(stack.app)
 
 
 def main() -> None:

@@ -46,6 +46,10 @@ class Screen(Protocol):
         """Everything is up: at the end of the start, and again after each restart of a part."""
         ...
 
+    def stopping(self) -> None:
+        """The operator asked for the end."""
+        ...
+
 
 @dataclass
 class Child:
@@ -180,11 +184,15 @@ class Keeper:
         try:
             await self._wait_for(ready, child)
         finally:
+            is_up = ready.done() and ready.result()
             ready.cancel()
             child.notify.close()
-        if ready.done() and not ready.cancelled() and ready.result():
+        if is_up:
             self._is_up()
-        return await child.exited
+        code = await child.exited
+        if self.process.ready is Ready.EXIT and code == 0:
+            self._is_up()
+        return code
 
     async def _wait_for(self, ready: "asyncio.Task[bool]", child: Child) -> None:
         patience = self.process.patience_seconds
@@ -201,10 +209,11 @@ class Keeper:
             send(child.running, signal.SIGKILL)
 
     async def _ready(self, child: Child) -> bool:
-        """Wait until the process is up, by its own way of saying so; False if it never is."""
+        """Wait until the process is up, by its own way of saying so; False if its end says it."""
         asked = self.process.ready
         if asked is Ready.EXIT:
-            return await asyncio.shield(child.exited) == 0
+            await asyncio.wait({child.exited})
+            return False
         if asked is Ready.NOTIFY:
             loop = asyncio.get_running_loop()
             while not heard_ready(await loop.sock_recv(child.notify, 4096)):

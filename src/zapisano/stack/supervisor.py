@@ -56,7 +56,9 @@ class _Supervisor:
     def _on_signal(self) -> None:
         if self._stop.asked.is_set():
             self._stop.hurry.set()
+            return
         self._stop.asked.set()
+        self._screen.stopping()
 
     async def _until_over(self, tasks: set[asyncio.Task[None]], stop: asyncio.Task[bool]) -> None:
         while not stop.done():
