@@ -1,8 +1,8 @@
 """Small programs that stand where the product will: the supervisor runs them as it runs it.
 
-    stand_in.py stack <mode>      `zapisano demo` with real servers and the parts below
-    stand_in.py part <name>       says READY=1, notes SIGTERM in $TRACE, and ends
-    stand_in.py once <name>       notes itself in $TRACE and ends with $ONCE_CODE
+stand_in.py stack <mode>      `zapisano demo` with real servers and the parts below
+stand_in.py part <name>       says READY=1, notes SIGTERM in $TRACE, and ends
+stand_in.py once <name>       notes itself in $TRACE and ends with $ONCE_CODE
 """
 
 import os

@@ -105,6 +105,7 @@ class Report:
     """What a migration did."""
 
     isolated: bool = False
+    behind: int = 0
     migrated: list[str] = field(default_factory=list[str])
     failed: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -155,6 +156,7 @@ class Migration:
     ) -> None:
         """Canary first: if the first tenant fails, the change is wrong and nobody else gets it."""
         behind = await tenants_behind(conn, self._folder)
+        self.report.behind = len(behind)
         canary, rest = behind[:1], behind[1:]
         on_progress(0, len(behind))
         if canary and not await self._batch(conn, canary):

@@ -2,12 +2,21 @@
 
 from zapisano.tenancy.archive import DiskTrouble, archive, restore
 from zapisano.tenancy.jobs import ForgetKeys, Provision, TenantChanged, TenantReady
-from zapisano.tenancy.model import State, Suspension, Tenant, TenantId, UnknownTenant, WrongState
-from zapisano.tenancy.usecases import activate, provision, register, resume, suspend
+from zapisano.tenancy.model import (
+    Overview,
+    State,
+    Suspension,
+    Tenant,
+    TenantId,
+    UnknownTenant,
+    WrongState,
+)
+from zapisano.tenancy.usecases import activate, provision, register, register_once, resume, suspend
 
 __all__ = [
     "DiskTrouble",
     "ForgetKeys",
+    "Overview",
     "Provision",
     "State",
     "Suspension",
@@ -21,6 +30,7 @@ __all__ = [
     "archive",
     "provision",
     "register",
+    "register_once",
     "restore",
     "resume",
     "suspend",
