@@ -67,6 +67,7 @@ STATEMENTS = (
         duration_minutes int NOT NULL DEFAULT 60 CHECK (duration_minutes BETWEEN 5 AND 1440),
         time_zone text NOT NULL DEFAULT zone(),
         price numeric(10, 2),
+        confirmed_at timestamptz,
         created_at timestamptz NOT NULL DEFAULT now(),
         changed_at timestamptz NOT NULL DEFAULT now(),
         busy tsrange GENERATED ALWAYS AS (tsrange(
