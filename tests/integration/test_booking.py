@@ -166,7 +166,7 @@ async def test_moving_frees_the_old_time_and_takes_the_reminders_along(
     async with database.tenant(tenant) as conn:
         assert "14:30" in await starts(conn, moving=made)
         await booking.confirm(conn, made.id, ANNA, NOW)
-        moved = await booking.move(
+        moving = await booking.move(
             conn,
             made.id,
             ANNA,
@@ -176,6 +176,8 @@ async def test_moving_frees_the_old_time_and_takes_the_reminders_along(
             by=Actor.CUSTOMER,
             now=NOW,
         )
+    moved = moving.booking
+    assert moving.is_new
     assert (moved.id, moved.time, moved.confirmed_at) == (made.id, time(14, 30), None)
     assert await due(witness) == {
         f"{made.id}:2": datetime(2026, 11, 23, 9, 30, tzinfo=UTC),

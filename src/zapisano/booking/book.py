@@ -27,7 +27,7 @@ DEADLOCK_DETECTED = "40P01"
 
 @dataclass(frozen=True)
 class Booked:
-    """A booking, and whether this very call has made it."""
+    """A booking, and whether this very call has made it, or moved it, so."""
 
     booking: Booking
     is_new: bool

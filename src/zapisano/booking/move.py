@@ -3,9 +3,9 @@
 from datetime import date, datetime, time
 
 from zapisano.booking import reminders, store, usecases
-from zapisano.booking.book import announce, free_slot, lost_races_are_taken_slots
+from zapisano.booking.book import Booked, announce, free_slot, lost_races_are_taken_slots
 from zapisano.booking.jobs import Actor, Change
-from zapisano.booking.model import Booking, BookingOver, Wish
+from zapisano.booking.model import BookingOver, Wish
 from zapisano.db import TenantConnection
 
 
@@ -19,7 +19,7 @@ async def move(
     staff_id: int | None,
     by: Actor,
     now: datetime,
-) -> Booking:
+) -> Booked:
     """Move a booking; its reminders move with it, its length and price stay. May be repeated.
 
     `staff_id` None means anybody; `user_id` None means that the owner asks.
@@ -38,7 +38,7 @@ async def move(
     if not booking.stands(now):
         raise BookingOver
     if (booking.date, booking.time) == (day, at) and staff_id in {None, booking.staff_id}:
-        return booking
+        return Booked(booking, is_new=False)
     slot = await free_slot(
         conn,
         Wish(booking.service_id, booking.staff_id, day, at),
@@ -52,4 +52,4 @@ async def move(
     moved = await usecases.booking_of(conn, booking_id, user_id)
     await reminders.plan(conn, moved, now)
     await announce(conn, moved, Change.MOVED, by, was_at=booking.starts_at)
-    return moved
+    return Booked(moved, is_new=True)

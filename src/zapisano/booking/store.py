@@ -243,6 +243,18 @@ async def set_phone(conn: TenantConnection, user_id: int, phone: str) -> None:
     await conn.execute("UPDATE users SET phone = $2 WHERE user_id = $1", user_id, phone)
 
 
+async def set_phone_asked(conn: TenantConnection, user_id: int, now: datetime) -> bool:
+    """Remember that a person was asked for their number; say whether it was not known or asked."""
+    return bool(
+        await conn.execute(
+            """UPDATE users SET phone_asked_at = $2
+               WHERE user_id = $1 AND phone IS NULL AND phone_asked_at IS NULL""",
+            user_id,
+            now,
+        )
+    )
+
+
 async def set_blocked(conn: TenantConnection, user_id: int, now: datetime) -> None:
     """Remember that a person has blocked the bot."""
     await conn.execute("UPDATE users SET blocked_at = $2 WHERE user_id = $1", user_id, now)

@@ -216,3 +216,20 @@ async def choose_language(conn: TenantConnection, user_id: int, language: str) -
 async def share_phone(conn: TenantConnection, user_id: int, phone: str) -> None:
     """Remember the number a person has shared of themselves."""
     await store.set_phone(conn, user_id, phone)
+
+
+async def ask_phone_once(conn: TenantConnection, user_id: int, now: datetime) -> bool:
+    """Say whether to ask a person for their number: only once, and not when it is known."""
+    return await store.set_phone_asked(conn, user_id, now)
+
+
+async def note_blocked(conn: TenantConnection, user_id: int, now: datetime) -> None:
+    """A person has blocked the bot; their next message undoes it."""
+    await store.set_blocked(conn, user_id, now)
+
+
+async def people_in_charge(conn: TenantConnection, owner_id: int) -> dict[int, str | None]:
+    """Return the owner and whom they have let in, each with their language where it is known."""
+    ids = [owner_id, *(admin for admin in await store.admins(conn) if admin != owner_id)]
+    known = await store.persons(conn, ids)
+    return {user_id: known[user_id].language if user_id in known else None for user_id in ids}

@@ -21,6 +21,7 @@ STATEMENTS = (
         name text NOT NULL DEFAULT '',
         username text,
         phone text,
+        phone_asked_at timestamptz,
         language text NOT NULL DEFAULT 'ru',
         is_admin boolean NOT NULL DEFAULT false,
         blocked_at timestamptz,
