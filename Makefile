@@ -48,5 +48,8 @@ lock: .venv/dev ## resolve pyproject.toml into requirements/*.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --extra build --extra dev pyproject.toml -o requirements/dev.txt
 
+translations: .venv/dev ## bring the bots' texts into the catalogues and compile them
+	$(BIN)/python -m tests.translations
+
 clean: ## remove the virtual environment and caches; data folders stay
 	rm -rf .venv .pytest_cache .ruff_cache build dist

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from fastapi import FastAPI
 
+from zapisano.bots.route import telegram_router
 from zapisano.db import Database
 from zapisano.settings import Settings
 
@@ -24,6 +25,7 @@ def create_api(
     """Port 8000: master API, Telegram's updates, checkout pages, the event stream."""
     app = FastAPI(title="Zapisano", lifespan=_lifespan)
     app.state.settings, app.state.database, app.state.now = settings, database, now
+    app.include_router(telegram_router())
     return app
 
 

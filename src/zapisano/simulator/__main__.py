@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import uvicorn
 
-from zapisano.simulator import telegram
+from zapisano.simulator import pages, telegram, yookassa
 from zapisano.simulator.app import create_app
 from zapisano.simulator.config import Config
 from zapisano.simulator.part import Part
 
-STOP_SECONDS = 3
+STOP_SECONDS = 1
 """How long a stopping server waits for answers under way."""
 
 
@@ -40,7 +40,7 @@ class Server(uvicorn.Server):
 def main() -> None:
     """Serve until told to stop."""
     config = Config.from_environment()
-    parts: list[Part] = [telegram.create(config)]
+    parts: list[Part] = [telegram.create(config), yookassa.create(config), pages.create(config)]
     settings = uvicorn.Config(
         create_app(parts),
         host="127.0.0.1",

@@ -20,6 +20,7 @@ from zapisano.simulator.telegram.world import Fault, World
 NOT_FOUND = ApiError(404, "Not Found")
 UNAUTHORIZED = ApiError(401, "Unauthorized")
 POLLING = "getupdates"
+MAX_BODY_BYTES = parameters.MAX_UPLOAD_BYTES + 1024 * 1024
 
 
 async def answer(world: World, token: str, name: str, given: Parameters) -> Json:
@@ -83,11 +84,26 @@ def fail_before(fault: Fault) -> Response | None:
     return None
 
 
+async def read_body(request: Request) -> bytes:
+    """Take the body in, as far as the Bot API does.
+
+    Raises:
+        ApiError: 413, it is larger than any file may be.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise ApiError(413, "Request Entity Too Large")
+    return bytes(body)
+
+
 async def respond(world: World, request: Request, token: str, name: str) -> Response:
     """Answer one request, or play the fault that was ordered for it."""
     fault: Fault | None = None
     try:
-        given = await parameters.read(request.query_params, request.headers, await request.body())
+        body = await read_body(request)
+        given = await parameters.read(request.query_params, request.headers, body)
         bot_id = bot_id_of(token)
         note(world, bot_id, name, given)
         fault = world.take_fault(name.lower(), bot_id)

@@ -19,7 +19,7 @@ class Limits:
     """The limits in force (core.telegram.org/bots/faq#my-bot-is-hitting-limits).
 
     The FAQ states 30 messages per second for a bot and one per second in a chat, where "short
-    bursts" pass; how short is not told, the bursts here are a guess.
+    bursts" pass; how short is not told, the bursts here are a guess. An edit counts as a message.
     """
 
     bot: Rate = Rate(30, 30)

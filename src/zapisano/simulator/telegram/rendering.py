@@ -16,6 +16,8 @@ ELEMENTS = {
     "blockquote": "blockquote",
     "expandable_blockquote": "blockquote",
 }
+LOW_SURROGATES = frozenset(bytes([high]) for high in range(0xDC, 0xE0))
+"""The upper byte of a code unit that is the second half of a character."""
 
 
 def render(text: str, entities: Sequence[Json]) -> str:
@@ -28,7 +30,7 @@ def render(text: str, entities: Sequence[Json]) -> str:
     edges = {0, units(text)}
     for entity in ordered:
         edges |= {entity["offset"], entity["offset"] + entity["length"]}
-    points = sorted(edge for edge in edges if 0 <= edge <= units(text))
+    points = sorted(edge for edge in edges if edge <= units(text) and not splits(data, edge))
     out: list[str] = []
     around: list[Json] = []
     for start, end in pairwise(points):
@@ -39,6 +41,11 @@ def render(text: str, entities: Sequence[Json]) -> str:
         around = now
     change(out, around, [], data)
     return "".join(out)
+
+
+def splits(data: bytes, edge: int) -> bool:
+    """Tell whether a place lies inside a character of two code units."""
+    return data[edge * 2 : edge * 2 + 2][1:] in LOW_SURROGATES
 
 
 def change(out: list[str], before: list[Json], after: list[Json], data: bytes) -> None:

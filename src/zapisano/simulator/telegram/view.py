@@ -9,6 +9,8 @@ from zapisano.simulator.telegram.store import accounts, chats
 from zapisano.simulator.telegram.world import World
 
 DEFAULT_LANGUAGE = "ru"
+SHOWN = 300
+"""Messages of a chat that the phone shows, the latest ones."""
 
 
 def person_view(person: Person) -> Json:
@@ -141,12 +143,17 @@ def reply_button_view(button: Json) -> Json:
     }
 
 
+def last_messages(world: World, bot_id: int, person: Person, number: int) -> list[Message]:
+    """Read the end of a chat."""
+    return chats.last_messages(world.database, bot_id, person.id, number)
+
+
 def chat_view(world: World, bot: Bot, person: Person) -> Json:
-    """Show a chat from its first message to its last; one never opened is empty."""
+    """Show the end of a chat; one never opened is empty."""
     chat = chats.find_chat(world.database, bot.id, person.id)
     return {
         "bot": bot_view(world, bot, person),
-        "messages": [message_view(m) for m in chats.messages(world.database, bot.id, person.id)],
+        "messages": [message_view(m) for m in last_messages(world, bot.id, person, SHOWN)],
         "keyboard": keyboard_view(chat.keyboard if chat else None),
         "menu_button": menu_button(world, bot, person),
         "started": chat is not None and chat.started and not chat.blocked,
@@ -156,17 +163,17 @@ def chat_view(world: World, bot: Bot, person: Person) -> Json:
 def chats_view(world: World, person: Person) -> list[Json]:
     """Show a person's chats, the one with the newest message first."""
     opened = [
-        (chats.find_last_message(world.database, chat.bot_id, person.id), chat)
+        (last_messages(world, chat.bot_id, person, 1), chat)
         for chat in chats.chats_of_person(world.database, person.id)
     ]
-    opened.sort(key=lambda pair: pair[0].date if pair[0] else 0, reverse=True)
+    opened.sort(key=lambda pair: pair[0][0].date if pair[0] else 0, reverse=True)
     return [entry for last, chat in opened if (entry := chat_line(world, person, chat, last))]
 
 
-def chat_line(world: World, person: Person, chat: Chat, last: Message | None) -> Json | None:
+def chat_line(world: World, person: Person, chat: Chat, last: list[Message]) -> Json | None:
     """Show a chat as one line of the list."""
     bot = accounts.find_bot(world.database, chat.bot_id)
     if bot is None:
         return None
-    shown = message_view(last) if last else None
+    shown = message_view(last[0]) if last else None
     return {"bot": bot_view(world, bot, person), "last": shown}

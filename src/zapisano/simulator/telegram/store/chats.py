@@ -145,24 +145,16 @@ def find_message(
     return message_of(row) if row else None
 
 
-def messages(database: sqlite3.Connection, bot_id: int, person_id: int) -> list[Message]:
-    """Read a chat from its first message to its last."""
+def last_messages(
+    database: sqlite3.Connection, bot_id: int, person_id: int, limit: int
+) -> list[Message]:
+    """Read the end of a chat, the last message last."""
     rows = database.execute(
         "SELECT bot_id, person_id, message_id, from_bot, date, edit_date, editable, content"
-        " FROM message WHERE bot_id = ? AND person_id = ? ORDER BY message_id",
-        (bot_id, person_id),
-    )
-    return [message_of(row) for row in rows]
-
-
-def find_last_message(database: sqlite3.Connection, bot_id: int, person_id: int) -> Message | None:
-    """Find what was said last in a chat."""
-    row = database.execute(
-        "SELECT bot_id, person_id, message_id, from_bot, date, edit_date, editable, content"
-        " FROM message WHERE bot_id = ? AND person_id = ? ORDER BY message_id DESC LIMIT 1",
-        (bot_id, person_id),
-    ).fetchone()
-    return message_of(row) if row else None
+        " FROM message WHERE bot_id = ? AND person_id = ? ORDER BY message_id DESC LIMIT ?",
+        (bot_id, person_id, limit),
+    ).fetchall()
+    return [message_of(row) for row in reversed(rows)]
 
 
 def set_content(

@@ -1,0 +1,1 @@
+"""The tenant's bot: customers book, the owner runs the business."""

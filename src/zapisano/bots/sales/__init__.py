@@ -1,0 +1,1 @@
+"""The sales bot: what you get, the price, the order, the bot."""

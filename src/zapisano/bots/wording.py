@@ -1,0 +1,32 @@
+"""Errors in the person's language."""
+
+from zapisano.bots.i18n import SALES
+from zapisano.errors import AppError
+
+
+def _(text: str) -> str:
+    """Mark a text for translation; it is translated when it is shown."""
+    return text
+
+
+BY_CODE = {
+    "not_found": _("This is no longer there."),
+    "conflict": _("This is no longer possible."),
+    "refused": _("This cannot be accepted. Please check what you have written."),
+    "unauthorized": _("You have no right to do this."),
+    "slot_taken": _("This time has just been taken."),
+    "wrong_state": _("This is not possible now."),
+    "wrong_token": _(
+        "This token opens no bot. Copy it from @BotFather once more and send it here."
+    ),
+    "bot_taken": _("This bot is already connected to another business. Please create a new one."),
+    "nothing_awaits": _(
+        "None of your subscriptions is waiting for a bot. To buy one, press /start."
+    ),
+}
+OTHERWISE = _("Something went wrong on our side. Please try again a little later.")
+
+
+def error_text(error: AppError, language: str) -> str:
+    """Return what to tell a person about an error."""
+    return SALES.gettext(BY_CODE.get(error.code, OTHERWISE), locale=language)

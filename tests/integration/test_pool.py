@@ -1,0 +1,76 @@
+"""The pool: few connections, known tenants preferred, memory bounded, waiting in order."""
+
+import asyncio
+
+import pytest
+
+from zapisano.db.connection import RawConnection
+from zapisano.db.pool import Pool
+from zapisano.errors import Busy
+
+
+def pool(dsn: str, *, size: int = 2, tenants: int = 3) -> Pool:
+    return Pool(dsn, size=size, tenants_per_connection=tenants, statement_cache=16)
+
+
+async def backend(of: Pool, tenant: str = "") -> int:
+    async with of.acquire(tenant) as raw:
+        return raw.get_server_pid()
+
+
+async def test_a_tenant_comes_back_to_the_connection_that_knows_it(dsn: str) -> None:
+    small = pool(dsn)
+    async with small.acquire("client_001") as one, small.acquire("client_002") as two:
+        first, second = one.get_server_pid(), two.get_server_pid()
+    assert [await backend(small, t) for t in ("client_002", "client_001", "client_002")] == [
+        second,
+        first,
+        second,
+    ]
+    await small.close()
+
+
+async def test_affinity_is_soft(dsn: str) -> None:
+    small = pool(dsn)
+    async with small.acquire("client_001") as held:
+        assert await backend(small, "client_001") != held.get_server_pid()
+    await small.close()
+
+
+async def test_a_connection_that_met_enough_tenants_is_closed(dsn: str) -> None:
+    small = pool(dsn, size=1, tenants=3)
+    pids = [await backend(small, f"client_00{n}") for n in (1, 2, 3, 4)]
+    assert pids[0] == pids[1] == pids[2] != pids[3]
+    await small.close()
+
+
+async def test_those_who_wait_are_served_in_order(dsn: str) -> None:
+    small = pool(dsn, size=1)
+    served: list[int] = []
+
+    async def one(number: int) -> None:
+        async with small.acquire() as raw:
+            await raw.execute("SELECT 1")
+            served.append(number)
+
+    await asyncio.gather(*(one(n) for n in range(20)))
+    assert served == list(range(20))
+    await small.close()
+
+
+async def test_a_broken_connection_is_replaced(dsn: str) -> None:
+    small = pool(dsn, size=1)
+    broken: list[RawConnection] = []
+    async with small.acquire() as raw:
+        broken.append(raw)
+        raw.terminate()
+    async with small.acquire() as raw:
+        assert raw is not broken[0]
+        assert await raw.fetchval("SELECT 1") == 1
+    await small.close()
+
+
+async def test_an_unreachable_server_is_said_in_one_sentence() -> None:
+    away = pool("postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(Busy, match="not answering"):
+        await backend(away)
