@@ -159,7 +159,11 @@ class Calendar:
         """Return the hours of a day, earliest first; none on a day off."""
         if day in self.days_off:
             return []
-        return sorted(window for weekday, window in self.hours if weekday == day.isoweekday())
+        return self.weekday(day.isoweekday())
+
+    def weekday(self, number: int) -> list[Window]:
+        """Return the hours of an ISO weekday, earliest first."""
+        return sorted(window for weekday, window in self.hours if weekday == number)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,16 @@ FIRST_HOURS = (Window(10 * 60, 19 * 60),)
 WEEKDAYS = range(1, 8)
 
 
+async def services(conn: TenantConnection) -> list[Service]:
+    """Return every service, hidden ones too."""
+    return await store.services(conn)
+
+
+async def staff(conn: TenantConnection) -> list[Staff]:
+    """Return everybody, also those who take no bookings."""
+    return await store.staff(conn)
+
+
 async def service(conn: TenantConnection, service_id: int) -> Service:
     """Return a service, hidden or not.
 

@@ -125,6 +125,14 @@ class Do(CallbackData, prefix="a"):
     id: Id = 0
     word: str = ""
 
+    @property
+    def day(self) -> date | None:
+        """The word as a day; None when it is none."""
+        try:
+            return datetime.strptime(self.word, "%Y%m%d").date()  # noqa: DTZ007 # as above
+        except ValueError:
+            return None
+
 
 def button(text: str, data: CallbackData) -> InlineKeyboardButton:
     """Return an inline button."""

@@ -26,7 +26,7 @@ from zapisano.booking.reminders import is_needed
 from zapisano.bots import store
 from zapisano.bots.booking.buttons import Act, Go, Mine, Place, button
 from zapisano.bots.booking.screen import Rows, Screen
-from zapisano.bots.booking.words import details, moment
+from zapisano.bots.booking.words import details, moment, who
 from zapisano.bots.errors import BlockedByPerson
 from zapisano.bots.i18n import BOOKING, speaking
 from zapisano.bots.registry import Bots
@@ -105,17 +105,6 @@ class BookingNotices:
                 await note_blocked(conn, user_id, self.now())
             return False
         return True
-
-
-def who(booking: Booking, customer: Person | None) -> str:
-    """Write a customer with everything to reach them by."""
-    name = escape(customer.name if customer and customer.name else _("Customer"))
-    parts = [f'<a href="tg://user?id={booking.user_id}">{name}</a>']
-    if customer and customer.username:
-        parts.append(f"@{escape(customer.username)}")
-    if customer and customer.phone:
-        parts.append(escape(customer.phone))
-    return " · ".join(parts)
 
 
 def _for_owner(

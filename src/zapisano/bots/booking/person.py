@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from aiogram import BaseMiddleware
 from aiogram.filters import BaseFilter
+from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message, TelegramObject
 
 from zapisano.booking import Person, remember_person
@@ -56,6 +57,9 @@ class Introduce(BaseMiddleware):
                 username=user.username,
                 language=language_of(user.language_code),
             )
+        if data.get("raw_state") and _starts_something_else(source):
+            await cast("FSMContext", data["state"]).clear()
+            data["raw_state"] = None
         data["visitor"] = Visitor(tenant, database, person, data["now"])
         with speaking(BOOKING, person.language):
             try:
@@ -66,6 +70,11 @@ class Introduce(BaseMiddleware):
                     raise
                 log.info("refused_in_chat", reason=error.code)
                 await say(source, text)
+
+
+def _starts_something_else(source: Message | CallbackQuery) -> bool:
+    """A tap or a command leaves what was being typed."""
+    return isinstance(source, CallbackQuery) or (source.text or "").startswith("/")
 
 
 class IsOwner(BaseFilter):

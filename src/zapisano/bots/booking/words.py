@@ -12,6 +12,7 @@ from zapisano.booking import (
     Booking,
     BookingOver,
     NotOffered,
+    Person,
     Service,
     TooMany,
     UnknownBooking,
@@ -135,6 +136,17 @@ def details(booking: Booking, *, staff: bool) -> str:
     if booking.price:
         lines.append(f"💳 {money(booking.price)}")
     return "\n".join(lines)
+
+
+def who(booking: Booking, customer: Person | None) -> str:
+    """Write a customer with everything to reach them by."""
+    name = escape(customer.name if customer and customer.name else _("Customer"))
+    parts = [f'<a href="tg://user?id={booking.user_id}">{name}</a>']
+    if customer and customer.username:
+        parts.append(f"@{escape(customer.username)}")
+    if customer and customer.phone:
+        parts.append(escape(customer.phone))
+    return " · ".join(parts)
 
 
 def explain(error: AppError) -> str | None:
