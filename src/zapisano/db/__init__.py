@@ -3,18 +3,21 @@
 from zapisano.db.connection import (
     CONNECTION_LOST,
     Connection,
+    Output,
     OwnerConnection,
     RawConnection,
     Row,
     SharedConnection,
     TenantConnection,
 )
-from zapisano.db.database import Database, open_database
+from zapisano.db.database import START_PATIENCE_SECONDS, Database, open_database
 
 __all__ = [
     "CONNECTION_LOST",
+    "START_PATIENCE_SECONDS",
     "Connection",
     "Database",
+    "Output",
     "OwnerConnection",
     "RawConnection",
     "Row",

@@ -5,20 +5,15 @@ keeps its own books: the shared chain in `shared.schema_version`, the tenant cha
 `shared.tenant_version`, which shows each schema its own row of `shared.tenant_versions`.
 """
 
-import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal, LiteralString, cast
+from typing import LiteralString
 
-from alembic.config import Config
-from alembic.operations import Operations
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from asyncpg import PostgresError
 
 from zapisano.db import roles
+from zapisano.db.chains import FOLDER, head, render
 from zapisano.db.connection import OwnerConnection
 from zapisano.db.database import database_name
 from zapisano.db.names import SchemaName, quoted, tenant_role
@@ -26,71 +21,9 @@ from zapisano.db.pool import connect
 from zapisano.errors import AppError
 from zapisano.settings import Settings
 
-Chain = Literal["shared", "tenant"]
-FOLDER = Path(__file__).with_name("migrations")
-VERSION_TABLES: dict[Chain, LiteralString] = {
-    "shared": "schema_version",
-    "tenant": "tenant_version",
-}
 BATCH_SIZE = 50
 LOCK_TIMEOUT: LiteralString = "5s"
 MIGRATION_LOCK = 7_260_921  # any constant: one migration at a time per database
-
-
-@cache
-def _scripts(chain: Chain) -> ScriptDirectory:
-    config = Config()
-    config.set_main_option("script_location", str(FOLDER / chain))
-    return ScriptDirectory.from_config(config)
-
-
-def head(chain: Chain) -> str:
-    """Return the newest version of a chain."""
-    newest = _scripts(chain).get_current_head()
-    if newest is None:
-        raise LookupError(f"the chain {chain} has no versions")
-    return newest
-
-
-class _Statements(io.StringIO):
-    """Alembic writes one statement per call; keep them apart."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.all: list[str] = []
-
-    def write(self, text: str, /) -> int:
-        statement = text.strip().rstrip(";")
-        if statement and not statement.startswith("--"):
-            self.all.append(statement)
-        return len(text)
-
-
-@cache
-def render(chain: Chain, start: str | None) -> tuple[LiteralString, ...]:
-    """Return the statements that lead from version `start` (None: nothing) to the head."""
-    scripts = _scripts(chain)
-    buffer = _Statements()
-
-    def upgrade(revision: Any, _context: MigrationContext) -> Any:  # as Alembic types it
-        return scripts._upgrade_revs("head", revision)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # what its `upgrade` calls
-
-    context = MigrationContext.configure(
-        dialect_name="postgresql",
-        dialect_opts={"paramstyle": "named"},  # else 'a%' and ':x' inside SQL are corrupted
-        opts={
-            "as_sql": True,
-            "starting_rev": start,
-            "fn": upgrade,
-            "version_table": VERSION_TABLES[chain],
-            "version_table_schema": "shared",
-            "output_buffer": buffer,
-        },
-    )
-    with Operations.context(context):
-        context.run_migrations()
-    kept = [s for s in buffer.all if chain == "shared" or not s.startswith("CREATE TABLE shared.")]
-    return cast("tuple[LiteralString, ...]", tuple(kept))
 
 
 @dataclass
@@ -98,6 +31,7 @@ class Report:
     """What a migration did."""
 
     isolated: bool = False
+    behind: int = 0
     migrated: list[str] = field(default_factory=list[str])
     failed: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -105,10 +39,11 @@ class Report:
 class Migration:
     """One run over the shared schema and every tenant, alone in its database."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Read the owner's address from the settings."""
+    def __init__(self, settings: Settings, *, folder: Path = FOLDER) -> None:
+        """Read the owner's address from the settings; `folder` holds the two chains."""
         settings.require("database_url")
         self._settings = settings
+        self._folder = folder
         self._dsn = settings.database_url.get_secret_value()
         self._database = database_name(self._dsn)
         self.report = Report()
@@ -140,13 +75,14 @@ class Migration:
         current = (
             await conn.fetchval("SELECT version_num FROM shared.schema_version") if exists else None
         )
-        await apply(conn, render("shared", current))
+        await apply(conn, render("shared", current, folder=self._folder))
 
     async def _tenants(
         self, conn: OwnerConnection, on_progress: Callable[[int, int], None]
     ) -> None:
         """Canary first: if the first tenant fails, the change is wrong and nobody else gets it."""
-        behind = await tenants_behind(conn)
+        behind = await tenants_behind(conn, self._folder)
+        self.report.behind = len(behind)
         canary, rest = behind[:1], behind[1:]
         on_progress(0, len(behind))
         if canary and not await self._batch(conn, canary):
@@ -164,7 +100,7 @@ class Migration:
             async with conn.raw.transaction():
                 await conn.execute("SET LOCAL lock_timeout TO '" + LOCK_TIMEOUT + "'")
                 for schema, version in batch:
-                    await migrate_tenant(conn, schema, version)
+                    await migrate_tenant(conn, schema, version, folder=self._folder)
                     if self.report.isolated:
                         role = tenant_role(self._database, schema)
                         await roles.grant_tenant(conn, schema, role)
@@ -176,12 +112,14 @@ class Migration:
         return True
 
 
-async def tenants_behind(conn: OwnerConnection) -> list[tuple[SchemaName, str]]:
+async def tenants_behind(
+    conn: OwnerConnection, folder: Path = FOLDER
+) -> list[tuple[SchemaName, str]]:
     """Return the tenants that are not at the head, and where they are; one SELECT."""
     rows = await conn.fetch(
         """SELECT schema_name, version_num FROM shared.tenant_versions
            WHERE version_num <> $1 ORDER BY schema_name""",
-        head("tenant"),
+        head("tenant", folder),
     )
     return [(SchemaName(row["schema_name"]), row["version_num"]) for row in rows]
 
@@ -198,10 +136,17 @@ async def create_tenant_schema(conn: OwnerConnection, schema: SchemaName) -> boo
     return True
 
 
-async def migrate_tenant(conn: OwnerConnection, schema: SchemaName, version: str | None) -> None:
-    """Bring one tenant's schema from `version` to the head, inside the caller's transaction."""
+async def migrate_tenant(
+    conn: OwnerConnection,
+    schema: SchemaName,
+    version: str | None,
+    *,
+    end: str = "head",
+    folder: Path = FOLDER,
+) -> None:
+    """Bring one tenant's schema from `version` to `end`, inside the caller's transaction."""
     await conn.execute("SET LOCAL search_path TO " + quoted(schema))
-    await apply(conn, render("tenant", version))
+    await apply(conn, render("tenant", version, end=end, folder=folder))
     await conn.execute("SET LOCAL search_path TO pg_catalog")
 
 
