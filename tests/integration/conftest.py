@@ -1,6 +1,15 @@
 """Integration tests: real servers and real processes."""
 
+from salon import salon
 from simulator import own_simulator, phone, simulator, simulator_process
 from telegram_bots import make_bot, new_bot
 
-__all__ = ["make_bot", "new_bot", "own_simulator", "phone", "simulator", "simulator_process"]
+__all__ = [
+    "make_bot",
+    "new_bot",
+    "own_simulator",
+    "phone",
+    "salon",
+    "simulator",
+    "simulator_process",
+]
