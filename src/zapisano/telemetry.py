@@ -13,6 +13,24 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 import structlog
+from prometheus_client import Counter, Histogram
+
+HTTP_REQUESTS = Counter(
+    "zapisano_http_requests",
+    "Answers over HTTP; status 0: none was sent.",
+    ["method", "route", "status"],
+)
+NOTIFICATIONS = Counter(
+    "zapisano_notifications",
+    "YooKassa's notifications: received, duplicate, ignored, foreign (sender), malformed.",
+    ["outcome"],
+)
+ACKNOWLEDGED_SECONDS = Histogram(
+    "zapisano_notification_ack_seconds", "From a notification's first byte to its commit."
+)
+YOOKASSA_ANSWERS = Counter(
+    "zapisano_yookassa_answers", "Answers of YooKassa's API; 0: none came.", ["method", "status"]
+)
 
 # A Telegram token, a bearer or a basic credential, wherever a library may have put one.
 SECRET = re.compile(r"\d{6,12}:[A-Za-z0-9_-]{30,}|(?i:bearer|basic) [A-Za-z0-9+/=._-]{8,}")

@@ -132,9 +132,19 @@ def sale(
     told: list[tuple[str, str | None, str, dict[str, Any]]] = [
         ("order.created", None, order, {"plan": "1m", "amount": "299.00"}),
         ("payment.created", None, payment, money),
-        ("notification.received", None, payment, {"event": "payment.succeeded"}),
+        (
+            "notification.received",
+            None,
+            payment,
+            {"event": "payment.succeeded", "payment_id": payment},
+        ),
         ("tenant.provisioning", tenant, tenant, {"tenant_id": tenant}),
-        ("subscription.extended", tenant, tenant, {"paid_until": "2026-12-22T15:00:00Z"}),
+        (
+            "subscription.extended",
+            tenant,
+            tenant,
+            {"payment_id": payment, "paid_until": "2026-12-22T15:00:00Z"},
+        ),
         ("payment.settled", tenant, payment, money),
         ("tenant.schema_created", tenant, tenant, {"took_ms": 18}),
         ("tenant.awaiting_bot", tenant, tenant, {}),

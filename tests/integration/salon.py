@@ -1,33 +1,28 @@
 """A salon with its bot: the product's route and worker in this process, Telegram as a process."""
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
-from aiogram import Bot, Router
+from aiogram import Bot
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
+from house import in_the_world, serving_api, working
 from simulator import Json, Phone, Simulator
+from telegram_bots import until
 
-from zapisano.app import create_api
-from zapisano.booking import BookingChanged, Remind
 from zapisano.bots import store
-from zapisano.bots.booking import BookingNotices, booking_router
-from zapisano.bots.dispatch import Dispatch, dispatcher
-from zapisano.bots.jobs import HandleUpdate
 from zapisano.bots.model import new_secret
-from zapisano.bots.registry import Bots, open_bots
-from zapisano.bots.storage import create_memory
+from zapisano.bots.registry import Bots
 from zapisano.db import Database
-from zapisano.jobs import Handlers, Runner
 from zapisano.settings import Settings
-from zapisano.tenancy import Tenant, TenantId, provision, register
+from zapisano.tenancy import State, Tenant, activate, register
+from zapisano.tenancy import store as tenants
+from zapisano.worker import open_parts
 
 DEADLINE_SECONDS = 20.0
 MOMENT = datetime(2026, 11, 22, 9, tzinfo=UTC)  # a Sunday, noon in Moscow
@@ -121,7 +116,6 @@ class Salon:
     """The tenant, its bot and everybody around."""
 
     simulator: Simulator
-    settings: Settings
     database: Database
     tenant: Tenant
     bot: int
@@ -146,73 +140,26 @@ class Salon:
         return made
 
 
-class Server(uvicorn.Server):
-    """A server that leaves the signals to the test runner."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-
-@contextlib.asynccontextmanager
-async def serving(settings: Settings, database: Database) -> AsyncGenerator[str]:
-    """Serve the product's API on a free port."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        create_api(settings, database), log_level="warning", lifespan="off", ws="none"
-    )
-    server = Server(config)
-    task = asyncio.create_task(server.serve([listener]))
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task
-        listener.close()
-
-
-@contextlib.asynccontextmanager
-async def working(
-    settings: Settings, database: Database, bots: Bots, clock: Clock
-) -> AsyncGenerator[None]:
-    """Run the job process's part of the tenant's bot."""
-    handlers = Handlers()
-    memory = create_memory(settings)
-    notices = BookingNotices(database, bots, clock)
-    dispatch = Dispatch(
-        settings=settings,
-        database=database,
-        bots=bots,
-        sales=dispatcher(memory, Router()),
-        tenants=dispatcher(memory, booking_router()),
-        now=clock,
-    )
-    handlers.on(HandleUpdate, dispatch.handle)
-    handlers.on(BookingChanged, notices.changed)
-    handlers.on(Remind, notices.remind)
-    runner = Runner(database, handlers, clock)
-    ready = asyncio.Event()
-    task = asyncio.create_task(runner.run(ready.set))
-    try:
-        await ready.wait()
-        yield
-    finally:
-        runner.stop()
-        await task
-        await memory.storage.close()
+async def provisioned(database: Database) -> int:
+    """Count the tenants that the worker has made ready."""
+    async with database.shared() as conn:
+        ready = await tenants.page(conn, after="", limit=9, state=State.AWAITING_BOT)
+    return len(ready)
 
 
 async def open_salon(
-    simulator: Simulator, settings: Settings, database: Database, bots: Bots, webhook: str
+    simulator: Simulator, database: Database, bots: Bots, webhook: str
 ) -> tuple[Tenant, Bot, int]:
     """Register a tenant and connect a bot to it: the tenant, the bot, the owner."""
     owner = simulator.new_person("Ольга")
     async with database.shared() as conn:
         tenant = await register(conn, name="Салон Ромашка", owner_id=owner)
         await register(conn, name="Барбершоп Борода", owner_id=owner)
-    for number in (tenant.id, TenantId("client_002")):
-        await provision(database, number)
+
+    async def both_are_ready() -> bool:
+        return await provisioned(database) == 2
+
+    await until(both_are_ready, "the worker has provisioned both tenants")
     bot_id, token = simulator.new_bot(owner)
     path, secret = new_secret(), new_secret()
     async with database.shared() as conn:
@@ -226,6 +173,7 @@ async def open_salon(
             secret=secret,
             managed=False,
         )
+        await activate(conn, tenant.id)
     bot = bots.candidate(token)
     await bot.set_webhook(f"{webhook}/telegram/{path}", secret_token=secret)
     return tenant, bot, owner
@@ -233,32 +181,31 @@ async def open_salon(
 
 @pytest.fixture
 async def salon(
-    simulator: Simulator, settings: Settings, database: Database
+    simulator: Simulator, settings: Settings, database: Database, valkey_url: str
 ) -> AsyncGenerator[Salon]:
     """A salon that is open; the second tenant beside it must stay as it was made."""
     clock = Clock()
-    settings = settings.model_copy(update={"telegram_api_base": simulator.base_url})
-    bots = open_bots(settings, database)
-    try:
+    settings = in_the_world(settings, simulator, valkey_url)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        webhook = f"http://127.0.0.1:{listening.getsockname()[1]}"
         async with (
-            serving(settings, database) as webhook,
-            working(settings, database, bots, clock),
+            serving_api(settings, database, listening),
+            open_parts(settings, clock) as parts,
+            working(parts),
             httpx.AsyncClient(base_url=simulator.base_url, timeout=30, trust_env=False) as client,
         ):
-            tenant, bot, owner = await open_salon(simulator, settings, database, bots, webhook)
+            tenant, bot, owner = await open_salon(simulator, database, parts.bots, webhook)
             yield Salon(
                 simulator=simulator,
-                settings=settings,
                 database=database,
                 tenant=tenant,
                 bot=bot.id,
                 owner=Guest(client, owner, bot.id),
-                telegram=bot,
                 clock=clock,
                 client=client,
+                telegram=bot,
             )
-    finally:
-        await bots.close()
     async with database.tenant("client_002") as conn:
         assert await conn.fetchval("SELECT count(*) FROM bookings") == 0
         assert await conn.fetchval("SELECT count(*) FROM users") == 0

@@ -9,6 +9,9 @@ from salon import Guest, Salon, buttons, shown
 Witness = asyncpg.Connection
 
 
+DUE = "SELECT count(*) FROM shared.due WHERE kind = 'booking.remind'"
+
+
 async def booked(witness: Witness) -> list[str]:
     """Every booking, as it stands in the database."""
     rows = await witness.fetch(
@@ -147,7 +150,7 @@ async def test_a_customer_cancels_after_being_asked(salon: Salon, witness: Witne
     await anna.sees("У вас пока нет записей.")
     assert await booked(witness) == ["23.11 14:00 cancelled"]
     await salon.owner.sees("✖️ Запись отменена", "23 ноября, 14:00")
-    assert await witness.fetchval("SELECT count(*) FROM shared.due") == 0
+    assert await witness.fetchval(DUE) == 0
 
 
 async def test_nobody_touches_the_booking_of_another(salon: Salon, witness: Witness) -> None:

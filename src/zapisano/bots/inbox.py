@@ -1,17 +1,23 @@
 """Take an update in: once, and together with the job that handles it."""
 
+import re
 from typing import Any, cast
 
 from pydantic_core import from_json
 
 from zapisano.bots import store
-from zapisano.bots.errors import Malformed
+from zapisano.bots.errors import Malformed, WrongToken
 from zapisano.bots.jobs import HandleUpdate
+from zapisano.bots.model import TOKEN
+from zapisano.bots.vault import Vault
 from zapisano.db import SharedConnection
+from zapisano.errors import BrokenSetting
 from zapisano.jobs import enqueue
 
 MAX_BIGINT = 2**63 - 1
 DEEPEST = 60
+SEALED_MARK = "sealed:"
+SEALED = re.compile(SEALED_MARK + r"([A-Za-z0-9_=-]{60,})")
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -55,9 +61,38 @@ def storable(value: Any, depth: int = 0) -> Any:
             return value
 
 
-async def receive(conn: SharedConnection, bot_id: int, update: dict[str, Any]) -> bool:
+def without_tokens(update: dict[str, Any], vault: Vault) -> dict[str, Any]:
+    """Seal bot tokens in what a person has written: none is ever stored in the clear."""
+    found: object = update.get("message")
+    message = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    text = message.get("text")
+    if not isinstance(text, str) or not TOKEN.search(text):
+        return update
+    sealed = TOKEN.sub(lambda found: SEALED_MARK + vault.lock(found.group()).decode(), text)
+    kept = {key: value for key, value in message.items() if key != "entities"}
+    return {**update, "message": {**kept, "text": sealed}}
+
+
+def pasted_token(text: str, vault: Vault) -> str | None:
+    """Return the token that was sealed in a text, None if there is none.
+
+    Raises:
+        WrongToken: something that looks sealed was not sealed by us.
+    """
+    found = SEALED.search(text)
+    if found is None:
+        return None
+    try:
+        return vault.unlock(found.group(1).encode())
+    except BrokenSetting as error:
+        raise WrongToken from error
+
+
+async def receive(
+    conn: SharedConnection, vault: Vault, bot_id: int, update: dict[str, Any]
+) -> bool:
     """Store an update and ask for its handling; one that is known changes nothing."""
     if not await store.take_in(conn, bot_id, update["update_id"]):
         return False
-    await enqueue(conn, HandleUpdate(bot_id, update))
+    await enqueue(conn, HandleUpdate(bot_id, without_tokens(update, vault)))
     return True

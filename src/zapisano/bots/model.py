@@ -71,12 +71,6 @@ def new_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
-def find_token(text: str) -> str | None:
-    """Return the bot token in a text (a person may paste BotFather's whole message), or None."""
-    found = TOKEN.search(text)
-    return found.group() if found else None
-
-
 def bot_id_of(token: str) -> int:
     """Return the id of the bot a token belongs to."""
     return int(token.partition(":")[0])

@@ -9,8 +9,10 @@ from fastapi.responses import JSONResponse
 
 from zapisano.bots import inbox, store
 from zapisano.bots.errors import Malformed, TooLarge
+from zapisano.bots.vault import Vault
 from zapisano.db import CONNECTION_LOST, Database
 from zapisano.errors import AppError, Busy, NotFound, Unauthorized
+from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
 
 log = get_logger("zapisano.bots")
@@ -59,15 +61,15 @@ class Doors:
         return door
 
 
-def telegram_router() -> APIRouter:
-    """Return the route; it finds `database` on the app's state."""
+def telegram_router(settings: Settings, database: Database) -> APIRouter:
+    """Return the route."""
     router = APIRouter()
-    doors = Doors()
+    intake = Intake(database, Vault(settings), Doors())
 
     @router.post("/telegram/{path}", include_in_schema=False)
     async def receive(path: str, request: Request) -> Response:
         try:
-            await _take_in(doors, path, request)
+            await intake.take_in(path, request)
         except (Busy, *CONNECTION_LOST) as error:
             log.warning("update_not_taken_in", reason=type(error).__name__)
             return _problem(Busy(), {"Retry-After": str(RETRY_AFTER_SECONDS)})
@@ -84,15 +86,23 @@ def _problem(error: AppError, headers: dict[str, str] | None = None) -> JSONResp
     return JSONResponse(body, error.status, headers, "application/problem+json")
 
 
-async def _take_in(doors: Doors, path: str, request: Request) -> None:
-    database: Database = request.app.state.database
-    door = await doors.find(database, path)
-    # Bytes: a header that is not ASCII is simply wrong, and the time tells nothing.
-    if not hmac.compare_digest(_header(request), door.secret):
-        raise Unauthorized("The secret token is wrong.")
-    update = inbox.parse(await _body(request))
-    async with database.shared() as conn:
-        await inbox.receive(conn, door.bot_id, update)
+@dataclass(frozen=True)
+class Intake:
+    """From a request to a stored update."""
+
+    database: Database
+    vault: Vault
+    doors: Doors
+
+    async def take_in(self, path: str, request: Request) -> None:
+        """Check the secret, then the body; store the update and its job in one commit."""
+        door = await self.doors.find(self.database, path)
+        # Bytes: a header that is not ASCII is simply wrong, and the time tells nothing.
+        if not hmac.compare_digest(_header(request), door.secret):
+            raise Unauthorized("The secret token is wrong.")
+        update = inbox.parse(await _body(request))
+        async with self.database.shared() as conn:
+            await inbox.receive(conn, self.vault, door.bot_id, update)
 
 
 def _header(request: Request) -> bytes:

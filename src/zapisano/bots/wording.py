@@ -24,6 +24,28 @@ BY_CODE = {
         "None of your subscriptions is waiting for a bot. To buy one, press /start."
     ),
 }
+SALES_COMMANDS = {
+    "start": _("Plans and prices"),
+    "my": _("My bots"),
+    "help": _("Help"),
+    "paysupport": _("Questions about a payment"),
+    "privacy": _("Privacy"),
+}
+TENANT_COMMANDS = {
+    "start": _("Start"),
+    "book": _("Book a visit"),
+    "my": _("My bookings"),
+    "settings": _("Settings"),
+    "help": _("Help"),
+    "privacy": _("Privacy"),
+}
+# What a bot says about itself before Start is pressed; by whether it is the sales bot.
+DESCRIPTIONS = {
+    True: _(
+        "A Telegram bot that books your customers while you work. Ready a minute after payment."
+    ),
+    False: _("Book a visit here, any time of the day. Press Start."),
+}
 OTHERWISE = _("Something went wrong on our side. Please try again a little later.")
 
 

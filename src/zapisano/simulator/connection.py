@@ -3,10 +3,14 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from fastapi import Response
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 SILENCE_SECONDS = 300.0
 """The longest silence; every client of ours gives up earlier."""

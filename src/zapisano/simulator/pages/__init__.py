@@ -65,10 +65,11 @@ def create(config: Config) -> Part:
             yield
 
     feed = StoryFeed(client, config.story_url, config.story_token)
-    return Part(_router(Pages(config), feed, client), lifespan, feed.stop)
+    return Part(_router(config, feed, client), lifespan, feed.stop)
 
 
-def _router(pages: Pages, feed: StoryFeed, client: httpx.AsyncClient) -> APIRouter:
+def _router(config: Config, feed: StoryFeed, client: httpx.AsyncClient) -> APIRouter:
+    pages = Pages(config)
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
@@ -91,7 +92,7 @@ def _router(pages: Pages, feed: StoryFeed, client: httpx.AsyncClient) -> APIRout
 
     @router.get("/phone/framing")
     async def framing(url: str) -> dict[str, bool]:
-        return {"allowed": await may_be_framed(client, url)}
+        return {"allowed": await may_be_framed(client, url, own_port=config.port)}
 
     @router.get("/story")
     async def story(request: Request) -> StreamingResponse:

@@ -3,7 +3,7 @@
 import time
 
 from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 
 from zapisano.simulator.connection import Reset, Silence
 from zapisano.simulator.telegram import parameters
@@ -103,7 +103,7 @@ async def respond(world: World, request: Request, token: str, name: str) -> Resp
     fault: Fault | None = None
     try:
         body = await read_body(request)
-        given = await parameters.read(request.query_params, request.headers, body)
+        given = parameters.read(request.query_params, request.headers.get("content-type", ""), body)
         bot_id = bot_id_of(token)
         note(world, bot_id, name, given)
         fault = world.take_fault(name.lower(), bot_id)

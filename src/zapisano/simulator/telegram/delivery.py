@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
-from starlette.datastructures import QueryParams
 
 from zapisano.simulator.telegram import parameters
 from zapisano.simulator.telegram.errors import ApiError
@@ -115,17 +114,13 @@ class Courier:
 
     async def obey(self, answer: httpx.Response) -> None:
         """Do what the answer asks: a bot may call one method in it, without learning the result."""
+        kind = answer.headers.get("content-type", "")
         try:
-            asked = await parameters.read(QueryParams(), as_headers(answer), answer.content)
+            asked = parameters.read({}, kind, answer.content)
         except ApiError:
             return
         if asked.has("method"):
             await self.reply(self.bot_id, asked)
-
-
-def as_headers(answer: httpx.Response) -> parameters.Headers:
-    """Give an answer's headers as the form parsers want them."""
-    return parameters.Headers(raw=[(key.lower(), value) for key, value in answer.headers.raw])
 
 
 def wrong_answer(answer: httpx.Response) -> str:

@@ -1,12 +1,14 @@
 """What a Bot API request says, whichever of the four ways it says it."""
 
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.parse import parse_qsl
 
-from starlette.datastructures import FormData, Headers, QueryParams, UploadFile
-from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
+from python_multipart import create_form_parser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import Field, File
 
 from zapisano.simulator.telegram.errors import bad_request
 from zapisano.simulator.telegram.model import Json
@@ -110,22 +112,22 @@ class Parameters:
         return {**self.values, **files}
 
 
-async def read(query: QueryParams, headers: Headers, body: bytes) -> Parameters:
+def read(query: Mapping[str, str], content_type: str, body: bytes) -> Parameters:
     """Read GET query, JSON, form or multipart; the body wins over the query.
 
     Raises:
         ApiError: the body is not what its content type says.
     """
-    values: dict[str, object] = dict(query)
-    uploads: dict[str, Upload] = {}
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = content_type.partition(";")[0].strip().lower()
     if kind == "application/json":
-        values |= read_json(body)
-    elif kind == "multipart/form-data":
-        await add_form(await parse_multipart(headers, body), values, uploads)
-    elif kind == "application/x-www-form-urlencoded":
-        await add_form(await FormParser(headers, once(body)).parse(), values, uploads)
-    return Parameters(values, uploads)
+        return Parameters({**query, **read_json(body)}, {})
+    if kind == "application/x-www-form-urlencoded":
+        form = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+        return Parameters({**query, **dict(form)}, {})
+    if kind == "multipart/form-data":
+        values, uploads = read_multipart(content_type, body)
+        return Parameters({**query, **values}, uploads)
+    return Parameters(query, {})
 
 
 def read_json(body: bytes) -> Json:
@@ -143,32 +145,35 @@ def read_json(body: bytes) -> Json:
     return cast("Json", value)
 
 
-async def parse_multipart(headers: Headers, body: bytes) -> FormData:
-    """Take a multipart body apart.
+def read_multipart(content_type: str, body: bytes) -> tuple[dict[str, str], dict[str, Upload]]:
+    """Take a multipart body apart into values and files.
 
     Raises:
         ApiError: the body does not hold together.
     """
-    parser = MultiPartParser(headers, once(body), max_part_size=MAX_UPLOAD_BYTES)
+    values: dict[str, str] = {}
+    uploads: dict[str, Upload] = {}
+
+    def on_field(field: Field) -> None:
+        values[words(field.field_name)] = words(field.value)
+
+    def on_file(file: File) -> None:
+        file.file_object.seek(0)
+        name = words(file.field_name)
+        mime = file.content_type or "application/octet-stream"
+        uploads[name] = Upload(words(file.file_name), mime, file.file_object.read())
+
+    headers = {"Content-Type": content_type.encode("latin-1", "replace")}
+    memory = {"MAX_MEMORY_FILE_SIZE": MAX_UPLOAD_BYTES}
     try:
-        return await parser.parse()
-    except (MultiPartException, KeyError) as error:
+        parser = create_form_parser(headers, on_field, on_file, memory)
+        parser.write(body)
+        parser.finalize()
+    except FormParserError as error:
         raise bad_request("can't parse multipart/form-data") from error
+    return values, uploads
 
 
-async def add_form(form: FormData, values: dict[str, object], uploads: dict[str, Upload]) -> None:
-    """Sort a form's parts into values and files."""
-    for name, part in form.multi_items():
-        if isinstance(part, UploadFile):
-            content = await part.read()
-            mime = part.content_type or "application/octet-stream"
-            uploads[name] = Upload(part.filename or name, mime, content)
-        else:
-            values[name] = part
-    await form.close()
-
-
-async def once(body: bytes) -> AsyncGenerator[bytes, None]:
-    """Give a body as the stream a parser wants."""
-    yield body
-    yield b""
+def words(value: bytes | None) -> str:
+    """Read a part's name or text."""
+    return (value or b"").decode("utf-8", "replace")

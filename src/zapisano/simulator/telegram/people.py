@@ -5,9 +5,9 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
-from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from zapisano.simulator.telegram import acts, view
 from zapisano.simulator.telegram.errors import PersonError

@@ -17,7 +17,8 @@ export class ChatView {
 
   build() {
     this.title = h("div", { class: "chat-name" });
-    this.header = h("header", { class: "bar" }, iconButton("back", t("back"), () => this.act.back()), this.title);
+    this.back = iconButton("back", t("back"), () => this.act.back());
+    this.header = h("header", { class: "bar" }, this.back, this.title);
     this.intro = h("div", { class: "intro" });
     this.log = h("ol", { class: "log", role: "log", "aria-live": "polite", "aria-label": t("messages") });
     this.scroller = h("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": t("messages") }, this.intro, this.log);
@@ -72,6 +73,12 @@ export class ChatView {
     if (follow) this.toEnd(false);
     else if (grown) this.jump.hidden = false;
     this.log.setAttribute("aria-busy", "false");
+  }
+
+  /** Another chat has news: the way back to the list says so. */
+  newsElsewhere() {
+    this.back.classList.add("news");
+    this.back.setAttribute("aria-label", t("back_news"));
   }
 
   drawHeader(bot) {

@@ -16,7 +16,7 @@ export function readLink(address, origin) {
   }
   if (url.protocol === "tg:") return readDeepLink(url);
   if (url.protocol !== "http:" && url.protocol !== "https:") return null;
-  const here = url.origin === origin && url.pathname.startsWith("/t/");
+  const here = isHere(url.origin, origin) && url.pathname.startsWith("/t/");
   if (!here && !HOSTS.has(url.hostname)) return { kind: "web", url: url.href };
   const parts = url.pathname.slice(here ? 3 : 1).split("/").filter(Boolean).map(decodeURIComponent);
   if (parts[0] === "newbot" && parts[1]) {
@@ -25,6 +25,14 @@ export function readLink(address, origin) {
   if (parts[0]?.startsWith("$")) return { kind: "invoice", slug: parts[0].slice(1) };
   if (parts.length === 1) return { kind: "chat", username: parts[0], payload: url.searchParams.get("start") || "" };
   return { kind: "web", url: url.href };
+}
+
+const LOOPBACK = new Set(["127.0.0.1", "localhost", "[::1]"]);
+
+/** Is this the same program under another of this machine's names? */
+export function isHere(one, other) {
+  const [a, b] = [new URL(one), new URL(other)];
+  return a.origin === b.origin || (a.port === b.port && LOOPBACK.has(a.hostname) && LOOPBACK.has(b.hostname));
 }
 
 function readDeepLink(url) {

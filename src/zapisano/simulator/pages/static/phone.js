@@ -3,7 +3,7 @@ import * as api from "./api.js";
 import { ChatView } from "./chat.js";
 import { avatar, clock, h, icon } from "./dom.js";
 import { Dialogs } from "./dialogs.js";
-import { readLink } from "./links.js";
+import { isHere, readLink } from "./links.js";
 import { botFather, botFields, chatList, finder, webPage } from "./screens.js";
 import { t } from "./texts.js";
 
@@ -60,6 +60,7 @@ export class Phone {
   changed(bot) {
     if (this.chat && bot === this.bot?.id) return this.refresh();
     if (this.screenName === "list") return this.openList();
+    this.chat?.newsElsewhere();
     return this.observe(this);
   }
 
@@ -67,6 +68,7 @@ export class Phone {
     this.screenName = name;
     if (name !== "chat" && name !== "web") this.chat = this.bot = null;
     this.view.replaceChildren(element);
+    this.toasts.replaceChildren();
     const url = new URL(location.href);
     url.searchParams.set("person", this.person.id);
     if (this.bot) url.searchParams.set("bot", this.bot.username);
@@ -99,8 +101,8 @@ export class Phone {
     if (wanted === "botfather") return this.openFather();
     const bot = (await api.bots()).find((one) => one.username.toLowerCase() === wanted || String(one.id) === wanted);
     if (bot) return this.openChat(bot, payload);
-    this.toast(t("bot_gone", { name: username }));
-    return this.view.childElementCount ? undefined : this.openList();
+    if (!this.view.childElementCount) await this.openList();
+    return this.toast(t("bot_gone", { name: username }));
   }
 
   async openChat(bot, payload = "") {
@@ -260,7 +262,7 @@ export class Phone {
 
   /** A page of ours inside the frame asks to open a chat (see link.html). */
   called(event) {
-    if (event.origin !== location.origin || typeof event.data?.open !== "string") return;
+    if (typeof event.data?.open !== "string" || !isHere(event.origin, location.origin)) return;
     this.openLink(event.data.open);
   }
 

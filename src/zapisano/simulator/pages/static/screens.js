@@ -20,7 +20,7 @@ export function chatList({ chats, unread, open, find }) {
     const count = unread(entry);
     return row({
       id: bot.id, name: bot.name, title: bot.name, about: last?.text || `@${bot.username}`, press: () => open(bot),
-      right: [last && h("time", {}, clock(last.date)), count && h("span", { class: "badge", "aria-label": t("unread", { n: count }) }, String(count))],
+      right: [last && h("time", {}, clock(last.date)), count > 0 && h("span", { class: "badge", "aria-label": t("unread", { n: count }) }, String(count))],
     });
   });
   const list = rows.length ? h("ul", { class: "list" }, rows) : h("p", { class: "nothing" }, t("no_chats"));

@@ -4,10 +4,10 @@ export const STATIONS = [
   { name: "order", kinds: ["order.created"], done: ["order.created"] },
   { name: "payment", kinds: ["payment.created"], done: ["payment.created"] },
   { name: "notification", kinds: ["notification.received"], done: ["notification.received"] },
-  { name: "settle", kinds: ["payment.settled", "payment.review", "subscription.extended"], done: ["payment.settled"] },
+  { name: "settle", kinds: ["payment.settled", "payment.canceled", "payment.review", "subscription.extended"], done: ["payment.settled"] },
   { name: "schema", kinds: ["tenant.provisioning", "tenant.schema_created"], done: ["tenant.schema_created", "tenant.awaiting_bot"] },
   { name: "bot", kinds: ["tenant.awaiting_bot", "bot.attached", "tenant.active", "tenant.suspended", "tenant.resumed"], done: ["tenant.active"] },
-  { name: "booking", kinds: ["booking.created", "booking.moved", "booking.cancelled", "reminder.sent"], done: ["booking.created"] },
+  { name: "booking", kinds: ["booking.created", "booking.moved", "booking.cancelled", "booking.reminded"], done: ["booking.created"] },
 ];
 
 // What must follow the furthest event so far, and who does it.
@@ -43,7 +43,7 @@ export function add(events, event) {
 /** The stories of these events, the one that went on last at the end. */
 export function stories(events) {
   let told = [];
-  for (const event of events.filter(({ kind }) => station(kind))) {
+  for (const event of events.filter(tellable)) {
     const own = owners(told, event);
     const story = {
       id: own[0]?.id ?? event.id,
@@ -56,6 +56,9 @@ export function stories(events) {
   return told;
 }
 
+// A notification that concerns no payment of ours (a refund, a forgery) is in the journal only.
+const tellable = ({ kind, data }) => station(kind) && !(kind === "notification.received" && data.payment_id === null);
+
 // The story an event goes on with. A payment's settlement names both its order and its tenant:
 // so the tenant, registered a moment before, turns out to be of the same story.
 function owners(told, event) {
@@ -67,14 +70,16 @@ function owners(told, event) {
   return byTenant?.events.every(({ kind }) => BEFORE_SETTLED.has(kind)) ? [byOrder, byTenant] : [byOrder];
 }
 
+const has = (story, wanted) => story.events.some(({ kind }) => kind === wanted);
+
 // Ids by which events of one order find each other: subject, and what `data` says of order,
-// payment and tenant. A booking's or reminder's subject is not one: it belongs by its tenant.
+// payment and tenant. A booking's subject is not one: it belongs by its tenant.
 function keys({ kind, tenant, subject, data }) {
   const found = new Set();
   if (tenant) found.add(tenant);
-  if (subject && !/^(booking|reminder)\./.test(kind)) found.add(String(subject));
+  if (subject && !kind.startsWith("booking.")) found.add(String(subject));
   for (const [name, value] of Object.entries(data || {})) {
-    if (/^(order|payment|tenant|provider_payment|external)(_id)?$/.test(name) && ["string", "number"].includes(typeof value)) found.add(String(value));
+    if (/^(order|payment|tenant)_id$/.test(name) && ["string", "number"].includes(typeof value)) found.add(String(value));
   }
   return found;
 }
@@ -95,9 +100,7 @@ export function line(story) {
 export function waiting(story, now) {
   if (!story) return null;
   const furthest = story.events.filter(({ kind }) => kind in NEXT).sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind)).at(-1);
-  if (!furthest || story.events.some(({ kind }) => kind.startsWith("booking.") || kind === "payment.review")) return null;
-  if (furthest.kind === "notification.received" && /cancel|refund/.test(JSON.stringify(furthest.data))) return null;
-  if (renews(story)) return null;
+  if (!furthest || renews(story) || story.events.some(({ kind }) => /^booking\.|^payment\.(review|canceled)$/.test(kind))) return null;
   const { by, key } = NEXT[furthest.kind];
   const ms = Math.max(0, now - Date.parse(furthest.at));
   return { by, key, ms, at: station(furthest.kind).name, stuck: by === "worker" && ms > STUCK_MS };
@@ -105,6 +108,5 @@ export function waiting(story, now) {
 
 /** Did this story pay for a tenant that was there before? Its schema and bot are then not made. */
 export function renews(story) {
-  const happened = new Set(story.events.map(({ kind }) => kind));
-  return happened.has("subscription.extended") && happened.has("payment.settled") && !happened.has("tenant.provisioning");
+  return has(story, "subscription.extended") && has(story, "payment.settled") && !has(story, "tenant.provisioning");
 }

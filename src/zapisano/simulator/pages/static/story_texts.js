@@ -39,6 +39,7 @@ const EVENTS = {
     "payment.created": ({ sum }) => words("ЮKassa ждёт оплату", sum),
     "notification.received": () => "Уведомление записано, ЮKassa получила 200",
     "payment.settled": ({ sum }) => `Оплата${sum && ` ${sum}`} получена и зачтена`,
+    "payment.canceled": ({ cause }) => words("Платёж отменён, ничего не выдано", cause),
     "payment.review": ({ cause }) => words("Платёж отложен для оператора", cause),
     "subscription.extended": ({ until }) => `Подписка оплачена${until && ` до ${until}`}`,
     "tenant.provisioning": ({ tenant }) => `Готовим место: ${tenant}`,
@@ -51,13 +52,14 @@ const EVENTS = {
     "booking.created": ({ start }) => words("Клиент записан", start),
     "booking.moved": ({ start }) => words("Запись перенесена", start),
     "booking.cancelled": () => "Запись отменена, время снова свободно",
-    "reminder.sent": () => "Напоминание отправлено",
+    "booking.reminded": () => "Напоминание отправлено",
   },
   en: {
     "order.created": ({ sum, plan }) => words("Order written down", plan && `plan ${plan}`, sum),
     "payment.created": ({ sum }) => words("YooKassa waits for the payment", sum),
     "notification.received": () => "Notification stored, YooKassa got its 200",
     "payment.settled": ({ sum }) => `Payment${sum && ` of ${sum}`} received and settled`,
+    "payment.canceled": ({ cause }) => words("Payment cancelled, nothing granted", cause),
     "payment.review": ({ cause }) => words("Payment held for the operator", cause),
     "subscription.extended": ({ until }) => `Subscription paid${until && ` until ${until}`}`,
     "tenant.provisioning": ({ tenant }) => `Making a place: ${tenant}`,
@@ -70,7 +72,7 @@ const EVENTS = {
     "booking.created": ({ start }) => words("Customer booked", start),
     "booking.moved": ({ start }) => words("Booking moved", start),
     "booking.cancelled": () => "Booking cancelled, the time is free again",
-    "reminder.sent": () => "Reminder sent",
+    "booking.reminded": () => "Reminder sent",
   },
 };
 
@@ -84,24 +86,24 @@ export const renewedSentence = (tenant) => OTHER[lang].renewed.replace("{tenant}
 /** One short human sentence for an event; `earlier` is the event of its story before it. */
 export function sentence(event, earlier) {
   const data = event.data || {};
-  const first = (...names) => names.map((name) => data[name]).find((value) => value !== undefined && value !== null) ?? "";
-  const ms = first("ms", "took_ms", "duration_ms", "elapsed_ms") || (earlier ? Date.parse(event.at) - Date.parse(earlier.at) : "");
+  const value = (name) => data[name] ?? "";
+  const ms = value("took_ms") || (earlier ? Date.parse(event.at) - Date.parse(earlier.at) : "");
   return EVENTS[lang][event.kind]({
-    sum: money(first("amount", "price", "sum")),
-    plan: first("plan", "plan_code"),
-    tenant: event.tenant || first("tenant_id") || event.subject,
+    sum: money(value("amount")),
+    plan: value("plan"),
+    tenant: event.tenant || value("tenant_id") || event.subject,
     took: ms === "" ? "" : duration(Number(ms)),
-    bot: at(first("username", "bot_username")),
-    until: date(first("paid_until", "until", "ends_at")),
-    start: moment(first("starts_at", "start_at", "start"), first("time_zone")),
-    cause: first("reason", "cause", "problem"),
+    bot: at(value("username")),
+    until: date(value("paid_until")),
+    start: moment(value("starts_at"), value("time_zone")),
+    cause: value("reason"),
   });
 }
 
 const at = (username) => (username ? `@${String(username).replace(/^@/, "")}` : "");
 
 function money(value) {
-  const number = Number(value?.value ?? value);
+  const number = Number(value);
   if (value === "" || Number.isNaN(number)) return "";
   return `${number.toLocaleString(lang, { minimumFractionDigits: number % 1 ? 2 : 0 })} ₽`;
 }

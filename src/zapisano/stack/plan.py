@@ -1,0 +1,193 @@
+"""What `demo` and `up` run, as data: processes, their environment, the ports they need."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from zapisano.stack import keys as secret_keys
+from zapisano.stack import ports
+from zapisano.stack.addresses import DATABASE_KEYS, REDIS_KEYS, database_url, redis_url
+from zapisano.stack.config import API_PORT, FOLDER, SIMULATOR_PORT, WEBHOOK_PORT, StackConfig
+from zapisano.stack.folder import Running
+from zapisano.stack.keys import Keys
+from zapisano.stack.ports import LOOPBACK
+from zapisano.stack.postgres import DATABASE, SUPERUSER, Postgres
+from zapisano.stack.process import Process, Ready
+from zapisano.stack.valkey import Valkey
+
+# What the operator may have set for a real system. The demo must never speak to it.
+REAL_WORLD = (
+    *("DATABASE_", "POSTGRES_", "REDIS_", "TELEGRAM_", "YOOKASSA_", "MASTER_", "CLIENT_"),
+    *("SALES_BOT_", "WEBHOOK_", "LEGACY_", "SIMULATOR_", "APP_DATABASE_", "PG"),
+)
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+OFF = ("0", "false", "no", "off")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that one start needs: processes, ports by their setting, what to tell others."""
+
+    processes: tuple[Process, ...]
+    ports: Mapping[str, int]
+    running: Running
+
+
+def demo(config: StackConfig) -> Plan:
+    """The whole business on one machine, with the simulators as the outside world."""
+    keys = secret_keys.load_or_make(config.folder / "secrets.json")
+    postgres, valkey = _postgres(config, keys), _valkey(config, keys)
+    env = {
+        **_without_real_world(config.environment),
+        **_own_settings(config),
+        **_own_keys(keys),
+        **_simulated_world(config, keys),
+        "DATABASE_URL": postgres.dsn(),
+        "REDIS_URL": valkey.url,
+    }
+    admin = postgres.dsn(DATABASE, user=SUPERUSER)
+    simulator = Process("simulator", _module("zapisano.simulator"), env)
+    needs = (simulator, postgres.process(), valkey.process())
+    # In the data folder there is no `.env` of a real system for the product to read.
+    parts = (replace(part, cwd=config.folder) for part in product(needs, env))
+    return Plan(
+        processes=(*needs, *parts),
+        ports=_ports(config) | {SIMULATOR_PORT: config.simulator_port},
+        running=_running(config, env, admin, page=f"{_url(config.simulator_port)}/"),
+    )
+
+
+def up(config: StackConfig) -> Plan:
+    """The product alone; what the operator set wins, and each server not named is embedded."""
+    keys = secret_keys.load_or_make(config.folder / "secrets.json")
+    given = {name: value for name, value in config.environment.items() if value}
+    made, servers, admin = _own_keys(keys), list[Process](), ""
+    if not any(name in given for name in DATABASE_KEYS):
+        postgres = _postgres(config, keys)
+        made["DATABASE_URL"] = postgres.dsn()
+        admin = postgres.dsn(DATABASE, user=SUPERUSER)
+        servers.append(postgres.process())
+    redis_is_off = given.get("REDIS_ENABLED", "").lower() in OFF
+    if not redis_is_off and not any(name in given for name in REDIS_KEYS):
+        valkey = _valkey(config, keys)
+        made["REDIS_URL"] = valkey.url
+        servers.append(valkey.process())
+    env = {**made, **given, **_own_settings(config)}
+    return Plan(
+        processes=(*servers, *product(tuple(servers), env)),
+        ports=_ports(config),
+        running=_running(config, env, admin, page=""),
+    )
+
+
+def product(needs: tuple[Process, ...], env: Mapping[str, str]) -> tuple[Process, ...]:
+    """The product's processes: the schema first, then the HTTP apps and the job process."""
+    after = tuple(process.name for process in needs)
+    migrate = Process(
+        "migrate",
+        (*_module("zapisano"), "migrate"),
+        env,
+        after=after,
+        ready=Ready.EXIT,
+        patience_seconds=float("inf"),
+        slow_note="is bringing the schemas up to date",
+    )
+    later = (*after, "migrate")
+    serve = Process(
+        "serve", (*_module("zapisano"), "serve"), {**env, **_webhook_log()}, after=later
+    )
+    return (migrate, serve, Process("worker", (*_module("zapisano"), "worker"), env, after=later))
+
+
+def _webhook_log() -> dict[str, str]:
+    """Where the booking guide's `tail -f sales_bot/logs/webhook.log` looks, if we stand there."""
+    folder = Path.cwd() / "sales_bot"
+    return {"ZAPISANO_LOG_FILE": str(folder / "logs" / "webhook.log")} if folder.is_dir() else {}
+
+
+def _postgres(config: StackConfig, keys: Keys) -> Postgres:
+    return Postgres.at(
+        config.folder,
+        port=ports.remembered(config.folder / "ports.json", "postgres"),
+        superuser_password=keys.postgres_password,
+        owner_password=keys.booking_password,
+    )
+
+
+def _valkey(config: StackConfig, keys: Keys) -> Valkey:
+    port = ports.remembered(config.folder / "ports.json", "valkey")
+    return Valkey.at(config.folder, port=port, password=keys.redis_password)
+
+
+def _own_settings(config: StackConfig) -> dict[str, str]:
+    return {
+        FOLDER: str(config.folder),
+        API_PORT: str(config.api_port),
+        WEBHOOK_PORT: str(config.webhook_port),
+    }
+
+
+def _own_keys(keys: Keys) -> dict[str, str]:
+    return {"ZAPISANO_SECRET_KEY": keys.secret_key, "MASTER_API_TOKEN": keys.master_api_token}
+
+
+def _simulated_world(config: StackConfig, keys: Keys) -> dict[str, str]:
+    """Base addresses that lead to the simulators, and the simulators' own settings."""
+    outside, api = _url(config.simulator_port), _url(config.api_port)
+    return {
+        "ZAPISANO_DEMO": "true",
+        "ZAPISANO_PUBLIC_URL": api,
+        "WEBHOOK_URL": api,
+        "TELEGRAM_API_BASE": outside,
+        "SALES_BOT_TOKEN": keys.sales_bot_token,
+        "YOOKASSA_API_URL": f"{outside}/v3",
+        "YOOKASSA_SHOP_ID": keys.yookassa_shop_id,
+        "YOOKASSA_SECRET_KEY": keys.yookassa_secret_key,
+        "YOOKASSA_NETWORKS": "127.0.0.0/8,::1/128",
+        "YOOKASSA_TEST": "true",
+        # The booking guide's test payment was made by the old sales bot.
+        "LEGACY_SALES_UNTIL": "2099-12-31",
+        "SIMULATOR_PORT": str(config.simulator_port),
+        "SIMULATOR_DIR": str(config.folder / "simulator"),
+        "SIMULATOR_PUBLIC_URL": outside,
+        "SIMULATOR_SALES_BOT_TOKEN": keys.sales_bot_token,
+        "SIMULATOR_YOOKASSA_SHOP_ID": keys.yookassa_shop_id,
+        "SIMULATOR_YOOKASSA_SECRET_KEY": keys.yookassa_secret_key,
+        "SIMULATOR_YOOKASSA_NOTIFY_URL": f"{_url(config.webhook_port)}/webhook/yookassa",
+        "SIMULATOR_STORY_URL": f"{api}/api/events",
+        "SIMULATOR_STORY_TOKEN": keys.master_api_token,
+    }
+
+
+def _without_real_world(environment: Mapping[str, str]) -> dict[str, str]:
+    """The operator's environment less what leads out: the demo's traffic is loopback only."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.upper().startswith(REAL_WORLD) and name.lower() not in PROXIES
+    }
+
+
+def _ports(config: StackConfig) -> dict[str, int]:
+    return {API_PORT: config.api_port, WEBHOOK_PORT: config.webhook_port}
+
+
+def _running(config: StackConfig, env: Mapping[str, str], admin: str, page: str) -> Running:
+    return Running(
+        page_url=page,
+        api_url=_url(config.api_port),
+        webhook_url=_url(config.webhook_port),
+        database_url=database_url(env),
+        admin_database_url=admin,
+        redis_url=redis_url(env),
+    )
+
+
+def _url(port: int) -> str:
+    return f"http://{LOOPBACK}:{port}"
+
+
+def _module(name: str) -> tuple[str, ...]:
+    """Run a module of ours; -P keeps the folder we were started in out of the import path."""
+    return (sys.executable, "-P", "-m", name)

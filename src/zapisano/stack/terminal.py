@@ -1,0 +1,110 @@
+"""What a person sees in the terminal: progress while starting, then where to click."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from zapisano.stack.folder import Running
+
+NAMES = {
+    "postgres": "PostgreSQL",
+    "valkey": "Valkey",
+    "simulator": "Telegram and YooKassa (simulated)",
+    "migrate": "the schemas",
+    "serve": "the service",
+    "worker": "the worker",
+}
+
+
+class Terminal:
+    """The supervisor's `Screen` on a terminal, or line by line into a pipe."""
+
+    def __init__(self, mode: str, folder: Path, running: Running) -> None:
+        self._console = Console(highlight=False)
+        self._mode = mode
+        self._folder = folder
+        self._running = running
+        self._waiting: list[str] = []
+        self._status: Status | None = None
+        self._is_ready = False
+        self.on_ready: list[Callable[[Mapping[str, int]], None]] = []
+
+    def starting(self, name: str) -> None:
+        """Show it beside the spinner."""
+        self._waiting.append(name)
+        self._refresh()
+
+    def ready(self, name: str) -> None:
+        """Take it from the spinner and tick it off."""
+        self._waiting.remove(name)
+        self._console.print(Text.assemble(("  ✓ ", "green"), NAMES.get(name, name)))
+        self._refresh()
+
+    def note(self, text: str) -> None:
+        """A line with the time of day."""
+        self._console.print(Text.assemble((f"{time.strftime('%H:%M:%S')} ", "dim"), text))
+
+    def all_ready(self, pids: Mapping[str, int]) -> None:
+        """Record what runs, and the first time say where to click."""
+        for tell in self.on_ready:
+            tell(pids)
+        if not self._is_ready:
+            self._is_ready = True
+            self._end_status()
+            seconds = seconds_since_start()
+            self._console.print(panel(self._mode, self._folder, self._running, seconds))
+
+    def stopping(self) -> None:
+        """The operator asked for the end."""
+        self._end_status()
+        self._console.print(Text("\nStopping; Ctrl-C again hurries.", "dim"))
+
+    def stopped(self) -> None:
+        """All is down."""
+        self._end_status()
+        self._console.print(Text(f"Stopped. Everything is kept in {self._folder}", "dim"))
+
+    def _refresh(self) -> None:
+        if self._is_ready or not self._console.is_terminal:
+            return
+        words = ", ".join(NAMES.get(name, name) for name in self._waiting)
+        if self._status is None:
+            self._status = self._console.status("")
+            self._status.start()
+        self._status.update(Text(f"Starting {words}" if words else "Starting"))
+
+    def _end_status(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def panel(mode: str, folder: Path, running: Running, seconds: float) -> Panel:
+    """Where to click, the page first."""
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim", no_wrap=True)
+    rows.add_column(overflow="fold")
+    rows.add_row("API", f"{running.api_url}/docs")
+    rows.add_row("Webhook", f"{running.webhook_url}/health")
+    rows.add_row("Look inside", "zapisano psql client_001 · zapisano redis KEYS 'client_001:*'")
+    rows.add_row("Keys, logs", str(folder))
+    parts: list[Text | Table] = [rows, Text("\nCtrl-C stops all of it and loses nothing.", "dim")]
+    if running.page_url:
+        link = f"bold cyan link {running.page_url}"
+        parts.insert(0, Text.assemble("Open  ", (running.page_url, link), "\n"))
+    title = f"[bold]Записано[/] · {mode} · ready in {seconds:.1f} s"
+    return Panel(Group(*parts), title=title, title_align="left", expand=False, padding=(1, 2))
+
+
+def seconds_since_start() -> float:
+    """Since this process was made, Python's own start included (`proc(5)`, field 22)."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    started_at = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started_at

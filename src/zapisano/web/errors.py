@@ -1,0 +1,181 @@
+"""The one handler of errors over HTTP: problem JSON (RFC 9457), request ids, a count of answers.
+
+`AppError` shows its own text; wrong input names its field; anything else is a bug: 500 without
+details, and a traceback in the log under the request's id.
+"""
+
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from zapisano.db import CONNECTION_LOST
+from zapisano.errors import AppError, Busy, Upstream
+from zapisano.telemetry import HTTP_REQUESTS, get_logger
+
+log = get_logger("zapisano.web")
+
+MEDIA_TYPE = "application/problem+json"
+REQUEST_ID_HEADER = "X-Request-Id"
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+RETRY_AFTER_SECONDS = "5"
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+TITLES: Mapping[int, str] = {404: "There is no such page.", 405: "This method is not allowed here."}
+
+
+class Malformed(AppError):
+    """The request cannot be read at all."""
+
+    code, status, text = "malformed", 400, "The request cannot be read."
+
+
+class Forbidden(AppError):
+    """The caller may not do this, whoever they are."""
+
+    code, status, text = "forbidden", 403, "This is not allowed from here."
+
+
+class TooLarge(AppError):
+    """The body is longer than this route reads."""
+
+    code, status, text = "too_large", 413, "The body is too large."
+
+
+class WrongInput(AppError):
+    """A field is missing or has a wrong value; the detail names each."""
+
+    code: ClassVar[str] = "wrong_input"
+    status: ClassVar[int] = 422
+    text: ClassVar[str] = "A field is missing or wrong."
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Give `app` problem JSON for every error, and request ids in, out and in the log."""
+    app.add_exception_handler(AppError, _app_error)
+    app.add_exception_handler(RequestValidationError, _wrong_input)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_middleware(RequestContext)
+
+
+def problem(error: AppError) -> JSONResponse:
+    """Write an error as problem JSON; one worth a retry says when."""
+    headers = {"Retry-After": RETRY_AFTER_SECONDS} if isinstance(error, Busy | Upstream) else None
+    return _answer(error.status, error.code, error.text, error.detail, headers)
+
+
+def _answer(
+    status: int, code: str, title: str, detail: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    body = {
+        "type": f"urn:zapisano:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
+
+
+async def _app_error(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, AppError):
+        raise error
+    if error.status >= 500:
+        log.warning("request_not_served", code=error.code, detail=error.detail)
+    return problem(error)
+
+
+async def _wrong_input(_: Request, error: Exception) -> JSONResponse:
+    """Name every wrong field; a body that is no JSON is malformed, not merely wrong."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    problems: Sequence[Mapping[str, Any]] = error.errors()
+    if any(one["type"] == "json_invalid" for one in problems):
+        return problem(Malformed("body: is not valid JSON"))
+    return problem(WrongInput("; ".join(f"{_field(one['loc'])}: {one['msg']}" for one in problems)))
+
+
+def _field(location: Sequence[str | int]) -> str:
+    """Write where a value stands, as the caller would: `name`, `items.0.name`."""
+    inner = location[1:] if location and location[0] in {"body", "query", "path"} else location
+    return ".".join(str(part) for part in inner) or "body"
+
+
+async def _http_error(_: Request, error: Exception) -> JSONResponse:
+    """Write what the framework itself refuses: no such route, no such method."""
+    if not isinstance(error, HTTPException):
+        raise error
+    title = TITLES.get(error.status_code, error.detail)
+    return _answer(error.status_code, f"http_{error.status_code}", title, title, error.headers)
+
+
+class RequestContext:
+    """Around every request: its id in the log, a count of its answer, and the last resort."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap the rest of the app."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                header = (REQUEST_ID_HEADER.lower().encode(), request_id.encode())
+                message["headers"] = [*message.get("headers", ()), header]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, send_with_id)
+            except ClientDisconnect:
+                log.info("client_left")
+            except Exception as error:
+                answer = _last_resort(error)
+                if status:  # half an answer is out: only cutting the connection is honest
+                    raise
+                await answer(scope, receive, send_with_id)
+            finally:
+                HTTP_REQUESTS.labels(_method(scope), _route(scope), str(status)).inc()
+
+
+def _last_resort(error: Exception) -> JSONResponse:
+    """Answer to what no route expected: a lost database may come back, the rest is a bug."""
+    if isinstance(error, CONNECTION_LOST):
+        log.warning("request_not_served", reason=type(error).__name__, exc_info=error)
+        return problem(Busy())
+    log.error("request_failed", exc_info=error)
+    return problem(AppError())
+
+
+def _request_id(scope: Scope) -> str:
+    """Take the caller's id where it is a plain one, else draw one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and REQUEST_ID.fullmatch(value.decode("latin-1")):
+            return str(value.decode("latin-1"))
+    return uuid.uuid4().hex
+
+
+def _method(scope: Scope) -> str:
+    """Name the method; what strangers invent does not become a label."""
+    method = str(scope["method"])
+    return method if method in METHODS else "other"
+
+
+def _route(scope: Scope) -> str:
+    """Name the route by its pattern, so that ids do not become labels."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))
