@@ -1,6 +1,7 @@
 # Every target starts from a bare machine: Python >= 3.11, make, git and a package index.
 PYTHON ?= python3
 BIN := .venv/bin
+BOTS := src/zapisano/bots
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -47,6 +48,20 @@ lock: .venv/dev ## resolve pyproject.toml into requirements/*.txt
 		--no-header --extra build pyproject.toml -o requirements/runtime.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --extra build --extra dev pyproject.toml -o requirements/dev.txt
+
+translations: .venv/dev ## bring the bots' texts into the catalogues and compile them
+	@for domain in sales booking; do \
+		paths="$(BOTS)/booking"; ignore=""; \
+		[ $$domain = booking ] || { paths=$(BOTS); ignore="--ignore-dirs=booking"; }; \
+		$(BIN)/pybabel -q extract $$ignore --no-location --no-wrap -o $(BOTS)/locales/$$domain.pot $$paths; \
+		for language in ru en; do \
+			$(BIN)/pybabel -q update --init-missing --no-fuzzy-matching --ignore-obsolete \
+				--ignore-pot-creation-date --no-wrap -D $$domain -l $$language \
+				-i $(BOTS)/locales/$$domain.pot -d $(BOTS)/locales; \
+		done; \
+		rm $(BOTS)/locales/$$domain.pot; \
+		$(BIN)/pybabel -q compile -D $$domain -d $(BOTS)/locales; \
+	done
 
 clean: ## remove the virtual environment and caches; data folders stay
 	rm -rf .venv .pytest_cache .ruff_cache build dist

@@ -9,11 +9,13 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
+from shared_servers import OWNER_PASSWORD, Servers, shared_servers
 from zapisano.db import Database, open_database
 from zapisano.db.migrate import Migration
 from zapisano.settings import Settings, load
 from zapisano.tenancy import Tenant, provision, register
 
+OWNER = f"booking_user:{OWNER_PASSWORD}"
 SECRET_KEY = "a-secret-key-of-the-test-suite-0123456789"
 
 
@@ -27,15 +29,23 @@ def with_database(dsn: str, name: str, user: str | None = None) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> str:
-    """Address of a superuser on a real cluster."""
-    return os.environ.get("ZAPISANO_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5999/postgres")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """The run's PostgreSQL and Valkey; the first worker that asks starts them."""
+    folder = tmp_path_factory.getbasetemp()
+    with shared_servers(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as both:
+        yield both
 
 
 @pytest.fixture(scope="session")
-def valkey_url() -> str:
+def postgres(servers: Servers) -> str:
+    """Address of a superuser on a real cluster."""
+    return servers.postgres.dsn("postgres", user="postgres")
+
+
+@pytest.fixture(scope="session")
+def valkey_url(servers: Servers) -> str:
     """Address of a real Valkey."""
-    return os.environ.get("ZAPISANO_TEST_VALKEY", "redis://127.0.0.1:5998/0")
+    return servers.valkey_url
 
 
 def settings_for(dsn: str, folder: Path, **values: object) -> Settings:
@@ -67,13 +77,9 @@ def template_database(postgres: str, tmp_path_factory: pytest.TempPathFactory) -
 
     async def prepare() -> None:
         admin = await asyncpg.connect(postgres)
-        await admin.execute(
-            "DO $$ BEGIN CREATE ROLE booking_user LOGIN CREATEROLE PASSWORD 'x'; "
-            "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
-        )
         await admin.execute(f"CREATE DATABASE {name} OWNER booking_user")
         await admin.close()
-        dsn = with_database(postgres, name, "booking_user:x")
+        dsn = with_database(postgres, name, OWNER)
         await Migration(settings_for(dsn, tmp_path_factory.mktemp("data"))).run()
 
     async def drop() -> None:
@@ -93,7 +99,7 @@ async def dsn(postgres: str, template_database: str) -> AsyncGenerator[str]:
     admin = await asyncpg.connect(postgres)
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template_database} OWNER booking_user")
     try:
-        yield with_database(postgres, name, "booking_user:x")
+        yield with_database(postgres, name, OWNER)
     finally:
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await admin.close()

@@ -1,6 +1,7 @@
 """Composition root of the HTTP processes: the API with the pages, and the webhook.
 
-Routes find what they need on `request.app.state`: `settings`, `database`, `now`, `feed`.
+Routes find what they need on `request.app.state`: `settings`, `database`, `now`, `provider`, and
+on the API `feed`.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -11,9 +12,11 @@ from typing import Literal
 from fastapi import FastAPI
 
 from zapisano import __version__
+from zapisano.bots.route import telegram_router
 from zapisano.db import Database, open_database
+from zapisano.payments import YooKassa
 from zapisano.settings import Settings
-from zapisano.web import docs, events, master
+from zapisano.web import checkout, docs, events, master, metrics, webhook
 from zapisano.web.body import BodyLimit
 from zapisano.web.errors import install_error_handlers
 from zapisano.web.feed import Feed
@@ -35,17 +38,18 @@ def create_api(
         title="Zapisano",
         version=__version__,
         summary="The operator's side: tenants and what happens to them.",
-        lifespan=_api_lifespan,
+        lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
     )
-    app.state.settings, app.state.database, app.state.now = settings, database, now
+    _equip(app, settings, database, now)
     app.state.feed = Feed(database)
-    app.add_middleware(BodyLimit)
-    install_error_handlers(app)
     app.include_router(master.router)
     app.include_router(events.router)
     app.include_router(docs.router)
+    app.include_router(telegram_router(settings, database))
+    app.include_router(checkout.router)
+    app.mount("/static", checkout.static_files(), name="static")
     return app
 
 
@@ -53,18 +57,32 @@ def create_webhook(
     settings: Settings, database: Database, *, now: Callable[[], datetime] = utc_now
 ) -> FastAPI:
     """Port 8001: YooKassa's notifications and the health of what handles them."""
-    app = FastAPI(title="Zapisano: YooKassa webhook", docs_url=None, redoc_url=None)
-    app.state.settings, app.state.database, app.state.now = settings, database, now
-    app.add_middleware(BodyLimit)
-    install_error_handlers(app)
+    app = FastAPI(
+        title="Zapisano: YooKassa webhook", lifespan=_lifespan, docs_url=None, redoc_url=None
+    )
+    _equip(app, settings, database, now)
+    app.include_router(webhook.router)
     return app
 
 
+def _equip(
+    app: FastAPI, settings: Settings, database: Database, now: Callable[[], datetime]
+) -> None:
+    """What both apps have: state, a limit on bodies, problem JSON, metrics."""
+    app.state.settings, app.state.database, app.state.now = settings, database, now
+    app.state.provider = YooKassa(settings)
+    app.add_middleware(BodyLimit)
+    install_error_handlers(app)
+    app.include_router(metrics.router)
+
+
 @asynccontextmanager
-async def _api_lifespan(app: FastAPI) -> AsyncGenerator[None]:
-    feed: Feed = app.state.feed
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     yield
-    await feed.close()
+    feed: Feed | None = getattr(app.state, "feed", None)
+    if feed:
+        await feed.close()
+    await app.state.provider.close()
 
 
 CREATORS: dict[Part, Callable[[Settings, Database], FastAPI]] = {

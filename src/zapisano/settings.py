@@ -94,6 +94,11 @@ class Settings(BaseSettings):
     operator_name: str = Field("Записано", validation_alias="ZAPISANO_OPERATOR_NAME")
     operator_terms: str = Field("", validation_alias="ZAPISANO_OPERATOR_TERMS")
     support_contact: str = Field("", validation_alias="ZAPISANO_SUPPORT_CONTACT")
+    frame_ancestors: str = Field(
+        "http://127.0.0.1:* http://localhost:*",
+        validation_alias="ZAPISANO_FRAME_ANCESTORS",
+        pattern=r"^[^;,\s]+( [^;,\s]+)*$",
+    )
     plans_file: Path = Field(
         Path(__file__).with_name("plans.toml"), validation_alias="ZAPISANO_PLANS_FILE"
     )
@@ -104,6 +109,7 @@ class Settings(BaseSettings):
     sales_bot_token: SecretStr = NO_SECRET
     telegram_api_base: str = "https://api.telegram.org"
     telegram_proxy: SecretStr = NO_SECRET
+    telegram_link_base: str = "https://t.me"
 
     yookassa_shop_id: str = ""
     yookassa_secret_key: SecretStr = NO_SECRET
@@ -131,7 +137,9 @@ class Settings(BaseSettings):
             raise ValueError("is no IANA time zone; write for example Europe/Moscow")
         return value
 
-    @field_validator("webhook_url", "public_url", "telegram_api_base", "yookassa_api_url")
+    @field_validator(
+        "webhook_url", "public_url", "telegram_api_base", "telegram_link_base", "yookassa_api_url"
+    )
     @classmethod
     def _no_trailing_slash(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
@@ -164,6 +172,11 @@ class Settings(BaseSettings):
     def checkout_base(self) -> str:
         """Where people reach our pages."""
         return self.public_url or self.webhook_url or f"http://127.0.0.1:{self.api_port}"
+
+    @property
+    def checkout_frame_ancestors(self) -> str:
+        """Who may show the checkout page in a frame: the demo's phone, and nobody outside it."""
+        return self.frame_ancestors if self.demo else "'none'"
 
     @property
     def only_tenant(self) -> str | None:

@@ -1,1 +1,169 @@
-"""Composition root of the job process."""
+"""Composition root of the job process: what does which job, and how the process starts and ends."""
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from zapisano.bots.attach import Attaching, ensure_sales_bot
+from zapisano.bots.dispatch import Dispatch, dispatcher
+from zapisano.bots.jobs import (
+    AskForToken,
+    Attach,
+    ForgetUpdates,
+    HandleUpdate,
+    RemindToAttach,
+    Welcome,
+)
+from zapisano.bots.notices import Notices
+from zapisano.bots.paused import paused_router
+from zapisano.bots.polling import Polling, alone_polling, polling
+from zapisano.bots.registry import Bots, open_bots
+from zapisano.bots.sales import sales_router
+from zapisano.bots.storage import Memory, create_memory
+from zapisano.db import Database, open_database
+from zapisano.jobs import Handlers, Runner, schedule
+from zapisano.payments import OrderCanceled, OrderPaid, YooKassa, payments_handlers
+from zapisano.settings import Settings, load
+from zapisano.telemetry import configure_logging, tell_supervisor
+from zapisano.tenancy import Provision, TenantChanged, TenantId, TenantReady, provision
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a worker is made of."""
+
+    settings: Settings
+    database: Database
+    bots: Bots
+    provider: YooKassa
+    dispatch: Dispatch
+    now: Clock
+
+
+def utc_now() -> datetime:
+    """The real clock."""
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings, now: Clock = utc_now) -> AsyncGenerator[Parts]:
+    """Open everything a worker needs, and close it again."""
+    database = await open_database(settings)
+    bots, provider = open_bots(settings, database), YooKassa(settings)
+    memory = create_memory(settings)
+    try:
+        dispatch = _dispatch(settings, database, bots, memory, now)
+        yield Parts(settings, database, bots, provider, dispatch, now)
+    finally:
+        await memory.storage.close()
+        await provider.close()
+        await bots.close()
+        await database.close()
+
+
+def _dispatch(
+    settings: Settings, database: Database, bots: Bots, memory: Memory, now: Clock
+) -> Dispatch:
+    return Dispatch(
+        settings=settings,
+        database=database,
+        bots=bots,
+        sales=dispatcher(memory, sales_router()),
+        tenants=dispatcher(memory, paused_router()),
+        now=now,
+    )
+
+
+def handlers_of(parts: Parts) -> Handlers:
+    """Map every job to what does it."""
+    handlers = Handlers()
+    notices = Notices(parts.settings, parts.bots, parts.now)
+
+    async def on_provision(job: Provision) -> None:
+        await provision(parts.database, TenantId(job.tenant_id))
+
+    payments_handlers(handlers, parts.database, parts.provider, parts.settings, parts.now)
+    handlers.on(Provision, on_provision)
+    handlers.on(HandleUpdate, parts.dispatch.handle)
+    handlers.on(Attach, Attaching(parts.settings, parts.bots, parts.now).handle)
+    handlers.on(Welcome, notices.welcome)
+    handlers.on(RemindToAttach, notices.remind_to_attach)
+    handlers.on(AskForToken, notices.ask_for_token)
+    handlers.on(ForgetUpdates, notices.forget_updates)
+    handlers.on(OrderPaid, notices.order_paid)
+    handlers.on(OrderCanceled, notices.order_canceled)
+    handlers.on(TenantReady, notices.tenant_ready)
+    handlers.on(TenantChanged, notices.tenant_changed)
+    return handlers
+
+
+async def prepare(parts: Parts) -> None:
+    """Register the sales bot, and keep the inbox short."""
+    async with parts.database.shared() as conn:
+        if parts.settings.sales_bot_token.get_secret_value():
+            await ensure_sales_bot(conn, parts.settings, parts.bots.vault)
+        await schedule(conn, ForgetUpdates(), at=parts.now(), subject="")
+
+
+async def run(
+    settings: Settings,
+    stop: asyncio.Event,
+    *,
+    now: Clock = utc_now,
+    on_ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Work until `stop` is set; what is under way is finished."""
+    async with open_parts(settings, now) as parts:
+        if settings.only_tenant:
+            await _until(stop, alone_polling(settings, parts.database, parts.dispatch), on_ready)
+            return
+        await prepare(parts)
+        runner = Runner(parts.database, handlers_of(parts), now)
+        fetching = None if settings.webhook_url else polling(settings, parts.database)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_stop_all(stop, runner, fetching))
+            if fetching:
+                tasks.create_task(fetching.run())
+            await runner.run(on_ready)
+            stop.set()
+
+
+async def _stop_all(stop: asyncio.Event, runner: Runner, fetching: Polling | None) -> None:
+    await stop.wait()
+    if fetching:
+        fetching.stop()
+    runner.stop()
+
+
+async def _until(stop: asyncio.Event, fetching: Polling, on_ready: Callable[[], None]) -> None:
+    """Serve one tenant alone, as a process started with CLIENT_ID does: no shared jobs here."""
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(fetching.run())
+        on_ready()
+        await stop.wait()
+        fetching.stop()
+        await running
+
+
+async def _main(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await run(settings, stop, on_ready=lambda: tell_supervisor("READY=1"))
+
+
+def main() -> None:
+    """Run the worker of the environment's settings until SIGTERM.
+
+    Raises:
+        BrokenSetting: a setting is missing or wrong.
+    """
+    settings = load()
+    configure_logging(as_json=settings.log_json, file=settings.log_file)
+    asyncio.run(_main(settings))

@@ -54,7 +54,8 @@ def stood_in(process: Process) -> Process:
         return process
     kind = "once" if process.ready is Ready.EXIT else "part"
     argv = (sys.executable, HERE, kind, process.name)
-    return replace(process, argv=argv, grace_seconds=float(os.environ.get("GRACE", "10")))
+    grace = os.environ["GRACE"] if os.environ.get("DEAF") == process.name else "10"
+    return replace(process, argv=argv, grace_seconds=float(grace))
 
 
 def planned(config: StackConfig) -> plan.Plan:

@@ -221,7 +221,7 @@ def test_limits_themselves_are_allowed() -> None:
     assert len(read.metadata) == 16
 
 
-@pytest.mark.parametrize("raw", [b"{", b"[]", b'"x"', b"\xff"])
+@pytest.mark.parametrize("raw", [b"{", b"[]", b'"x"', b"\xff", b'{"a": "\\ud800"}', b"[" * 100_000])
 def test_a_body_is_an_object(raw: bytes) -> None:
     with pytest.raises(Problem, match="JSON"):
         bodies.read_json(raw)

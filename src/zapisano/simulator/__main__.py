@@ -2,17 +2,25 @@
 
 import os
 import socket
+from collections.abc import Sequence
 
 import uvicorn
 
-from zapisano.simulator import yookassa
+from zapisano.simulator import pages, telegram, yookassa
 from zapisano.simulator.app import create_app
 from zapisano.simulator.config import Config
 from zapisano.simulator.part import Part
 
+STOP_SECONDS = 1
+"""How long a stopping server waits for answers under way."""
+
 
 class Server(uvicorn.Server):
     """A server that tells its supervisor when it answers (systemd's readiness protocol)."""
+
+    def __init__(self, config: uvicorn.Config, parts: Sequence[Part]) -> None:
+        super().__init__(config)
+        self.parts = parts
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say READY=1 where somebody listens."""
@@ -22,13 +30,25 @@ class Server(uvicorn.Server):
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
                 notify.sendto(b"READY=1", address)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the endless answers first, or the server would wait for them."""
+        for part in self.parts:
+            part.stop()
+        await super().shutdown(sockets)
+
 
 def main() -> None:
     """Serve until told to stop."""
     config = Config.from_environment()
-    parts: list[Part] = [yookassa.create(config)]
-    app = create_app(parts)
-    Server(uvicorn.Config(app, host="127.0.0.1", port=config.port, log_level="warning")).run()
+    parts: list[Part] = [telegram.create(config), yookassa.create(config), pages.create(config)]
+    settings = uvicorn.Config(
+        create_app(parts),
+        host="127.0.0.1",
+        port=config.port,
+        log_level="warning",
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    Server(settings, parts).run()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The four commands of the stack: demo, up, psql, redis. They read arguments and call."""
 
-import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -8,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zapisano.stack.config import StackConfig
+from zapisano.errors import BrokenSetting
+from zapisano.stack.config import StackConfig, known
 from zapisano.stack.refusal import Refusal, StartFailed
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False)
 def _answers() -> Generator[StackConfig]:
     """The stack's settings; what the operator can mend is said in a line, without a traceback."""
     try:
-        yield StackConfig.from_environment(os.environ)
-    except Refusal as refusal:
+        yield StackConfig.from_environment(known())
+    except (Refusal, BrokenSetting) as refusal:
         sys.stderr.write(f"{refusal}\n")
         raise typer.Exit(2) from None
     except StartFailed as failed:

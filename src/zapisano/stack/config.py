@@ -1,10 +1,12 @@
 """What the stack itself must know before it starts anything, read from the environment."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from zapisano.settings import load
 from zapisano.stack.refusal import Refusal
 
 FOLDER = "ZAPISANO_DATA_DIR"
@@ -45,6 +47,26 @@ class StackConfig:
             simulator_port=ports[SIMULATOR_PORT],
             environment=dict(environment),
         )
+
+
+def known() -> dict[str, str]:
+    """The environment, completed by the `.env` files as the product reads them.
+
+    Raises:
+        BrokenSetting: one line per setting that the product could not read either.
+    """
+    settings = load()
+    values = {
+        FOLDER: str(settings.data_dir),
+        API_PORT: str(settings.api_port),
+        WEBHOOK_PORT: str(settings.webhook_port),
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "REDIS_URL": settings.redis,
+        "REDIS_ENABLED": str(settings.redis_enabled).lower(),
+        "ZAPISANO_SECRET_KEY": settings.secret_key.get_secret_value(),
+        "MASTER_API_TOKEN": settings.master_api_token.get_secret_value(),
+    }
+    return {**os.environ, **{name: value for name, value in values.items() if value}}
 
 
 def _port(name: str, environment: Mapping[str, str], problems: list[str]) -> int:

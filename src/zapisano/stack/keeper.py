@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import math
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -15,7 +14,7 @@ from typing import Protocol
 
 from zapisano.stack.files import opened_lock, try_lock
 from zapisano.stack.folder import writing
-from zapisano.stack.launch import heard_ready, last_words, launch, notify_socket, rotate, send
+from zapisano.stack.launch import Notify, heard_ready, last_words, launch, rotate, send
 from zapisano.stack.process import Process, Ready
 from zapisano.stack.refusal import Refusal, StartFailed
 
@@ -59,7 +58,7 @@ class Child:
     exited: asyncio.Future[int]
     log: Path
     since: int
-    notify: socket.socket
+    notify: Notify
 
     def words(self) -> str:
         """The last lines it wrote."""
@@ -164,8 +163,8 @@ class Keeper:
                 return None
             log = self._folder / "logs" / f"{name}.log"
             since = rotate(log)
-            notify, address = notify_socket(run, name)
-            running = launch(self.process, log=log, lock=lock, notify=address)
+            notify = Notify.listen(run, name)
+            running = launch(self.process, log=log, lock=lock, notify=str(notify.path))
         self.child = Child(running, _exit_of(running), log, since, notify)
         return self.child
 
@@ -216,7 +215,7 @@ class Keeper:
             return False
         if asked is Ready.NOTIFY:
             loop = asyncio.get_running_loop()
-            while not heard_ready(await loop.sock_recv(child.notify, 4096)):
+            while not heard_ready(await loop.sock_recv(child.notify.socket, 4096)):
                 pass
             return True
         while not await asyncio.to_thread(asked):  # noqa: ASYNC110 - a server is asked, not an event

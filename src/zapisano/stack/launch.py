@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 from zapisano.stack import child
@@ -75,16 +76,33 @@ def last_words(log: Path, since: int, lines: int = 6) -> str:
     return "\n".join(text.strip().splitlines()[-lines:])
 
 
-def notify_socket(folder: Path, name: str) -> tuple[socket.socket, str]:
-    """A socket for READY=1 in `folder`, or in a short temporary one where that is too deep."""
-    path = folder / f"{name}.sock"
-    if len(os.fsencode(path)) > MAX_SOCKET_PATH:
-        path = Path(tempfile.mkdtemp(prefix="zapisano-", dir="/tmp")) / path.name
-    path.unlink(missing_ok=True)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    listening.bind(str(path))
-    listening.setblocking(False)
-    return listening, str(path)
+@dataclass(frozen=True)
+class Notify:
+    """A datagram socket on which a child says READY=1, and its address."""
+
+    socket: socket.socket
+    path: Path
+    own_folder: Path | None
+
+    @classmethod
+    def listen(cls, folder: Path, name: str) -> "Notify":
+        """Listen in `folder`, or in a short temporary one where that is too deep."""
+        path, own_folder = folder / f"{name}.sock", None
+        if len(os.fsencode(path)) > MAX_SOCKET_PATH:
+            own_folder = Path(tempfile.mkdtemp(prefix="zapisano-", dir="/tmp"))
+            path = own_folder / path.name
+        path.unlink(missing_ok=True)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        listening.bind(str(path))
+        listening.setblocking(False)
+        return cls(listening, path, own_folder)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self.socket.close()
+        self.path.unlink(missing_ok=True)
+        if self.own_folder is not None:
+            self.own_folder.rmdir()
 
 
 def heard_ready(datagram: bytes) -> bool:

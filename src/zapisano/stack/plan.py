@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from zapisano.stack import keys as secret_keys
 from zapisano.stack import ports
@@ -18,7 +19,7 @@ from zapisano.stack.valkey import Valkey
 # What the operator may have set for a real system. The demo must never speak to it.
 REAL_WORLD = (
     *("DATABASE_", "POSTGRES_", "REDIS_", "TELEGRAM_", "YOOKASSA_", "MASTER_", "CLIENT_"),
-    *("SALES_BOT_", "WEBHOOK_", "SIMULATOR_", "PG"),
+    *("SALES_BOT_", "WEBHOOK_", "LEGACY_", "SIMULATOR_", "APP_DATABASE_", "PG"),
 )
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 OFF = ("0", "false", "no", "off")
@@ -48,8 +49,10 @@ def demo(config: StackConfig) -> Plan:
     admin = postgres.dsn(DATABASE, user=SUPERUSER)
     simulator = Process("simulator", _module("zapisano.simulator"), env)
     needs = (simulator, postgres.process(), valkey.process())
+    # In the data folder there is no `.env` of a real system for the product to read.
+    parts = (replace(part, cwd=config.folder) for part in product(needs, env))
     return Plan(
-        processes=(*needs, *product(needs, env)),
+        processes=(*needs, *parts),
         ports=_ports(config) | {SIMULATOR_PORT: config.simulator_port},
         running=_running(config, env, admin, page=f"{_url(config.simulator_port)}/"),
     )
@@ -91,8 +94,16 @@ def product(needs: tuple[Process, ...], env: Mapping[str, str]) -> tuple[Process
         slow_note="is bringing the schemas up to date",
     )
     later = (*after, "migrate")
-    serve = Process("serve", (*_module("zapisano"), "serve"), env, after=later)
+    serve = Process(
+        "serve", (*_module("zapisano"), "serve"), {**env, **_webhook_log()}, after=later
+    )
     return (migrate, serve, Process("worker", (*_module("zapisano"), "worker"), env, after=later))
+
+
+def _webhook_log() -> dict[str, str]:
+    """Where the booking guide's `tail -f sales_bot/logs/webhook.log` looks, if we stand there."""
+    folder = Path.cwd() / "sales_bot"
+    return {"ZAPISANO_LOG_FILE": str(folder / "logs" / "webhook.log")} if folder.is_dir() else {}
 
 
 def _postgres(config: StackConfig, keys: Keys) -> Postgres:
@@ -135,6 +146,8 @@ def _simulated_world(config: StackConfig, keys: Keys) -> dict[str, str]:
         "YOOKASSA_SECRET_KEY": keys.yookassa_secret_key,
         "YOOKASSA_NETWORKS": "127.0.0.0/8,::1/128",
         "YOOKASSA_TEST": "true",
+        # The booking guide's test payment was made by the old sales bot.
+        "LEGACY_SALES_UNTIL": "2099-12-31",
         "SIMULATOR_PORT": str(config.simulator_port),
         "SIMULATOR_DIR": str(config.folder / "simulator"),
         "SIMULATOR_PUBLIC_URL": outside,

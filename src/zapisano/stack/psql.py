@@ -34,7 +34,7 @@ def call(config: StackConfig, arguments: Sequence[str]) -> Call:
     tenant, rest = _tenant(arguments)
     env = dict(config.environment)
     # A PGDATABASE or PGSERVICE of the operator's would lead elsewhere; how psql looks stays.
-    for name in addresses.LIBPQ.values():
+    for name in (*addresses.LIBPQ.values(), "PGHOSTADDR", "PGSERVICE"):
         if name != "PGOPTIONS":
             env.pop(name, None)
     env |= _connection(config)

@@ -1,1 +1,7 @@
 """Plans and paid time."""
+
+from zapisano.subscriptions.model import Period, Subscription, next_period
+from zapisano.subscriptions.store import find, get
+from zapisano.subscriptions.usecases import extend
+
+__all__ = ["Period", "Subscription", "extend", "find", "get", "next_period"]

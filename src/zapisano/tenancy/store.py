@@ -157,6 +157,14 @@ async def has_bot(conn: SharedConnection, tenant: TenantId) -> bool:
     )
 
 
+async def sales_bot_username(conn: SharedConnection) -> str | None:
+    """Return the username of the bot that belongs to no tenant: the one that sells."""
+    username: str | None = await conn.fetchval(
+        "SELECT username FROM shared.bots WHERE tenant_id IS NULL ORDER BY created_at LIMIT 1"
+    )
+    return username
+
+
 async def schema_exists(conn: SharedConnection, tenant: TenantId) -> bool:
     """Say whether the tenant's schema is in the registry of versions."""
     return bool(

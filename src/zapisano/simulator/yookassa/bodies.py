@@ -57,7 +57,8 @@ def read_json(raw: bytes) -> dict[str, Any]:
         return {}
     try:
         body: object = json.loads(raw)
-    except ValueError:
+        json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except (ValueError, RecursionError):
         raise invalid("Request body is not valid JSON") from None
     if not isinstance(body, dict):
         raise invalid("Request body must be a JSON object")

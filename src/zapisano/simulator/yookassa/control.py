@@ -120,7 +120,10 @@ def _world(router: APIRouter, kassa: Kassa, courier: Courier) -> None:
 
     @router.get("/log")
     async def log() -> Json:
-        return {**kassa.store.log()}
+        noted = kassa.store.log()
+        for notification in noted["notifications"]:
+            notification["url"] = notification["url"] or kassa.notify_url
+        return {**noted}
 
     @router.get("/payments")
     async def payments() -> Json:

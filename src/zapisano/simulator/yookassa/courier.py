@@ -4,6 +4,8 @@ The real intervals are not published. These are short, so that a demo and a test
 """
 
 import asyncio
+import logging
+import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -13,6 +15,7 @@ import httpx
 from zapisano.simulator.yookassa.store import Notification
 from zapisano.simulator.yookassa.usecases import Kassa
 
+LOG = logging.getLogger(__name__)
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 10.0
 ANSWER_WITHIN_SECONDS = 10.0
@@ -58,8 +61,12 @@ class Courier:
     async def _rounds(self) -> None:
         while True:
             self._called.clear()
-            self._kassa.sweep()
-            self._start_due()
+            try:
+                self._kassa.sweep()
+                self._start_due()
+            except sqlite3.OperationalError:
+                # A full disk may have room again later; the notifications wait for it.
+                LOG.exception("The simulated YooKassa cannot reach its state")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._called.wait(), LOOK_EVERY_SECONDS)
 
@@ -101,7 +108,7 @@ class Courier:
             return "closed"
         try:
             answer = await self._client.post(
-                notification.url,
+                notification.url or self._kassa.notify_url,
                 content=notification.body.encode(),
                 headers={"Content-Type": "application/json", "User-Agent": "YooKassa-simulator"},
             )

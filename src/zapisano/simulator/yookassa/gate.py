@@ -6,14 +6,14 @@ import binascii
 import hashlib
 import hmac
 import json
-import socket
-import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
+from zapisano.simulator.connection import Reset
 from zapisano.simulator.yookassa.bodies import read_json, read_key
 from zapisano.simulator.yookassa.cards import any_card
 from zapisano.simulator.yookassa.courier import Courier
@@ -115,12 +115,11 @@ class Gate:
             await self._notify_early(body if status == 200 and chance[1] == "/payments" else None)
         for fault in struck:
             if fault.kind == "slow":
-                await asyncio.sleep(fault.seconds)
+                await pause(request, fault.seconds)
         name = "+".join(kinds) or None
         if "reset" in kinds:
             self._store.log_answer(call, None, name)
-            await reset(request)
-            return Response(status_code=500)
+            return Reset()
         if "500_after_create" in kinds:
             problem = broken()
             self._store.log_answer(call, problem.status, name)
@@ -137,19 +136,10 @@ class Gate:
         await self._courier.hand_over_now()
 
 
-async def reset(request: Request) -> None:
-    """Cut the client's connection with a TCP reset, as a failing network does.
-
-    ASGI has no word for this, so uvicorn's transport is reached through its `receive`.
-    """
-    transport = getattr(getattr(request.receive, "__self__", None), "transport", None)
-    if transport is None:
-        raise RuntimeError("The server gives no access to its connections")
-    connection: socket.socket = transport.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
-    # The body was read, so the next message is the disconnection.
-    await request.receive()
+async def pause(request: Request, seconds: float) -> None:
+    """Let the client wait; end early when it has gone, as the next message then says."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(request.receive(), seconds)
 
 
 def _decoded(given: str) -> bytes:

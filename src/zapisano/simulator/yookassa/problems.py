@@ -9,7 +9,7 @@ import uuid
 from typing import Any
 
 
-class Problem(Exception):  # noqa: N818  (YooKassa's word for the body is "error"; this is its cause)
+class Problem(Exception):
     """A refusal that the API tells its caller."""
 
     def __init__(

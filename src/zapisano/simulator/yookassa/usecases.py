@@ -27,6 +27,9 @@ from zapisano.simulator.yookassa.problems import invalid, unknown
 from zapisano.simulator.yookassa.store import Listing, Store
 
 KNOWN_PAYMENT = "test_payment_123"
+# The shop's own address is a setting that may change while a notification waits, so it is looked
+# up when the notification is sent.
+OWN_ADDRESS = ""
 IDS_SINCE = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -42,7 +45,7 @@ class Kassa:
     def __init__(self, store: Store, shop: views.Shop, notify_url: str) -> None:
         self.store = store
         self.shop = shop
-        self._notify_url = notify_url
+        self.notify_url = notify_url
         self._seed()
 
     def _seed(self) -> None:
@@ -283,9 +286,14 @@ class Kassa:
     def announce(self, event: str, object_id: str, body: dict[str, Any]) -> None:
         """Put one notification per listening address on its way, as the knobs bend it."""
         message = {"type": "notification", "event": event, "object": body}
-        hooks = (hook.url for hook in self.store.list_webhooks() if hook.event == event)
-        for url in dict.fromkeys(url for url in (self._notify_url, *hooks) if url):
+        for url in self._addresses(event):
             self._send(url, message, object_id)
+
+    def _addresses(self, event: str) -> list[str]:
+        """Whom to tell: the shop at its present address, then the partners' webhooks."""
+        hooks = dict.fromkeys(h.url for h in self.store.list_webhooks() if h.event == event)
+        own = [OWN_ADDRESS] if self.notify_url else []
+        return own + [url for url in hooks if url != self.notify_url]
 
     def _send(self, url: str, message: dict[str, Any], object_id: str) -> None:
         event = str(message["event"])
@@ -306,7 +314,9 @@ class Kassa:
             for _ in range(fault.copies):
                 self._enqueue(url, message, object_id, fault="duplicate")
 
-    def forge(self, message: dict[str, Any], variant: str, url: str = "") -> dict[str, Any]:
+    def forge(
+        self, message: dict[str, Any], variant: str, url: str = OWN_ADDRESS
+    ) -> dict[str, Any]:
         """Send what an impostor would: about an unknown object, or with a changed amount.
 
         It is sent once: an impostor does not wait for an acknowledgement.
@@ -318,7 +328,7 @@ class Kassa:
             forged["object"] |= {"status": "succeeded", "paid": True}
             forged["object"]["amount"] = views.money(Decimal(1))
         object_id = str(forged["object"]["id"])
-        self._enqueue(url or self._notify_url, forged, object_id, fault="forged")
+        self._enqueue(url, forged, object_id, fault="forged")
         return forged
 
     def _enqueue(self, url: str, message: dict[str, Any], object_id: str, **options: Any) -> None:

@@ -199,8 +199,15 @@ MONEY = (
         payment_id text UNIQUE,
         confirmation_url text,
         polls int NOT NULL DEFAULT 0,
+        retry_of uuid UNIQUE REFERENCES shared.orders (id),
+        cancel_reason text,
+        settled_via text,
         created_at timestamptz NOT NULL DEFAULT now(),
-        paid_at timestamptz
+        paid_at timestamptz,
+        CONSTRAINT orders_paid_is_whole CHECK (
+            (status = 'paid') = (paid_at IS NOT NULL)
+            AND (status <> 'paid' OR (payment_id IS NOT NULL AND tenant_id IS NOT NULL))
+        )
     )""",
     "CREATE INDEX orders_buyer ON shared.orders (buyer_id, created_at DESC)",
     """CREATE TABLE shared.notifications (
@@ -212,18 +219,25 @@ MONEY = (
         deliveries int NOT NULL DEFAULT 1,
         received_at timestamptz NOT NULL DEFAULT now(),
         handled_at timestamptz,
-        CONSTRAINT notifications_once UNIQUE (event, object_id)
+        outcome text,
+        CONSTRAINT notifications_once UNIQUE (event, object_id),
+        CONSTRAINT notifications_outcome CHECK ((handled_at IS NULL) = (outcome IS NULL))
     )""",
+    "CREATE INDEX notifications_object ON shared.notifications (object_id)",
+    "CREATE INDEX notifications_received ON shared.notifications (received_at)",
     """CREATE INDEX notifications_unhandled ON shared.notifications (received_at)
        WHERE handled_at IS NULL""",
     """CREATE TABLE shared.reviews (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        payment_id text NOT NULL,
+        payment_id text,
+        order_id uuid REFERENCES shared.orders (id),
         reason text NOT NULL,
         created_at timestamptz NOT NULL DEFAULT now(),
         closed_at timestamptz,
-        CONSTRAINT reviews_once UNIQUE (payment_id, reason)
+        CONSTRAINT reviews_subject CHECK (payment_id IS NOT NULL OR order_id IS NOT NULL)
     )""",
+    """CREATE UNIQUE INDEX reviews_once ON shared.reviews
+       (coalesce(payment_id, ''), coalesce(order_id::text, ''), reason)""",
     """CREATE TABLE shared.subscriptions (
         tenant_id text PRIMARY KEY REFERENCES shared.tenants (id),
         plan text NOT NULL,
@@ -236,8 +250,11 @@ MONEY = (
         days int NOT NULL CHECK (days > 0),
         starts_at timestamptz NOT NULL,
         ends_at timestamptz NOT NULL,
-        created_at timestamptz NOT NULL DEFAULT now()
+        created_at timestamptz NOT NULL DEFAULT now(),
+        CONSTRAINT paid_periods_length
+            CHECK (ends_at = starts_at + make_interval(hours => 24 * days))
     )""",
+    "CREATE INDEX paid_periods_tenant ON shared.paid_periods (tenant_id, ends_at)",
 )
 
 # A tenant's role sees nothing of this schema but these doors. Inside them `current_user` is the

@@ -1,0 +1,223 @@
+"""A bot finds its tenant, and is connected: every step may be repeated, or be the last one.
+
+claim (row, committed) → Attach: webhook → commands → one commit: active, attached, Welcome.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from aiogram import Bot
+from aiogram.types import BotCommand, User
+
+from zapisano import journal
+from zapisano.bots import store
+from zapisano.bots.errors import BotTaken, NothingAwaits
+from zapisano.bots.i18n import ENGLISH, RUSSIAN, SALES
+from zapisano.bots.jobs import Attach, RemindToAttach, Welcome
+from zapisano.bots.model import BotRow, bot_id_of, new_secret
+from zapisano.bots.registry import Bots
+from zapisano.bots.vault import Vault
+from zapisano.bots.wording import DESCRIPTIONS, SALES_COMMANDS, TENANT_COMMANDS
+from zapisano.db import SharedConnection
+from zapisano.jobs import enqueue, unschedule
+from zapisano.settings import Settings
+from zapisano.tenancy import Tenant, TenantId, activate
+from zapisano.tenancy import store as tenants
+
+# Bots are many and each is quiet; Telegram's default of 40 connections per bot is for a few.
+MAX_CONNECTIONS = 4
+REMINDERS = (1, 2, 3)
+NAME_LENGTH = 64
+
+
+async def claim(
+    conn: SharedConnection,
+    vault: Vault,
+    *,
+    owner_id: int,
+    username: str,
+    token: str,
+    managed: bool,
+) -> bool:
+    """Give a bot to the tenant of this person that waits for one; say whether anything changed.
+
+    The same bot again changes nothing, or brings its new token.
+
+    Raises:
+        BotTaken: the bot works for somebody else.
+        NothingAwaits: no paid tenant of this person waits for a bot.
+    """
+    bot_id = bot_id_of(token)
+    waiting = await store.awaiting(conn, owner_id)
+    known = await store.find(conn, bot_id, lock=True)
+    if known is not None:
+        await _check_owner(conn, known, owner_id)
+        return await _renew(conn, vault, known, token, username)
+    if waiting is None:
+        waiting = await store.with_lost_bot(conn, owner_id)
+        if waiting is None:
+            raise NothingAwaits
+        await store.remove_of_tenant(conn, waiting)
+    await store.insert(
+        conn,
+        bot_id=bot_id,
+        tenant_id=waiting,
+        username=username,
+        token=vault.lock(token),
+        path=new_secret(),
+        secret=new_secret(),
+        managed=managed,
+    )
+    await enqueue(conn, Attach(bot_id))
+    return True
+
+
+async def _check_owner(conn: SharedConnection, row: BotRow, owner_id: int) -> None:
+    if row.tenant_id is None:
+        raise BotTaken
+    if (await tenants.get(conn, row.tenant_id)).owner_id != owner_id:
+        raise BotTaken
+
+
+async def _renew(
+    conn: SharedConnection, vault: Vault, row: BotRow, token: str, username: str
+) -> bool:
+    if vault.unlock(row.token) == token and not row.revoked:
+        return False
+    await store.replace_token(conn, row.bot_id, token=vault.lock(token), username=username)
+    await enqueue(conn, Attach(row.bot_id))
+    return True
+
+
+async def claim_managed(bots: Bots, manager: Bot, owner: User, made: User) -> bool:
+    """Take in a bot that a person has just created, or whose token has changed.
+
+    Raises:
+        BotTaken, NothingAwaits: as `claim`.
+    """
+    token = await manager.get_managed_bot_token(made.id)
+    async with bots.database.shared() as conn:
+        return await claim(
+            conn,
+            bots.vault,
+            owner_id=owner.id,
+            username=made.username or "",
+            token=token,
+            managed=True,
+        )
+
+
+async def claim_pasted(bots: Bots, owner_id: int, token: str) -> str:
+    """Take in a bot by a token that a person has pasted; return the bot's username.
+
+    Raises:
+        WrongToken: Telegram does not know it.
+        BotTaken, NothingAwaits: as `claim`.
+    """
+    me = await bots.candidate(token).get_me()
+    username = me.username or ""
+    async with bots.database.shared() as conn:
+        await claim(
+            conn, bots.vault, owner_id=owner_id, username=username, token=token, managed=False
+        )
+    return username
+
+
+@dataclass(frozen=True)
+class Attaching:
+    """The handler of `Attach`."""
+
+    settings: Settings
+    bots: Bots
+    now: Callable[[], datetime]
+
+    async def handle(self, job: Attach) -> None:
+        """Connect a bot: webhook, username, commands; then its tenant is active."""
+        async with self.bots.database.shared() as conn:
+            row = await store.find(conn, job.bot_id)
+        if row is None or row.revoked:
+            return
+        bot = self.bots.of(row)
+        me = await bot.get_me()
+        await self._set_webhook(bot, row)
+        await _introduce(bot, row)
+        async with self.bots.database.shared() as conn:
+            await store.set_username(conn, row.bot_id, me.username or row.username)
+            if row.tenant_id:
+                await finish(conn, row, row.tenant_id, self.now())
+            else:
+                await store.set_attached(conn, row.bot_id, self.now())
+
+    async def _set_webhook(self, bot: Bot, row: BotRow) -> None:
+        """Say where updates go, only if that has changed: Telegram throttles this method."""
+        base = self.settings.webhook_url
+        url = f"{base}/telegram/{row.path}" if base else None
+        if url == row.webhook_url:
+            return
+        if url is None:
+            await bot.delete_webhook()
+        else:
+            await bot.set_webhook(
+                url,
+                secret_token=row.secret,
+                allowed_updates=list(row.allowed_updates),
+                max_connections=MAX_CONNECTIONS,
+            )
+        async with self.bots.database.shared() as conn:
+            await store.set_webhook(conn, row.bot_id, url)
+
+
+async def _introduce(bot: Bot, row: BotRow) -> None:
+    """Write what people see before they press Start, in both languages."""
+    commands = TENANT_COMMANDS if row.tenant_id else SALES_COMMANDS
+    description = DESCRIPTIONS[row.tenant_id is None]
+    for language, code in ((RUSSIAN, None), (ENGLISH, ENGLISH)):
+        menu = [
+            BotCommand(command=name, description=SALES.gettext(text, locale=language))
+            for name, text in commands.items()
+        ]
+        await bot.set_my_commands(menu, language_code=code)
+        await bot.set_my_description(
+            SALES.gettext(description, locale=language), language_code=code
+        )
+
+
+async def finish(conn: SharedConnection, row: BotRow, tenant_id: TenantId, now: datetime) -> None:
+    """In one commit: the tenant is active, its bot attached, the owner to be told, once."""
+    if await store.set_attached(conn, row.bot_id, now):
+        await journal.record(
+            conn, "bot.attached", str(row.bot_id), tenant=tenant_id, managed=row.managed
+        )
+        await enqueue(conn, Welcome(row.bot_id))
+    await activate(conn, tenant_id)
+    for n in REMINDERS:
+        await unschedule(conn, RemindToAttach, subject=f"{tenant_id}:{n}")
+
+
+async def ensure_sales_bot(conn: SharedConnection, settings: Settings, vault: Vault) -> None:
+    """Register the sales bot of the settings, or give it its new token, and connect it.
+
+    Needs no network: a worker starts while Telegram is away, for the sake of the money's jobs.
+    """
+    token = settings.sales_bot_token.get_secret_value()
+    bot_id = bot_id_of(token)
+    new = await store.insert(
+        conn,
+        bot_id=bot_id,
+        tenant_id=None,
+        username="",
+        token=vault.lock(token),
+        path=new_secret(),
+        secret=new_secret(),
+        managed=False,
+    )
+    row = await store.find(conn, bot_id, lock=True)
+    if row and not new and (row.revoked or vault.unlock(row.token) != token):
+        await store.replace_token(conn, bot_id, token=vault.lock(token), username=row.username)
+    await enqueue(conn, Attach(bot_id))
+
+
+def suggested_name(tenant: Tenant) -> str:
+    """Return the name to suggest for a tenant's bot; Telegram allows 64 characters."""
+    return tenant.name[:NAME_LENGTH]

@@ -1,0 +1,45 @@
+"""What Telegram may refuse, in the domain's words. Session raises these, never aiogram's own."""
+
+from zapisano.errors import AppError, Conflict, Refused
+
+
+class BlockedByPerson(Conflict):
+    """The person has blocked the bot, left, or never started it: there is nobody to write to."""
+
+    code, text = "blocked_by_person", "The person has blocked the bot or never started it."
+
+
+class TokenRevoked(Conflict):
+    """Telegram has refused the stored token twice; the bot needs a new one."""
+
+    code, text = "token_revoked", "The bot's token is no longer valid."
+
+
+class WrongToken(Refused):
+    """A token somebody has given us opens no bot."""
+
+    code, text = "wrong_token", "This is not a valid bot token."
+
+
+class NothingAwaits(Conflict):
+    """A bot came, and none of this person's tenants waits for one."""
+
+    code, text = "nothing_awaits", "None of your paid subscriptions is waiting for a bot."
+
+
+class BotTaken(Conflict):
+    """The bot already works for another tenant."""
+
+    code, text = "bot_taken", "This bot is already connected to another business."
+
+
+class TooLarge(AppError):
+    """An update is larger than Telegram ever sends."""
+
+    code, status, text = "too_large", 413, "The body is larger than 64 KiB."
+
+
+class Malformed(AppError):
+    """A body that is no update."""
+
+    code, status, text = "malformed", 400, "The body is not a Telegram update."

@@ -1,0 +1,98 @@
+"""Take an update in: once, and together with the job that handles it."""
+
+import re
+from typing import Any, cast
+
+from pydantic_core import from_json
+
+from zapisano.bots import store
+from zapisano.bots.errors import Malformed, WrongToken
+from zapisano.bots.jobs import HandleUpdate
+from zapisano.bots.model import TOKEN
+from zapisano.bots.vault import Vault
+from zapisano.db import SharedConnection
+from zapisano.errors import BrokenSetting
+from zapisano.jobs import enqueue
+
+MAX_BIGINT = 2**63 - 1
+DEEPEST = 60
+SEALED_MARK = "sealed:"
+SEALED = re.compile(SEALED_MARK + r"([A-Za-z0-9_=-]{60,})")
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """Read an update from JSON.
+
+    Raises:
+        Malformed: it is not JSON, not an object, or has no integer `update_id`.
+    """
+    try:
+        read: object = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise Malformed("The body is not JSON.") from error
+    if not isinstance(read, dict):
+        raise Malformed("The body is not a JSON object.")
+    update = cast("dict[str, Any]", storable(read))
+    number = update.get("update_id")
+    if type(number) is not int or not 0 <= number <= MAX_BIGINT:
+        raise Malformed("update_id: an integer is needed.")
+    return update
+
+
+def storable(value: Any, depth: int = 0) -> Any:
+    """Leave out the one character that PostgreSQL's text and jsonb cannot hold.
+
+    Raises:
+        Malformed: deeper than Telegram ever nests, or a number without end.
+    """
+    if depth > DEEPEST:
+        raise Malformed("The body is nested too deeply.")
+    match value:
+        case str():
+            return value.replace("\0", "")
+        case list():
+            return [storable(each, depth + 1) for each in cast("list[Any]", value)]
+        case dict():
+            pairs = cast("dict[str, Any]", value).items()
+            return {storable(key): storable(each, depth + 1) for key, each in pairs}
+        case float() if value in (float("inf"), float("-inf")):
+            raise Malformed("A number is out of range.")
+        case _:
+            return value
+
+
+def without_tokens(update: dict[str, Any], vault: Vault) -> dict[str, Any]:
+    """Seal bot tokens in what a person has written: none is ever stored in the clear."""
+    found: object = update.get("message")
+    message = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    text = message.get("text")
+    if not isinstance(text, str) or not TOKEN.search(text):
+        return update
+    sealed = TOKEN.sub(lambda found: SEALED_MARK + vault.lock(found.group()).decode(), text)
+    kept = {key: value for key, value in message.items() if key != "entities"}
+    return {**update, "message": {**kept, "text": sealed}}
+
+
+def pasted_token(text: str, vault: Vault) -> str | None:
+    """Return the token that was sealed in a text, None if there is none.
+
+    Raises:
+        WrongToken: something that looks sealed was not sealed by us.
+    """
+    found = SEALED.search(text)
+    if found is None:
+        return None
+    try:
+        return vault.unlock(found.group(1).encode())
+    except BrokenSetting as error:
+        raise WrongToken from error
+
+
+async def receive(
+    conn: SharedConnection, vault: Vault, bot_id: int, update: dict[str, Any]
+) -> bool:
+    """Store an update and ask for its handling; one that is known changes nothing."""
+    if not await store.take_in(conn, bot_id, update["update_id"]):
+        return False
+    await enqueue(conn, HandleUpdate(bot_id, without_tokens(update, vault)))
+    return True

@@ -1,0 +1,61 @@
+"""What the bots ask to be done."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from zapisano.jobs import Job, Lane
+
+
+@dataclass(frozen=True)
+class HandleUpdate(Job):
+    """Handle an update that the inbox has taken in."""
+
+    kind: ClassVar[str] = "bots.update"
+    lane: ClassVar[Lane] = Lane.CHAT
+
+    bot_id: int
+    update: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Attach(Job):
+    """Connect a bot to us: webhook, commands, description; then its tenant is active."""
+
+    kind: ClassVar[str] = "bots.attach"
+
+    bot_id: int
+
+
+@dataclass(frozen=True)
+class Welcome(Job):
+    """Tell the owner, once, that the new bot works."""
+
+    kind: ClassVar[str] = "bots.welcome"
+
+    bot_id: int
+
+
+@dataclass(frozen=True)
+class RemindToAttach(Job):
+    """Remind a buyer, for the `n`-th time, to press the button that creates the bot."""
+
+    kind: ClassVar[str] = "bots.remind_to_attach"
+
+    tenant_id: str
+    n: int
+
+
+@dataclass(frozen=True)
+class AskForToken(Job):
+    """Tell an owner that Telegram refuses their bot's token."""
+
+    kind: ClassVar[str] = "bots.ask_for_token"
+
+    bot_id: int
+
+
+@dataclass(frozen=True)
+class ForgetUpdates(Job):
+    """Delete the inbox's old lines, and ask for the same again later."""
+
+    kind: ClassVar[str] = "bots.forget_updates"

@@ -1,0 +1,214 @@
+"""What the sales bot says without being asked: jobs of payments, tenancy and attach.
+
+Each says its message at least once; a second time only if the worker was killed between
+Telegram's answer and ours to the queue.
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from aiogram.types import InlineKeyboardMarkup
+from aiogram.utils.i18n import gettext as _
+
+from zapisano import subscriptions
+from zapisano.bots import store
+from zapisano.bots.attach import REMINDERS
+from zapisano.bots.errors import BlockedByPerson
+from zapisano.bots.i18n import SALES, speaking
+from zapisano.bots.jobs import AskForToken, ForgetUpdates, RemindToAttach, Welcome
+from zapisano.bots.model import BotRow
+from zapisano.bots.registry import Bots
+from zapisano.bots.sales.buttons import Go, Renew, button
+from zapisano.bots.sales.prompt import prompt
+from zapisano.bots.sales.words import day
+from zapisano.bots.screens import keyboard, link, quote
+from zapisano.db import SharedConnection
+from zapisano.jobs import schedule
+from zapisano.payments import OrderCanceled, OrderPaid
+from zapisano.payments import store as orders
+from zapisano.settings import Settings
+from zapisano.telemetry import get_logger
+from zapisano.tenancy import (
+    State,
+    Suspension,
+    Tenant,
+    TenantChanged,
+    TenantId,
+    TenantReady,
+)
+from zapisano.tenancy import store as tenants
+
+log = get_logger("zapisano.bots")
+
+REMIND_AFTER = dict(
+    zip(REMINDERS, (timedelta(hours=1), timedelta(days=1), timedelta(days=3)), strict=True)
+)
+# Telegram redelivers for 24 h; after that an update cannot come a second time.
+KEEP_UPDATES = timedelta(days=3)
+FORGET_EVERY = timedelta(hours=6)
+
+
+@dataclass(frozen=True)
+class Notices:
+    """The handlers. One per process."""
+
+    settings: Settings
+    bots: Bots
+    now: Callable[[], datetime]
+
+    async def order_paid(self, job: OrderPaid) -> None:
+        """The money has arrived."""
+        async with self.bots.database.shared() as conn:
+            order = await orders.get(conn, job.order_id)
+            paid = await subscriptions.find(conn, TenantId(job.tenant_id))
+        with speaking(SALES, order.buyer_language):
+            name = quote(order.company_name)
+            if job.is_new or paid is None:
+                text = _("✅ Payment received. We are making the bot for “{name}”…")
+                await self._say(order.buyer_id, text.format(name=name))
+                return
+            text = _("✅ Payment received. “{name}” is paid until {day}.")
+            until = day(paid.paid_until, self.settings)
+            await self._say(order.buyer_id, text.format(name=name, day=until))
+
+    async def order_canceled(self, job: OrderCanceled) -> None:
+        """No money has come, and none will by this payment."""
+        async with self.bots.database.shared() as conn:
+            order = await orders.get(conn, job.order_id)
+        with speaking(SALES, order.buyer_language):
+            text = _("The payment for “{name}” did not go through, nothing was charged.")
+            again = Renew(tenant=order.tenant_id) if order.tenant_id else Go(to="plans")
+            buttons = keyboard([button(_("Try again"), again)])
+            await self._say(order.buyer_id, text.format(name=quote(order.company_name)), buttons)
+
+    async def tenant_ready(self, job: TenantReady) -> None:
+        """The schema is there: the owner is asked to create the bot, and reminded of it later."""
+        async with self.bots.database.shared() as conn:
+            tenant = await tenants.get(conn, job.tenant_id)
+            if not await _waits(conn, tenant):
+                return
+            for n, pause in REMIND_AFTER.items():
+                reminder = RemindToAttach(tenant.id, n)
+                at = tenant.changed_at + pause
+                await schedule(conn, reminder, at=at, subject=f"{tenant.id}:{n}")
+        await self._prompt(tenant, reminder=False)
+
+    async def remind_to_attach(self, job: RemindToAttach) -> None:
+        """The button was not pressed: ask again, if that is still so."""
+        async with self.bots.database.shared() as conn:
+            tenant = await tenants.get(conn, job.tenant_id)
+            if not await _waits(conn, tenant):
+                return
+        await self._prompt(tenant, reminder=True)
+
+    async def _prompt(self, tenant: Tenant, *, reminder: bool) -> None:
+        bot, _row = await self.bots.sales()
+        with speaking(SALES, tenant.owner_language):
+            await prompt(bot, tenant, reminder=reminder)
+
+    async def welcome(self, job: Welcome) -> None:
+        """The bot works: its owner gets the link, and a word in the new bot if it was started."""
+        found = await self._bot_and_tenant(job.bot_id)
+        if found is None:
+            return
+        row, tenant = found
+        with speaking(SALES, tenant.owner_language):
+            text = _(
+                "🎉 <b>Your bot @{username} works!</b>\n\n"
+                "Open it, press Start, then /admin: services, staff, hours. Share the link with "
+                "your customers: {link}"
+            ).format(username=row.username, link=row.link)
+            buttons = keyboard(
+                [link(_("Open @{username}").format(username=row.username), row.link)]
+            )
+            with _nobody_there():
+                await self._say(tenant.owner_id, text, buttons)
+            hello = _("Hello! This is your booking bot. /admin is your side of it.")
+            with _nobody_there():
+                await self.bots.of(row).send_message(tenant.owner_id, hello)
+
+    async def tenant_changed(self, job: TenantChanged) -> None:
+        """A tenant was suspended or works again: tell the owner; an archived bot is shut."""
+        async with self.bots.database.shared() as conn:
+            tenant = await tenants.get(conn, job.tenant_id)
+            row = await store.of_tenant(conn, tenant.id)
+        if tenant.state != job.state:
+            return  # it has changed again, and that job tells
+        if row and row.managed and not row.revoked:
+            await self._set_access(row, tenant)
+        with speaking(SALES, tenant.owner_language), _nobody_there():
+            text, buttons = _change(tenant)
+            if text:
+                await self._say(tenant.owner_id, text, buttons)
+
+    async def _set_access(self, row: BotRow, tenant: Tenant) -> None:
+        """Shut an archived bot to all but its owner. A suspended one stays open: it says so."""
+        manager, _row = await self.bots.sales()
+        archived = tenant.state is State.ARCHIVED
+        await manager.set_managed_bot_access_settings(
+            user_id=row.bot_id,
+            is_access_restricted=archived,
+            added_user_ids=[tenant.owner_id] if archived else None,
+        )
+
+    async def ask_for_token(self, job: AskForToken) -> None:
+        """Telegram refuses the bot's token: only its owner can help."""
+        found = await self._bot_and_tenant(job.bot_id)
+        if found is None or not found[0].revoked:
+            return
+        row, tenant = found
+        with speaking(SALES, tenant.owner_language):
+            text = _(
+                "⚠️ Telegram no longer accepts the token of @{username}, so it cannot answer.\n\n"
+                "Open @BotFather, choose the bot, “API Token”, and send me the token here."
+            )
+            await self._say(tenant.owner_id, text.format(username=row.username))
+
+    async def forget_updates(self, job: ForgetUpdates) -> None:
+        """Delete the inbox's old lines, and come again."""
+        now = self.now()
+        async with self.bots.database.shared() as conn:
+            await store.forget_updates(conn, now - KEEP_UPDATES)
+            await schedule(conn, job, at=now + FORGET_EVERY, subject="")
+
+    async def _bot_and_tenant(self, bot_id: int) -> tuple[BotRow, Tenant] | None:
+        async with self.bots.database.shared() as conn:
+            row = await store.find(conn, bot_id)
+            if row is None or row.tenant_id is None:
+                return None
+            return row, await tenants.get(conn, row.tenant_id)
+
+    async def _say(
+        self, person_id: int, text: str, buttons: InlineKeyboardMarkup | None = None
+    ) -> None:
+        bot, _row = await self.bots.sales()
+        await bot.send_message(person_id, text, reply_markup=buttons)
+
+
+async def _waits(conn: SharedConnection, tenant: Tenant) -> bool:
+    if tenant.state is not State.AWAITING_BOT:
+        return False
+    return await store.of_tenant(conn, tenant.id) is None
+
+
+def _change(tenant: Tenant) -> tuple[str, InlineKeyboardMarkup | None]:
+    name = quote(tenant.name)
+    if tenant.state is State.ACTIVE:
+        return _("▶️ “{name}” works again.").format(name=name), None
+    if tenant.state is not State.SUSPENDED:
+        return "", None
+    if tenant.suspended_for is Suspension.OPERATOR:
+        return _("⏸ “{name}” is paused by support. Your data is safe.").format(name=name), None
+    text = _("⏸ “{name}” is paused: the paid time is over. Your data is safe, pay and it goes on.")
+    return text.format(name=name), keyboard([button(_("Pay on"), Renew(tenant=tenant.id))])
+
+
+@contextmanager
+def _nobody_there() -> Generator[None]:
+    """Go on when the person has blocked the bot or has never started it."""
+    try:
+        yield
+    except BlockedByPerson:
+        log.info("nobody_to_tell")

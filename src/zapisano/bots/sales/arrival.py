@@ -1,0 +1,57 @@
+"""A bot arrives: created with our button, by a link, or as a token that somebody pastes."""
+
+from aiogram import Bot, F, Router
+from aiogram.fsm.context import FSMContext
+from aiogram.types import ManagedBotUpdated, Message, ReplyKeyboardRemove
+from aiogram.utils.i18n import gettext as _
+
+from zapisano.bots.attach import claim_managed, claim_pasted
+from zapisano.bots.errors import NothingAwaits
+from zapisano.bots.inbox import SEALED_MARK, pasted_token
+from zapisano.bots.registry import Bots
+from zapisano.bots.screens import remove
+
+
+async def managed(event: ManagedBotUpdated, bot: Bot, bots: Bots) -> None:
+    """A bot was created for us to manage, or its token has changed."""
+    if await claim_managed(bots, bot, event.user, event.bot_user):
+        await _connecting(bot, event.user.id, event.bot_user.username or "")
+
+
+async def created(message: Message, bot: Bot, bots: Bots) -> None:
+    """The same news by the button's own message; whichever comes second finds nothing to do."""
+    assert message.from_user is not None  # noqa: S101 # a private chat
+    assert message.managed_bot_created is not None  # noqa: S101 # the filter
+    made = message.managed_bot_created.bot_user
+    try:
+        is_new = await claim_managed(bots, bot, message.from_user, made)
+    except NothingAwaits:
+        return  # said in answer to the other event, which always comes
+    if is_new:
+        await _connecting(bot, message.from_user.id, made.username or "")
+
+
+async def pasted(message: Message, bot: Bot, bots: Bots, state: FSMContext) -> None:
+    """A token was pasted: take it out of the chat first, whatever comes of it."""
+    assert message.from_user is not None  # noqa: S101 # a private chat
+    token = pasted_token(message.text or "", bots.vault)
+    if token is None:
+        return
+    await remove(message)
+    username = await claim_pasted(bots, message.from_user.id, token)
+    await state.clear()
+    await _connecting(bot, message.from_user.id, username)
+
+
+async def _connecting(bot: Bot, person_id: int, username: str) -> None:
+    text = _("Connecting @{username}… It takes a few seconds.").format(username=username)
+    await bot.send_message(person_id, text, reply_markup=ReplyKeyboardRemove())
+
+
+def routes() -> Router:
+    """Return these handlers as a router; a router belongs to one dispatcher for good."""
+    router = Router(name="arrival")
+    router.managed_bot.register(managed)
+    router.message.register(created, F.managed_bot_created)
+    router.message.register(pasted, F.text.contains(SEALED_MARK))
+    return router

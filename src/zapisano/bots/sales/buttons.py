@@ -1,0 +1,64 @@
+"""The sales bot's buttons, and the one that creates a bot."""
+
+from aiogram.filters.callback_data import CallbackData
+from aiogram.types import (
+    InlineKeyboardButton,
+    KeyboardButton,
+    KeyboardButtonRequestManagedBot,
+    ReplyKeyboardMarkup,
+)
+from aiogram.utils.i18n import gettext as _
+
+from zapisano.bots.attach import suggested_name
+from zapisano.bots.model import suggest_username
+from zapisano.tenancy import Tenant
+
+
+class Go(CallbackData, prefix="go"):
+    """Open a screen."""
+
+    to: str
+
+
+class Buy(CallbackData, prefix="buy"):
+    """A plan was picked: for a new business, or for a tenant that exists."""
+
+    plan: str
+    tenant: str = ""
+
+
+class Renew(CallbackData, prefix="renew"):
+    """Pay for a tenant that exists."""
+
+    tenant: str
+
+
+class Create(CallbackData, prefix="create"):
+    """Show again how to create the tenant's bot."""
+
+    tenant: str
+
+
+def button(text: str, data: CallbackData) -> InlineKeyboardButton:
+    """Return a button that comes back to us."""
+    return InlineKeyboardButton(text=text, callback_data=data.pack())
+
+
+def back(to: str) -> list[InlineKeyboardButton]:
+    """Return the row with the way back."""
+    return [button(_("‹ Back"), Go(to=to))]
+
+
+def create_bot_keyboard(tenant: Tenant) -> ReplyKeyboardMarkup:
+    """Return the one button: Telegram opens its own dialog, filled in and editable."""
+    number = int(tenant.id.removeprefix("client_"))
+    request = KeyboardButtonRequestManagedBot(
+        request_id=number,
+        suggested_name=suggested_name(tenant),
+        suggested_username=suggest_username(tenant.name, number),
+    )
+    return ReplyKeyboardMarkup(
+        keyboard=[[KeyboardButton(text=_("🤖 Create my bot"), request_managed_bot=request)]],
+        resize_keyboard=True,
+        one_time_keyboard=True,
+    )

@@ -1,0 +1,103 @@
+"""/my: a person's bots, how they are, and until when they are paid."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from aiogram import F, Router
+from aiogram.filters import Command
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
+from aiogram.utils.i18n import gettext as _
+
+from zapisano import subscriptions
+from zapisano.bots import store
+from zapisano.bots.sales.buttons import Create, Go, Renew, back, button
+from zapisano.bots.sales.prompt import prompt
+from zapisano.bots.sales.renewal import own_tenant
+from zapisano.bots.sales.words import day, state_name
+from zapisano.bots.screens import answer, keyboard, link, quote, show
+from zapisano.db import Database
+from zapisano.settings import Settings
+from zapisano.tenancy import State, Tenant
+from zapisano.tenancy import store as tenants
+
+MOST_SHOWN = 10
+BUTTON_NAME_LENGTH = 24
+
+
+@dataclass(frozen=True)
+class Mine:
+    """One line of the list."""
+
+    tenant: Tenant
+    username: str | None
+    paid_until: datetime | None
+
+
+async def _mine(database: Database, person_id: int) -> list[Mine]:
+    async with database.shared() as conn:
+        lines: list[Mine] = []
+        for tenant in (await tenants.of_owner(conn, person_id))[-MOST_SHOWN:]:
+            row = await store.of_tenant(conn, tenant.id)
+            paid = await subscriptions.find(conn, tenant.id)
+            username = row.username if row else None
+            lines.append(Mine(tenant, username, paid.paid_until if paid else None))
+    return lines
+
+
+async def mine(
+    event: Message | CallbackQuery, state: FSMContext, database: Database, settings: Settings
+) -> None:
+    """Show the list."""
+    assert event.from_user is not None  # noqa: S101 # a private chat
+    await state.clear()
+    lines = await _mine(database, event.from_user.id)
+    if not lines:
+        text = _("You have no bots yet. The first one can be working in a few minutes.")
+        buy = [button(_("See the prices"), Go(to="plans"))]
+        await show(event, text, keyboard(buy, back("start")))
+        return
+    text = _("<b>My bots</b>") + "".join(_line(line, settings) for line in lines)
+    rows = [_buttons(line) for line in lines]
+    another = [button(_("One more bot"), Go(to="plans"))]
+    await show(event, text, keyboard(*rows, another, back("start")))
+
+
+def _line(line: Mine, settings: Settings) -> str:
+    text = f"\n\n<b>{quote(line.tenant.name)}</b>\n{state_name(line.tenant)}"
+    if line.username:
+        text += f" · @{line.username}"
+    if line.paid_until:
+        until = _("paid until {day}").format(day=day(line.paid_until, settings))
+        text += f"\n{until}"
+    return text
+
+
+def _buttons(line: Mine) -> list[InlineKeyboardButton]:
+    name = line.tenant.name[:BUTTON_NAME_LENGTH]
+    row = [button(_("Pay on: {name}").format(name=name), Renew(tenant=line.tenant.id))]
+    if line.tenant.state is State.AWAITING_BOT and not line.username:
+        row.append(button(_("Create the bot"), Create(tenant=line.tenant.id)))
+    elif line.username:
+        row.append(link(_("Open"), f"https://t.me/{line.username}"))
+    return row
+
+
+async def create(tap: CallbackQuery, callback_data: Create, database: Database) -> None:
+    """Show again the button that creates the bot."""
+    tenant = await own_tenant(database, callback_data.tenant, tap.from_user.id)
+    if tenant.state is not State.AWAITING_BOT:
+        await answer(tap, _("This business has its bot."))
+        return
+    await answer(tap)
+    assert tap.bot is not None  # noqa: S101 # mounted by dispatch
+    await prompt(tap.bot, tenant)
+
+
+def routes() -> Router:
+    """Return these handlers as a router; a router belongs to one dispatcher for good."""
+    router = Router(name="mine")
+    router.message.register(mine, Command("my"))
+    router.callback_query.register(mine, Go.filter(F.to == "mine"))
+    router.callback_query.register(create, Create.filter())
+    return router

@@ -1,0 +1,31 @@
+"""The message with the one button that creates the bot."""
+
+from aiogram import Bot
+from aiogram.utils.i18n import gettext as _
+
+from zapisano.bots.sales.buttons import create_bot_keyboard
+from zapisano.bots.screens import quote
+from zapisano.tenancy import Tenant
+
+
+async def prompt(bot: Bot, tenant: Tenant, *, reminder: bool = False) -> None:
+    """Ask the owner to create the bot: one button, and a line on the way that always works.
+
+    Called inside an i18n context.
+    """
+    ready = _("“{name}” is ready and waits for its bot.") if reminder else _("“{name}” is ready.")
+    other = _(
+        "No such button, or a bot of your own already? Open @BotFather, send /newbot, and send me "
+        "the token it gives you."
+    )
+    name = quote(tenant.name)
+    if (await bot.me()).can_manage_bots:
+        press = _("One tap is left: press the button below, and Telegram creates your bot.")
+        text = f"<b>{ready.format(name=name)}</b>\n\n{press}\n\n<i>{other}</i>"
+        await bot.send_message(tenant.owner_id, text, reply_markup=create_bot_keyboard(tenant))
+        return
+    step = _(
+        "Now its bot: open @BotFather, send /newbot, choose a name, and send me the token it "
+        "gives you."
+    )
+    await bot.send_message(tenant.owner_id, f"<b>{ready.format(name=name)}</b>\n\n{step}")

@@ -1,0 +1,93 @@
+"""The screens with a sum in them: pay for a new business, pay on for one that exists."""
+
+from datetime import datetime
+from uuid import UUID
+
+from aiogram.types import CallbackQuery, Message
+from aiogram.utils.i18n import get_i18n
+from aiogram.utils.i18n import gettext as _
+
+from zapisano.bots.sales.buttons import Buy, back, button
+from zapisano.bots.sales.words import plan_line, plan_name, roubles
+from zapisano.bots.screens import keyboard, link, quote, show
+from zapisano.db import Database
+from zapisano.payments import Order, create_order
+from zapisano.settings import Settings
+from zapisano.tenancy import State, Tenant, UnknownTenant
+from zapisano.tenancy import store as tenants
+
+
+def checkout_url(settings: Settings, order_id: str | UUID) -> str:
+    """Return the address of our page where an order is paid."""
+    return f"{settings.checkout_base}/checkout/{order_id}"
+
+
+async def own_tenant(database: Database, tenant_id: str, person_id: int) -> Tenant:
+    """Return a tenant of this person.
+
+    Raises:
+        UnknownTenant: there is none, or it is somebody else's.
+    """
+    async with database.shared() as conn:
+        tenant = await tenants.find(conn, tenant_id)
+    if tenant is None or tenant.owner_id != person_id or tenant.state is State.ARCHIVED:
+        raise UnknownTenant
+    return tenant
+
+
+async def show_renewal(
+    event: Message | CallbackQuery, tenant_id: str, database: Database, settings: Settings
+) -> None:
+    """Let the owner choose for how long to pay on."""
+    assert event.from_user is not None  # noqa: S101 # a private chat
+    tenant = await own_tenant(database, tenant_id, event.from_user.id)
+    rows = [
+        [button(plan_line(plan), Buy(plan=plan.id, tenant=tenant.id))]
+        for plan in settings.plans.values()
+    ]
+    text = _("<b>Pay on for “{name}”</b>\n\nDays that are left are kept.")
+    await show(event, text.format(name=quote(tenant.name)), keyboard(*rows, back("mine")))
+
+
+async def pay_for(
+    tap: CallbackQuery,
+    tenant: Tenant,
+    plan_id: str,
+    database: Database,
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """Make an order for a tenant that exists, and show how to pay it."""
+    async with database.shared() as conn:
+        order = await create_order(
+            conn,
+            settings,
+            buyer_id=tap.from_user.id,
+            language=get_i18n().current_locale,
+            company_name=tenant.name,
+            plan=plan_id,
+            tenant_id=tenant.id,
+            now=now,
+        )
+    await show_order(tap, order, settings, to="mine")
+
+
+async def show_order(
+    event: Message | CallbackQuery, order: Order, settings: Settings, *, to: str
+) -> int | None:
+    """Show what is bought, the sum, the terms in a sentence, and one button to pay."""
+    if order.tenant_id is None:
+        after = _("You pay on YooKassa's secure page, and your bot is made right after.")
+    else:
+        after = _("You pay on YooKassa's secure page, and the days are added right after.")
+    text = _(
+        "<b>“{name}”</b>\n{plan} · <b>{sum}</b>\n\n"
+        "One payment without automatic charges; the days count from the payment. {after}"
+    ).format(
+        name=quote(order.company_name),
+        plan=plan_name(settings.plans[order.plan]),
+        sum=roubles(order.amount),
+        after=after,
+    )
+    pay = link(_("Pay {sum}").format(sum=roubles(order.amount)), checkout_url(settings, order.id))
+    return await show(event, text, keyboard([pay], back(to)))

@@ -1,0 +1,123 @@
+"""What you get, what it costs, help: the screens that only speak."""
+
+from aiogram import F, Router
+from aiogram.filters import Command, CommandObject, CommandStart
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, Message
+from aiogram.utils.i18n import gettext as _
+
+from zapisano.bots.sales.buttons import Buy, Go, back, button
+from zapisano.bots.sales.renewal import show_renewal
+from zapisano.bots.sales.words import plan_line
+from zapisano.bots.screens import keyboard, quote, show
+from zapisano.db import Database
+from zapisano.settings import Settings
+
+RENEW = "renew_"
+
+
+async def start_with_payload(
+    message: Message,
+    command: CommandObject,
+    state: FSMContext,
+    database: Database,
+    settings: Settings,
+) -> None:
+    """Open the screen a link leads to."""
+    payload = command.args or ""
+    if payload.startswith(RENEW):
+        await state.clear()
+        await show_renewal(message, payload.removeprefix(RENEW), database, settings)
+    else:
+        await start(message, state)
+
+
+async def start(event: Message | CallbackQuery, state: FSMContext) -> None:
+    """Say what you get."""
+    await state.clear()
+    text = _(
+        "<b>A booking bot for your business</b>\n\n"
+        "Customers book themselves in Telegram, at night and on holidays too.\n\n"
+        "🗓 Services, staff and hours as you set them\n"
+        "🔔 Reminders a day and two hours before\n"
+        "👀 Your day at a glance, in the same bot\n\n"
+        "It is ready a minute after payment."
+    )
+    await show(
+        event,
+        text,
+        keyboard(
+            [button(_("See the prices"), Go(to="plans"))],
+            [button(_("My bots"), Go(to="mine")), button(_("Help"), Go(to="help"))],
+        ),
+    )
+
+
+async def plans(tap: CallbackQuery, state: FSMContext, settings: Settings) -> None:
+    """Show the price list."""
+    await state.clear()
+    rows = [[button(plan_line(plan), Buy(plan=plan.id))] for plan in settings.plans.values()]
+    text = _(
+        "<b>Choose for how long</b>\n\n"
+        "One payment, no automatic charges. Everything is included in every plan."
+    )
+    await show(tap, text, keyboard(*rows, back("start")))
+
+
+async def help_screen(event: Message | CallbackQuery, settings: Settings) -> None:
+    """Say how it works and whom to ask."""
+    text = _(
+        "<b>How it works</b>\n\n"
+        "1. Choose a plan and write your business's name.\n"
+        "2. Pay on a secure page.\n"
+        "3. Press one button, and Telegram creates your bot.\n\n"
+        "/my shows your bots and until when they are paid.\n"
+        "Another bot already? Send its token from @BotFather, and we connect it."
+    )
+    await show(event, text + _contact(settings), keyboard(back("start")))
+
+
+async def privacy(message: Message, settings: Settings) -> None:
+    """Say what is kept."""
+    text = _(
+        "<b>Privacy</b>\n\n"
+        "We keep your Telegram id, your language, your business's name and your payments, to run "
+        "your bot and to keep our books. Card details stay with YooKassa; we never see them. "
+        "Bot tokens are kept encrypted. What your customers write in your bot belongs to your "
+        "business alone.\n\nTo have your data exported or deleted, write to us."
+    )
+    await message.answer(text + _contact(settings))
+
+
+async def paysupport(message: Message, settings: Settings) -> None:
+    """Say where to turn with a question about money."""
+    text = _(
+        "<b>Questions about a payment</b>\n\n"
+        "Paid, and nothing has come? The bank sometimes needs a few minutes; /my shows what has "
+        "arrived. Otherwise write to us and name the date and the sum: we answer and, where "
+        "something is due, pay back."
+    )
+    await message.answer(text + _contact(settings))
+
+
+def _contact(settings: Settings) -> str:
+    lines = ""
+    if settings.support_contact:
+        lines += _("\n\nSupport: {contact}").format(contact=quote(settings.support_contact))
+    if settings.operator_terms:
+        lines += _("\n\nTerms: {terms}").format(terms=quote(settings.operator_terms))
+    return lines
+
+
+def routes() -> Router:
+    """Return these handlers as a router; a router belongs to one dispatcher for good."""
+    router = Router(name="showcase")
+    router.message.register(start_with_payload, CommandStart(deep_link=True))
+    router.message.register(start, CommandStart())
+    router.callback_query.register(start, Go.filter(F.to == "start"))
+    router.callback_query.register(plans, Go.filter(F.to == "plans"))
+    router.message.register(help_screen, Command("help"))
+    router.callback_query.register(help_screen, Go.filter(F.to == "help"))
+    router.message.register(privacy, Command("privacy"))
+    router.message.register(paysupport, Command("paysupport"))
+    return router

@@ -1,0 +1,58 @@
+"""How the sales bot words prices, dates and states. Called inside an i18n context."""
+
+from datetime import datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from aiogram.utils.i18n import get_i18n, ngettext
+from aiogram.utils.i18n import gettext as _
+
+from zapisano.bots.i18n import RUSSIAN
+from zapisano.settings import Plan, Settings
+from zapisano.tenancy import State, Suspension, Tenant
+
+MONTH_DAYS = 30
+
+
+def roubles(amount: Decimal) -> str:
+    """Write a sum: `299 ₽`, `1 490 ₽`, `99.50 ₽`."""
+    whole = amount == amount.to_integral_value()
+    return f"{amount:,.{0 if whole else 2}f} ₽".replace(",", "\N{NO-BREAK SPACE}")
+
+
+def plan_name(plan: Plan) -> str:
+    """Name a plan: as the price list does in Russian, else by its days."""
+    if get_i18n().current_locale == RUSSIAN:
+        return plan.name
+    return ngettext("{days} day", "{days} days", plan.days).format(days=plan.days)
+
+
+def plan_line(plan: Plan) -> str:
+    """Name a plan with its price, and what a month comes to where that is a saving."""
+    line = f"{plan_name(plan)} · {roubles(plan.price)}"
+    if plan.days <= MONTH_DAYS:
+        return line
+    monthly = (plan.price * MONTH_DAYS / plan.days).quantize(Decimal(1))
+    return _("{line} ({price} a month)").format(line=line, price=roubles(monthly))
+
+
+def day(moment: datetime, settings: Settings) -> str:
+    """Write a day as the operator's calendar has it."""
+    return moment.astimezone(ZoneInfo(settings.time_zone)).strftime("%d.%m.%Y")
+
+
+def state_name(tenant: Tenant) -> str:
+    """Say in a word or two how a tenant is."""
+    match tenant.state:
+        case State.PROVISIONING:
+            return _("⏳ being prepared")
+        case State.AWAITING_BOT:
+            return _("👉 waiting for its bot")
+        case State.ACTIVE:
+            return _("🟢 working")
+        case State.SUSPENDED if tenant.suspended_for is Suspension.UNPAID:
+            return _("⏸ paused: not paid")
+        case State.SUSPENDED:
+            return _("⏸ paused by support")
+        case State.ARCHIVED:
+            return _("📦 archived")

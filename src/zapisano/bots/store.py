@@ -1,0 +1,202 @@
+"""The registry of bots and the inbox of their updates."""
+
+from datetime import datetime
+
+from zapisano.bots.model import BotRow
+from zapisano.db import Row, SharedConnection
+from zapisano.tenancy import TenantId
+
+
+def _bot(row: Row) -> BotRow:
+    return BotRow(**row)
+
+
+async def insert(
+    conn: SharedConnection,
+    *,
+    bot_id: int,
+    tenant_id: TenantId | None,
+    username: str,
+    token: bytes,
+    path: str,
+    secret: str,
+    managed: bool,
+) -> bool:
+    """Register a bot; say whether it is new."""
+    return bool(
+        await conn.execute(
+            """INSERT INTO shared.bots
+                   (bot_id, tenant_id, username, token, path, secret, managed)
+               VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (bot_id) DO NOTHING""",
+            bot_id,
+            tenant_id,
+            username,
+            token,
+            path,
+            secret,
+            managed,
+        )
+    )
+
+
+async def find(conn: SharedConnection, bot_id: int, *, lock: bool = False) -> BotRow | None:
+    """Return a bot, or None; with `lock` nobody else changes it until this transaction ends."""
+    if lock:
+        await conn.execute("SELECT 1 FROM shared.bots WHERE bot_id = $1 FOR UPDATE", bot_id)
+    row = await conn.fetchrow(
+        """SELECT bot_id, tenant_id, username, token, path, secret, managed, webhook_url,
+               unauthorized_times, attached_at
+           FROM shared.bots WHERE bot_id = $1""",
+        bot_id,
+    )
+    return _bot(row) if row else None
+
+
+async def of_tenant(conn: SharedConnection, tenant_id: str) -> BotRow | None:
+    """Return a tenant's bot, or None."""
+    row = await conn.fetchrow(
+        """SELECT bot_id, tenant_id, username, token, path, secret, managed, webhook_url,
+               unauthorized_times, attached_at
+           FROM shared.bots WHERE tenant_id = $1""",
+        tenant_id,
+    )
+    return _bot(row) if row else None
+
+
+async def sales(conn: SharedConnection) -> BotRow | None:
+    """Return the sales bot that was registered last, or None."""
+    row = await conn.fetchrow(
+        """SELECT bot_id, tenant_id, username, token, path, secret, managed, webhook_url,
+               unauthorized_times, attached_at
+           FROM shared.bots WHERE tenant_id IS NULL ORDER BY created_at DESC LIMIT 1"""
+    )
+    return _bot(row) if row else None
+
+
+async def attached(
+    conn: SharedConnection, *, limit: int, tenant_id: str | None = None
+) -> list[BotRow]:
+    """Return up to `limit` bots of tenants, oldest first, less those whose token is revoked."""
+    rows = await conn.fetch(
+        """SELECT bot_id, tenant_id, username, token, path, secret, managed, webhook_url,
+               unauthorized_times, attached_at
+           FROM shared.bots
+           WHERE attached_at IS NOT NULL AND tenant_id IS NOT NULL AND unauthorized_times < 2
+               AND ($2::text IS NULL OR tenant_id = $2)
+           ORDER BY attached_at LIMIT $1""",
+        limit,
+        tenant_id,
+    )
+    return [_bot(row) for row in rows]
+
+
+async def find_door(conn: SharedConnection, path: str) -> tuple[int, str] | None:
+    """Return the id and the secret of the bot whose updates come to `path`, or None."""
+    row = await conn.fetchrow("SELECT bot_id, secret FROM shared.bots WHERE path = $1", path)
+    return (row["bot_id"], row["secret"]) if row else None
+
+
+async def awaiting(conn: SharedConnection, owner_id: int) -> TenantId | None:
+    """Return the person's tenant that has waited for a bot longest, or None.
+
+    Serialises with every other bot of this person until the transaction ends.
+    """
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('bots.owner', $1))", owner_id)
+    found = await conn.fetchval(
+        """SELECT t.id FROM shared.tenants AS t
+           WHERE t.owner_id = $1 AND t.state = 'awaiting_bot'
+               AND NOT EXISTS (SELECT 1 FROM shared.bots AS b WHERE b.tenant_id = t.id)
+           ORDER BY length(t.id), t.id LIMIT 1""",
+        owner_id,
+    )
+    return TenantId(found) if found else None
+
+
+async def with_lost_bot(conn: SharedConnection, owner_id: int) -> TenantId | None:
+    """Return a tenant of this person whose bot's token is revoked, or None."""
+    found = await conn.fetchval(
+        """SELECT b.tenant_id FROM shared.bots AS b
+           JOIN shared.tenants AS t ON t.id = b.tenant_id
+           WHERE t.owner_id = $1 AND t.state <> 'archived' AND b.unauthorized_times >= 2
+           ORDER BY length(t.id), t.id LIMIT 1""",
+        owner_id,
+    )
+    return TenantId(found) if found else None
+
+
+async def replace_token(
+    conn: SharedConnection, bot_id: int, *, token: bytes, username: str
+) -> None:
+    """Give a bot its new token; it has to be attached anew."""
+    await conn.execute(
+        """UPDATE shared.bots SET token = $2, username = $3, unauthorized_times = 0,
+               webhook_url = NULL
+           WHERE bot_id = $1""",
+        bot_id,
+        token,
+        username,
+    )
+
+
+async def remove_of_tenant(conn: SharedConnection, tenant_id: TenantId) -> None:
+    """Forget a tenant's bot, to make room for another."""
+    await conn.execute("DELETE FROM shared.bots WHERE tenant_id = $1", tenant_id)
+
+
+async def set_username(conn: SharedConnection, bot_id: int, username: str) -> None:
+    """Write what `getMe` has answered."""
+    await conn.execute(
+        "UPDATE shared.bots SET username = $2 WHERE bot_id = $1 AND username <> $2",
+        bot_id,
+        username,
+    )
+
+
+async def set_webhook(conn: SharedConnection, bot_id: int, url: str | None) -> None:
+    """Remember where Telegram sends this bot's updates."""
+    await conn.execute("UPDATE shared.bots SET webhook_url = $2 WHERE bot_id = $1", bot_id, url)
+
+
+async def set_attached(conn: SharedConnection, bot_id: int, now: datetime) -> bool:
+    """Mark a bot as attached; say whether it was not before."""
+    return bool(
+        await conn.execute(
+            "UPDATE shared.bots SET attached_at = $2 WHERE bot_id = $1 AND attached_at IS NULL",
+            bot_id,
+            now,
+        )
+    )
+
+
+async def count_unauthorized(conn: SharedConnection, bot_id: int) -> int:
+    """Count one more refusal of a bot's token; return how many there are."""
+    return int(
+        await conn.fetchval(
+            """UPDATE shared.bots SET unauthorized_times = unauthorized_times + 1
+               WHERE bot_id = $1 RETURNING unauthorized_times""",
+            bot_id,
+        )
+        or 0
+    )
+
+
+async def clear_unauthorized(conn: SharedConnection, bot_id: int) -> None:
+    """Telegram has accepted the token after all."""
+    await conn.execute("UPDATE shared.bots SET unauthorized_times = 0 WHERE bot_id = $1", bot_id)
+
+
+async def take_in(conn: SharedConnection, bot_id: int, update_id: int) -> bool:
+    """Write an update into the inbox; say whether it is new."""
+    return bool(
+        await conn.execute(
+            """INSERT INTO shared.updates (bot_id, update_id) VALUES ($1, $2)
+               ON CONFLICT (bot_id, update_id) DO NOTHING""",
+            bot_id,
+            update_id,
+        )
+    )
+
+
+async def forget_updates(conn: SharedConnection, before: datetime) -> int:
+    """Delete the inbox's lines received before `before`; return how many."""
+    return await conn.execute("DELETE FROM shared.updates WHERE received_at < $1", before)

@@ -1,0 +1,54 @@
+"""Errors in the person's language."""
+
+from zapisano.bots.i18n import SALES
+from zapisano.errors import AppError
+
+
+def _(text: str) -> str:
+    """Mark a text for translation; it is translated when it is shown."""
+    return text
+
+
+BY_CODE = {
+    "not_found": _("This is no longer there."),
+    "conflict": _("This is no longer possible."),
+    "refused": _("This cannot be accepted. Please check what you have written."),
+    "unauthorized": _("You have no right to do this."),
+    "slot_taken": _("This time has just been taken."),
+    "wrong_state": _("This is not possible now."),
+    "wrong_token": _(
+        "This token opens no bot. Copy it from @BotFather once more and send it here."
+    ),
+    "bot_taken": _("This bot is already connected to another business. Please create a new one."),
+    "nothing_awaits": _(
+        "None of your subscriptions is waiting for a bot. To buy one, press /start."
+    ),
+}
+SALES_COMMANDS = {
+    "start": _("Plans and prices"),
+    "my": _("My bots"),
+    "help": _("Help"),
+    "paysupport": _("Questions about a payment"),
+    "privacy": _("Privacy"),
+}
+TENANT_COMMANDS = {
+    "start": _("Start"),
+    "book": _("Book a visit"),
+    "my": _("My bookings"),
+    "settings": _("Settings"),
+    "help": _("Help"),
+    "privacy": _("Privacy"),
+}
+# What a bot says about itself before Start is pressed; by whether it is the sales bot.
+DESCRIPTIONS = {
+    True: _(
+        "A Telegram bot that books your customers while you work. Ready a minute after payment."
+    ),
+    False: _("Book a visit here, any time of the day. Press Start."),
+}
+OTHERWISE = _("Something went wrong on our side. Please try again a little later.")
+
+
+def error_text(error: AppError, language: str) -> str:
+    """Return what to tell a person about an error."""
+    return SALES.gettext(BY_CODE.get(error.code, OTHERWISE), locale=language)

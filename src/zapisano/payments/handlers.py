@@ -1,0 +1,32 @@
+"""Which function does which job of this room; the composition root calls it once."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from zapisano.db import Database
+from zapisano.jobs import Handlers
+from zapisano.payments.jobs import Poll, Settle
+from zapisano.payments.model import OrderId
+from zapisano.payments.poller import poll
+from zapisano.payments.provider import Provider
+from zapisano.payments.settle import settle
+from zapisano.settings import Settings
+
+
+def payments_handlers(
+    handlers: Handlers,
+    database: Database,
+    provider: Provider,
+    settings: Settings,
+    now: Callable[[], datetime],
+) -> None:
+    """Let `Settle` and `Poll` be done. `OrderPaid` and `OrderCanceled` are for the bots."""
+
+    async def on_settle(job: Settle) -> None:
+        await settle(database, provider, settings, job.payment_id, now(), job.via)
+
+    async def on_poll(job: Poll) -> None:
+        await poll(database, provider, settings, OrderId(job.order_id), now())
+
+    handlers.on(Settle, on_settle)
+    handlers.on(Poll, on_poll)

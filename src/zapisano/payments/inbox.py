@@ -1,0 +1,101 @@
+"""Notifications: read, kept once, acknowledged; what they say is only where to look.
+
+There is no event id, so a notification is told by its event and its object's id. Each delivery of
+one that is not handled yet asks for a settle: a wake-up that is skipped because another one is
+under way would be lost.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic_core import from_json
+
+from zapisano import journal
+from zapisano.db import SharedConnection
+from zapisano.errors import Refused
+from zapisano.jobs import enqueue
+from zapisano.payments import store
+from zapisano.payments.jobs import Settle
+from zapisano.payments.model import Received
+
+# What leads to a settle. Everything else is stored and ignored.
+SETTLED_EVENTS = frozenset({"payment.succeeded", "payment.canceled", "payment.waiting_for_capture"})
+EVENT = re.compile(r"[a-z_]{1,40}(\.[a-z_]{1,40}){1,3}")
+OBJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class MalformedNotification(Refused):
+    """The body is not a notification; the detail says why."""
+
+    code, status, text = "malformed_notification", 400, "This is not a notification of YooKassa."
+
+
+@dataclass(frozen=True)
+class Notification:
+    """What a body says: look at this object."""
+
+    event: str
+    object_id: str
+    body: Mapping[str, Any]
+
+
+def read_notification(raw: bytes) -> Notification:
+    """Read a body, strictly: it is kept as it is and must be storable.
+
+    Raises:
+        MalformedNotification: with the reason and the field.
+    """
+    try:
+        body = from_json(raw, allow_inf_nan=False)
+    except ValueError as error:
+        raise MalformedNotification("body: is not valid JSON") from error
+    if not isinstance(body, dict):
+        raise MalformedNotification("body: must be a JSON object")
+    fields = cast("dict[str, Any]", body)
+    if _has_nul(fields):
+        raise MalformedNotification("body: must not contain the character U+0000")
+    event, subject = fields.get("event"), fields.get("object")
+    if not (isinstance(event, str) and EVENT.fullmatch(event)):
+        raise MalformedNotification("event: must be a text such as payment.succeeded")
+    if not isinstance(subject, dict):
+        raise MalformedNotification("object: must be a JSON object")
+    object_id = cast("dict[str, Any]", subject).get("id")
+    if not (isinstance(object_id, str) and OBJECT_ID.fullmatch(object_id)):
+        raise MalformedNotification("object.id: must be the id of a YooKassa object")
+    return Notification(event, object_id, fields)
+
+
+def _has_nul(value: object) -> bool:
+    """Say whether a text anywhere inside holds a NUL, which PostgreSQL cannot store."""
+    waiting: list[object] = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str) and "\0" in one:
+            return True
+        if isinstance(one, dict):
+            inner = cast("dict[str, object]", one)
+            waiting.extend((*inner.keys(), *inner.values()))
+        elif isinstance(one, list):
+            waiting.extend(cast("list[object]", one))
+    return False
+
+
+async def receive(
+    conn: SharedConnection, event: str, object_id: str, body: Mapping[str, Any], sender: str
+) -> Received:
+    """Keep a notification, or count one more delivery of it, and ask for what it needs."""
+    settles = event in SETTLED_EVENTS
+    received = await store.keep_notification(conn, event, object_id, body, sender, open_=settles)
+    if settles and received.is_open:
+        await enqueue(conn, Settle(object_id))
+    await journal.record(
+        conn,
+        "notification.received",
+        object_id,
+        event=event,
+        is_new=received.is_new,
+        payment_id=object_id if settles else None,
+    )
+    return received

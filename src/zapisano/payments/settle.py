@@ -1,0 +1,261 @@
+"""The only way money enters: read the payment, prove it, grant once.
+
+Notification, poller, return page and operator all come here. The provider is asked while no
+transaction is open; then one transaction locks the order and commits the money fact, the paid time
+and the follow-up jobs together. Final states never regress.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from zapisano import journal, subscriptions
+from zapisano.db import Database, SharedConnection
+from zapisano.errors import Busy
+from zapisano.jobs import enqueue, unschedule
+from zapisano.payments import store
+from zapisano.payments.checkout import legacy_order
+from zapisano.payments.jobs import OrderCanceled, OrderPaid, Poll
+from zapisano.payments.model import (
+    Order,
+    OrderId,
+    Reason,
+    Source,
+    Status,
+    legacy_sale,
+    mismatch,
+    read_order_id,
+)
+from zapisano.payments.provider import Payment, Provider, UnknownPayment
+from zapisano.settings import Settings
+from zapisano.telemetry import get_logger
+from zapisano.tenancy import State, Tenant, register
+from zapisano.tenancy import store as tenants
+
+log = get_logger("zapisano.payments")
+
+
+class Outcome(StrEnum):
+    """What a settle has come to; also kept with the notifications it has handled."""
+
+    PAID = "paid"
+    CANCELED = "canceled"
+    WAITING = "waiting"
+    REVIEW = "review"
+    UNKNOWN = "unknown"
+    IGNORED = "ignored"
+
+
+async def settle(
+    database: Database,
+    provider: Provider,
+    settings: Settings,
+    payment_id: str,
+    now: datetime,
+    via: str = "notification",
+) -> Outcome:
+    """Do what the payment's state asks for. Repeating changes nothing.
+
+    Raises:
+        ProviderUnavailable: ask again later; the notification's word is never taken instead.
+        Busy: a notification says that the payment is final and the provider does not say so yet,
+            or our own request for it has not been answered yet.
+    """
+    try:
+        payment = await provider.get_payment(payment_id)
+    except UnknownPayment:
+        return await _unknown(database, payment_id, now)
+    if not (payment.succeeded or payment.canceled):
+        return await _waiting(database, payment_id, now)
+    async with database.shared() as conn:
+        order = await _order_of(conn, payment)
+        if payment.succeeded:
+            outcome = await _succeeded(conn, settings, payment, order, now, via)
+        else:
+            outcome = await _canceled(conn, payment, order, via)
+        await store.close_notifications(conn, payment_id, outcome, now)
+    log.info("settled", payment=payment_id, outcome=outcome, via=via)
+    return outcome
+
+
+async def _unknown(database: Database, payment_id: str, now: datetime) -> Outcome:
+    """Somebody spoke of a payment that our shop does not have: most likely a forgery."""
+    async with database.shared() as conn:
+        await review(conn, Reason.UNKNOWN_PAYMENT, payment_id=payment_id, order_id=None)
+        await store.close_notifications(conn, payment_id, Outcome.UNKNOWN, now)
+    return Outcome.UNKNOWN
+
+
+async def _waiting(database: Database, payment_id: str, now: datetime) -> Outcome:
+    """Nothing is final; if somebody has told us otherwise, ask again rather than believe them."""
+    async with database.shared() as conn:
+        await store.close_capture_notices(conn, payment_id, now)
+        told_otherwise = await store.has_open_notifications(conn, payment_id)
+    if told_otherwise:
+        raise Busy(f"The payment {payment_id} is not final yet.")
+    return Outcome.WAITING
+
+
+async def _order_of(conn: SharedConnection, payment: Payment) -> Order | None:
+    """Find and lock the order that holds the payment's id, else the one that it names."""
+    order_id = await store.find_by_payment(conn, payment.id)
+    if order_id is None:
+        order_id = read_order_id(payment.metadata.get("order_id", ""))
+    if order_id is None or await store.find(conn, order_id) is None:
+        return None
+    return await store.get(conn, order_id, lock=True)
+
+
+async def _succeeded(
+    conn: SharedConnection,
+    settings: Settings,
+    payment: Payment,
+    order: Order | None,
+    now: datetime,
+    via: str,
+) -> Outcome:
+    if order is None:
+        return await _succeeded_elsewhere(conn, settings, payment, now, via)
+    if order.is_open and order.payment_id is None and order.requested_at is not None:
+        # Faster than our own POST: its answer, or the poller's repetition, brings the id.
+        raise Busy(f"The request of order {order.id} is not answered yet.")
+    if order.status is Status.PAID and order.payment_id == payment.id:
+        return Outcome.PAID
+    reason = _mismatch(settings, order, payment)
+    if reason is None and order.status is Status.CANCELED:
+        reason = Reason.AFTER_CANCEL
+    if reason is not None:
+        return await _distrust(conn, reason, payment, order)
+    await _grant(conn, payment, order, now, via)
+    return Outcome.PAID
+
+
+def _mismatch(settings: Settings, order: Order, payment: Payment) -> Reason | None:
+    return mismatch(
+        order,
+        payment,
+        shop_id=settings.yookassa_shop_id,
+        test=settings.expects_test_payments,
+    )
+
+
+async def _succeeded_elsewhere(
+    conn: SharedConnection, settings: Settings, payment: Payment, now: datetime, via: str
+) -> Outcome:
+    """Money without an order of ours: the old sales bot's, as long as that is honoured."""
+    if "order_id" in payment.metadata or "plan" not in payment.metadata:
+        return await _distrust(conn, Reason.UNKNOWN_ORDER, payment, None)
+    if not settings.honours_legacy_sales(now):
+        return await _distrust(conn, Reason.LEGACY_OVER, payment, None)
+    sale = legacy_sale(payment.metadata, settings.plans)
+    if sale is None:
+        return await _distrust(conn, Reason.LEGACY_DATA, payment, None)
+    order = legacy_order(
+        sale.plan,
+        company_name=sale.company_name,
+        buyer_id=sale.buyer_id,
+        payment_id=payment.id,
+        now=now,
+    )
+    if (reason := _mismatch(settings, order, payment)) is not None:
+        return await _distrust(conn, reason, payment, None)
+    if await store.insert(conn, order):
+        await _grant(conn, payment, order, now, via)
+    return Outcome.PAID
+
+
+async def _grant(
+    conn: SharedConnection, payment: Payment, order: Order, now: datetime, via: str
+) -> None:
+    """Give what was paid for: once, because the order is locked and not paid."""
+    tenant = await _tenant_of(conn, order)
+    is_new = tenant is None
+    if tenant is None:
+        tenant = await register(
+            conn,
+            name=order.company_name,
+            owner_id=order.buyer_id,
+            owner_language=order.buyer_language,
+        )
+    await store.mark_paid(conn, order.id, tenant=tenant.id, via=via, now=now)
+    await journal.record(
+        conn,
+        "payment.settled",
+        payment.id,
+        tenant=tenant.id,
+        order_id=order.id,
+        payment_id=payment.id,
+        amount=str(order.amount),
+        plan=order.plan,
+        via=via,
+    )
+    await subscriptions.extend(
+        conn, tenant.id, plan=order.plan, days=order.days, payment_id=payment.id, now=now
+    )
+    await enqueue(conn, OrderPaid(order.id, tenant.id, is_new))
+    await unschedule(conn, Poll, subject=order.id)
+    await store.close_reviews(conn, payment.id, now)
+    if tenant.state is State.ARCHIVED:
+        await review(conn, Reason.ARCHIVED, payment_id=payment.id, order_id=order.id)
+
+
+async def _tenant_of(conn: SharedConnection, order: Order) -> Tenant | None:
+    """Return the tenant that the order prolongs, if any.
+
+    The old bot's payments name no tenant: one with the same name and owner is meant.
+    """
+    if order.tenant_id is not None:
+        return await tenants.get(conn, order.tenant_id, lock=True)
+    if order.source is Source.LEGACY:
+        owned = await tenants.of_owner(conn, order.buyer_id)
+        return next((one for one in owned if one.name == order.company_name), None)
+    return None
+
+
+async def _canceled(
+    conn: SharedConnection, payment: Payment, order: Order | None, via: str
+) -> Outcome:
+    if order is None or order.payment_id != payment.id or order.status is Status.CANCELED:
+        return Outcome.IGNORED if order is None else Outcome.CANCELED
+    if order.status is Status.PAID:
+        return await _distrust(conn, Reason.AFTER_PAID, payment, order)
+    reason = payment.cancel_reason or "unknown"
+    await store.mark_canceled(conn, order.id, reason, via)
+    await enqueue(conn, OrderCanceled(order.id, reason))
+    await unschedule(conn, Poll, subject=order.id)
+    await journal.record(
+        conn, "payment.canceled", payment.id, order_id=order.id, reason=reason, via=via
+    )
+    return Outcome.CANCELED
+
+
+async def _distrust(
+    conn: SharedConnection, reason: Reason, payment: Payment, order: Order | None
+) -> Outcome:
+    """Grant nothing and put the payment before a person.
+
+    The order itself is stopped only if the payment is its own: a stranger's must not block it.
+    """
+    if order is not None and order.payment_id == payment.id:
+        await store.mark_review(conn, order.id)
+        await unschedule(conn, Poll, subject=order.id)
+    await review(
+        conn, reason, payment_id=payment.id, order_id=order.id if order is not None else None
+    )
+    return Outcome.REVIEW
+
+
+async def review(
+    conn: SharedConnection, reason: Reason, *, payment_id: str | None, order_id: OrderId | None
+) -> None:
+    """Put a payment or an order before a person, and say so once."""
+    if not await store.add_review(conn, reason, payment_id=payment_id, order_id=order_id):
+        return
+    log.error("payment_needs_review", payment=payment_id, order=order_id, reason=reason)
+    await journal.record(
+        conn,
+        "payment.review",
+        payment_id or str(order_id),
+        order_id=order_id,
+        payment_id=payment_id,
+        reason=reason,
+    )

@@ -1,0 +1,180 @@
+"""YooKassa's API v3 over httpx: Decimal in and out, tolerant of what it does not know.
+
+Facts: https://yookassa.ru/developers/using-api/interaction-format (checked October 2026). A GET
+changes nothing, so every failure of one but "not found" is worth a retry. A POST answered 4xx has
+failed for certain; anything else leaves its outcome unknown.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, cast
+from urllib.parse import quote
+
+import httpx
+from pydantic_core import from_json
+
+from zapisano.payments.provider import (
+    Payment,
+    ProviderRefused,
+    ProviderUnavailable,
+    UnknownPayment,
+)
+from zapisano.settings import Settings
+from zapisano.telemetry import YOOKASSA_ANSWERS, get_logger
+
+log = get_logger("zapisano.payments")
+
+TIMEOUT = httpx.Timeout(15.0, connect=5.0)
+# httpx counts each read by itself; this bounds an answer that drips. YooKassa gives up after 30 s.
+WHOLE_REQUEST_SECONDS = 35.0
+BAD_REQUEST, NOT_FOUND, TOO_MANY_REQUESTS = 400, 404, 429
+PAGE = 100
+MAX_PAGES = 500
+Json = Mapping[str, Any]
+NOTHING: Json = {}
+
+
+class YooKassa:
+    """One shop at YooKassa. Close it when done."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Speak as the shop of the settings."""
+        self._http = httpx.AsyncClient(
+            base_url=settings.yookassa_api_url,
+            auth=(settings.yookassa_shop_id, settings.yookassa_secret_key.get_secret_value()),
+            timeout=TIMEOUT,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def create_payment(self, body: bytes, key: str) -> Payment:
+        """See `Provider.create_payment`."""
+        headers = {"Idempotence-Key": key, "Content-Type": "application/json"}
+        request = self._http.build_request("POST", "/payments", content=body, headers=headers)
+        answer = await self._send(request)
+        if 400 <= answer.status_code < 500:
+            error = _json(answer)
+            log.error("yookassa_refused", status=answer.status_code, **_error_words(error))
+            raise ProviderRefused(settles_key=answer.status_code == BAD_REQUEST)
+        return read_payment(_json(answer))
+
+    async def get_payment(self, payment_id: str) -> Payment:
+        """See `Provider.get_payment`."""
+        path = f"/payments/{quote(payment_id, safe='')}"
+        answer = await self._send(self._http.build_request("GET", path))
+        if answer.status_code == NOT_FOUND:
+            raise UnknownPayment
+        return read_payment(_found(answer))
+
+    async def list_payments(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
+        """See `Provider.list_payments`."""
+        asked = {"created_at.gte": _moment(since), "created_at.lte": _moment(until), "limit": PAGE}
+        for _ in range(MAX_PAGES):
+            request = self._http.build_request("GET", "/payments", params=asked)
+            page = _found(await self._send(request))
+            for item in cast("list[Json]", page.get("items") or []):
+                yield read_payment(item)
+            if not (cursor := page.get("next_cursor")):
+                return
+            asked["cursor"] = str(cursor)
+        raise ProviderUnavailable("The provider's list of payments does not end.")
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        """Send, and sort out every answer that says nothing about the outcome."""
+        try:
+            async with asyncio.timeout(WHOLE_REQUEST_SECONDS):
+                answer = await self._http.send(request)
+        except (httpx.HTTPError, TimeoutError) as error:
+            YOOKASSA_ANSWERS.labels(request.method, "0").inc()
+            log.warning("yookassa_not_answering", reason=type(error).__name__)
+            raise ProviderUnavailable from error
+        YOOKASSA_ANSWERS.labels(request.method, str(answer.status_code)).inc()
+        if answer.status_code == TOO_MANY_REQUESTS:
+            raise ProviderUnavailable(retry_after_seconds=_retry_after(answer))
+        if not (answer.is_success or 400 <= answer.status_code < 500):
+            log.warning("yookassa_failed", status=answer.status_code)
+            raise ProviderUnavailable
+        return answer
+
+
+def _found(answer: httpx.Response) -> Json:
+    """Read the answer to a GET; a refusal of our credentials is the operator's to mend."""
+    if not answer.is_success:
+        log.error("yookassa_refused", status=answer.status_code, **_error_words(_json(answer)))
+        raise ProviderUnavailable(f"The payment service answers {answer.status_code}.")
+    return _json(answer)
+
+
+def _json(answer: httpx.Response) -> Json:
+    try:
+        body = from_json(answer.content)
+    except ValueError as error:
+        if answer.is_success:
+            raise ProviderUnavailable("The payment service answers what is no JSON.") from error
+        return NOTHING
+    return cast("Json", body) if isinstance(body, dict) else NOTHING
+
+
+def _error_words(error: Json) -> dict[str, str]:
+    """Return what the error body says, without the request's own values."""
+    return {
+        name: str(error[word])
+        for name, word in (("reason", "code"), ("text", "description"), ("parameter", "parameter"))
+        if word in error
+    }
+
+
+def _retry_after(answer: httpx.Response) -> float | None:
+    """Read `retry_after`, which YooKassa gives in milliseconds, as seconds."""
+    given = _json(answer).get("retry_after")
+    return given / 1000 if isinstance(given, int | float) else None
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def read_payment(body: Json) -> Payment:
+    """Read a payment; what is missing or odd becomes a value that no proof accepts.
+
+    Raises:
+        ProviderUnavailable: there is no id or no status, so this says nothing about a payment.
+    """
+    payment_id, status = body.get("id"), body.get("status")
+    if not (isinstance(payment_id, str) and payment_id and isinstance(status, str)):
+        raise ProviderUnavailable("The payment service answers without id or status.")
+    amount, test = _part(body, "amount"), body.get("test")
+    return Payment(
+        id=payment_id,
+        status=status,
+        paid=body.get("paid") is True,
+        amount=_decimal(amount.get("value")),
+        currency=str(amount.get("currency", "")),
+        account_id=str(_part(body, "recipient").get("account_id", "")),
+        test=test if isinstance(test, bool) else None,
+        metadata={str(k): str(v) for k, v in _part(body, "metadata").items()},
+        confirmation_url=_text(_part(body, "confirmation").get("confirmation_url")),
+        cancel_reason=_text(_part(body, "cancellation_details").get("reason")),
+    )
+
+
+def _part(body: Json, name: str) -> Json:
+    part = body.get(name)
+    return cast("Json", part) if isinstance(part, dict) else NOTHING
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _decimal(value: object) -> Decimal | None:
+    """Read an amount, which is a text with a dot; anything else is no amount."""
+    try:
+        number = Decimal(value) if isinstance(value, str) else None
+    except InvalidOperation:
+        return None
+    return number if number is not None and number.is_finite() else None

@@ -1,0 +1,285 @@
+// Every sentence of the pages, Russian first. `t("key", {name})` fills {name}.
+
+const RU = {
+  brand: "Записано",
+  tagline: "Бот, который продаёт ботов для записи",
+  language: "Язык страницы",
+  noscript: "Этой странице нужен JavaScript.",
+  skip: "К телефону",
+  phone: "Телефон",
+  inside: "Что внутри",
+  views: "Что показать",
+
+  hint_start: "**Начните здесь:** нажмите «Начать» внизу телефона. Деньги ненастоящие.",
+  hint_plan: "**Дальше:** выберите тариф в чате и назовите свою компанию.",
+  hint_order: "**Дальше:** откройте ссылку на оплату, подойдёт любая тестовая карта.",
+  hint_paid: "**Оплата пришла.** Смотрите, как внутри готовится место для бота.",
+  hint_attach: "**Дальше:** нажмите в чате «Создать бота».",
+  hint_active: "**Бот работает.** Теперь запишитесь к нему.",
+  hint_book: "**Дальше:** нажмите «Начать», выберите услугу, день и время.",
+  hint_booked: "**Записано!** Бронь лежит в собственной схеме этого бота.",
+  hint_become: "Стать клиентом",
+
+  you_are: "Вы: {name}",
+  choose_person: "Кто вы?",
+  choose_person_about: "У каждого человека свой телефон и свои чаты.",
+  add_person: "Добавить человека",
+  first_name: "Имя",
+  person_language: "Язык в Telegram",
+  add: "Добавить",
+  chats: "Чаты",
+  back: "Назад",
+  back_news: "Назад, есть новые сообщения",
+  find: "Найти бота",
+  find_label: "Имя или @username",
+  no_chats: "Пока ни одного чата. Найдите бота, чтобы начать.",
+  no_bots: "Такого бота нет.",
+  unread: "{n} нов.",
+  bot_gone: "Бота @{name} здесь нет.",
+  begin: "Начать",
+  what_can: "Что умеет этот бот?",
+  empty_chat: "Нажмите «Начать», и бот ответит.",
+  messages: "Сообщения",
+  write: "Сообщение",
+  send: "Отправить",
+  commands: "Команды бота",
+  keyboard: "Кнопки ответа",
+  to_end: "К последним сообщениям",
+  sending: "отправляется",
+  sent: "отправлено",
+  failed: "не отправлено",
+  retry: "Повторить",
+  edited: "изменено",
+  you: "Вы",
+  photo: "Фото",
+  download: "Скачать {name}",
+  bot_created: "Бот создан",
+  paid: "Оплачено",
+  notice: "Сообщение Telegram",
+  pay: "Оплатить {sum}",
+  today: "Сегодня",
+  restricted: "только для владельца",
+  bot: "бот",
+  offline: "Телефон не в сети. Подключаемся…",
+
+  ok: "Понятно",
+  cancel: "Отмена",
+  share: "Поделиться",
+  share_title: "Поделиться номером?",
+  share_text: "{bot} узнает ваше имя и номер {phone}.",
+  create_title: "Новый бот",
+  create_text: "Ботом будет управлять {bot}, а принадлежать он будет вам.",
+  bot_name: "Имя бота",
+  bot_username: "Имя пользователя",
+  username_rule: "Латинские буквы, цифры и «_», в конце «bot», всего 5–32 знака.",
+  create: "Создать бота",
+  father: "BotFather",
+  father_about: "Создать бота самому и получить токен",
+  father_text: "Здесь бота заводят вручную. Токен потом вставляют в чат продавца.",
+  father_done: "Готово! Вот токен бота @{name}:",
+  father_keep: "Это ключ от бота. Покажите его только тому сервису, которому доверяете.",
+  copy: "Скопировать токен",
+  copied: "Токен скопирован",
+  open_chat: "Открыть чат бота",
+  address: "Адрес",
+  close_page: "Закрыть страницу",
+  reload: "Обновить страницу",
+  new_tab: "Открыть в новой вкладке",
+  no_frame: "Эта страница не открывается внутри других.",
+  error: "Не получилось: {why}",
+
+  story_title: "Что происходит внутри",
+  story_about: "Каждый шаг сначала записан в PostgreSQL и только потом сделан. Остановите любой процесс: запись подождёт.",
+  story_which: "История",
+  story_order: "Заказ {n}",
+  live: "на связи",
+  connecting: "подключаемся…",
+  down: "Продукт не отвечает. Пробуем снова каждую секунду.",
+  down_configured: "Симулятор запущен без продукта: рассказывать пока не о чем.",
+  down_status: "Продукт отказал в потоке событий (код {code}).",
+  journal: "Журнал событий",
+  journal_empty: "Пока пусто.",
+  since: "+{ms}",
+  first: "начало",
+  wait_person: "ждём человека: {what}",
+  wait_worker: "{what} {s} с",
+  wait_stuck: "Похоже, воркер остановлен: запись цела и ждёт его.",
+  person_pay: "оплату на странице ЮKassa",
+  person_bot: "нажатие «Создать бота»",
+  person_book: "первую запись",
+  worker_settle: "Уведомление записано, ждёт воркера…",
+  worker_schema: "Деньги зачтены, схема ждёт воркера…",
+  worker_provision: "Схема создаётся воркером…",
+  worker_attach: "Бот создан, подключается воркером…",
+
+  ms: "мс",
+  sec: "с",
+  min: "мин",
+};
+
+const EN = {
+  brand: "Zapisano",
+  tagline: "A bot that sells booking bots",
+  language: "Page language",
+  noscript: "This page needs JavaScript.",
+  skip: "Skip to the phone",
+  phone: "Phone",
+  inside: "Inside",
+  views: "What to show",
+
+  hint_start: "**Start here:** press “Start” at the bottom of the phone. The money is not real.",
+  hint_plan: "**Next:** choose a plan in the chat and name your company.",
+  hint_order: "**Next:** open the payment link; any test card will do.",
+  hint_paid: "**The payment is in.** Watch inside how the bot gets its place.",
+  hint_attach: "**Next:** press “Create the bot” in the chat.",
+  hint_active: "**The bot is running.** Now book a visit.",
+  hint_book: "**Next:** press “Start”, then choose a service, a day and a time.",
+  hint_booked: "**Written down!** The booking lies in this bot's own schema.",
+  hint_become: "Become a customer",
+
+  you_are: "You are {name}",
+  choose_person: "Who are you?",
+  choose_person_about: "Everybody has a phone and chats of their own.",
+  add_person: "Add a person",
+  first_name: "First name",
+  person_language: "Language in Telegram",
+  add: "Add",
+  chats: "Chats",
+  back: "Back",
+  back_news: "Back, there are new messages",
+  find: "Find a bot",
+  find_label: "Name or @username",
+  no_chats: "No chats yet. Find a bot to begin.",
+  no_bots: "There is no such bot.",
+  unread: "{n} new",
+  bot_gone: "There is no bot @{name} here.",
+  begin: "Start",
+  what_can: "What can this bot do?",
+  empty_chat: "Press “Start” and the bot will answer.",
+  messages: "Messages",
+  write: "Message",
+  send: "Send",
+  commands: "Bot commands",
+  keyboard: "Reply buttons",
+  to_end: "To the latest messages",
+  sending: "sending",
+  sent: "sent",
+  failed: "not sent",
+  retry: "Try again",
+  edited: "edited",
+  you: "You",
+  photo: "Photo",
+  download: "Download {name}",
+  bot_created: "Bot created",
+  paid: "Paid",
+  notice: "A notice of Telegram",
+  pay: "Pay {sum}",
+  today: "Today",
+  restricted: "owner only",
+  bot: "bot",
+  offline: "The phone is offline. Connecting…",
+
+  ok: "OK",
+  cancel: "Cancel",
+  share: "Share",
+  share_title: "Share your number?",
+  share_text: "{bot} will learn your name and the number {phone}.",
+  create_title: "New bot",
+  create_text: "{bot} will manage it; it will belong to you.",
+  bot_name: "Bot name",
+  bot_username: "Username",
+  username_rule: "Latin letters, digits and “_”, ending in “bot”, 5–32 characters.",
+  create: "Create the bot",
+  father: "BotFather",
+  father_about: "Create a bot by hand and get its token",
+  father_text: "Bots are made by hand here. The token is then pasted into the seller's chat.",
+  father_done: "Done! This is the token of @{name}:",
+  father_keep: "It is the key to the bot. Show it only to a service you trust.",
+  copy: "Copy the token",
+  copied: "Token copied",
+  open_chat: "Open the bot's chat",
+  address: "Address",
+  close_page: "Close the page",
+  reload: "Reload the page",
+  new_tab: "Open in a new tab",
+  no_frame: "This page does not open inside others.",
+  error: "It did not work: {why}",
+
+  story_title: "What happens inside",
+  story_about: "Every step is written to PostgreSQL first and done second. Stop any process: the record will wait.",
+  story_which: "Story",
+  story_order: "Order {n}",
+  live: "live",
+  connecting: "connecting…",
+  down: "The product is not answering. Trying again every second.",
+  down_configured: "The simulator runs without the product: nothing to tell yet.",
+  down_status: "The product refused the event stream (status {code}).",
+  journal: "Event journal",
+  journal_empty: "Empty so far.",
+  since: "+{ms}",
+  first: "start",
+  wait_person: "waiting for a person: {what}",
+  wait_worker: "{what} {s} s",
+  wait_stuck: "The worker seems to be stopped: the record is safe and waits for it.",
+  person_pay: "payment on YooKassa's page",
+  person_bot: "a press on “Create the bot”",
+  person_book: "the first booking",
+  worker_settle: "Notification stored, waiting for the worker…",
+  worker_schema: "Money settled, the schema waits for the worker…",
+  worker_provision: "The worker is creating the schema…",
+  worker_attach: "Bot created, the worker is connecting it…",
+
+  ms: "ms",
+  sec: "s",
+  min: "min",
+};
+
+const SENTENCES = { ru: RU, en: EN };
+
+/** Language of the page: ?lang= wins and is remembered, then the remembered one, then Russian. */
+function choose() {
+  const asked = new URLSearchParams(location.search).get("lang");
+  if (asked in SENTENCES) remember(asked);
+  const kept = asked in SENTENCES ? asked : recall();
+  return kept in SENTENCES ? kept : "ru";
+}
+
+// Storage is refused in some private windows; the page then simply forgets.
+function remember(value) {
+  try {
+    localStorage.setItem("zapisano.lang", value);
+  } catch (error) {
+    console.info("language is not remembered", error);
+  }
+}
+
+function recall() {
+  try {
+    return localStorage.getItem("zapisano.lang");
+  } catch {
+    return null;
+  }
+}
+
+export const lang = choose();
+document.documentElement.lang = lang;
+
+/** The sentence of this key in the page's language. */
+export function t(key, values = {}) {
+  return SENTENCES[lang][key].replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+}
+
+/** Fill the template's own texts: data-t is the text, data-t-label the accessible name. */
+export function translate(root = document) {
+  for (const element of root.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
+  for (const element of root.querySelectorAll("[data-t-label]")) element.setAttribute("aria-label", t(element.dataset.tLabel));
+}
+
+/** Switch the language; the page starts again in it, at the same chat. */
+export function switchTo(next) {
+  remember(next);
+  const url = new URL(location.href);
+  url.searchParams.delete("lang");
+  if (recall() !== next) url.searchParams.set("lang", next);
+  location.replace(url);
+}

@@ -1,0 +1,41 @@
+"""Until when a tenant is paid, and how paid time adds up."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from zapisano.errors import NotFound
+from zapisano.tenancy import TenantId
+
+
+class NoSubscription(NotFound):
+    """Nothing was ever paid for this tenant."""
+
+    code, text = "no_subscription", "This tenant has no subscription."
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """A tenant's plan, by its last payment, and the end of its paid time."""
+
+    tenant_id: TenantId
+    plan: str
+    paid_until: datetime
+    changed_at: datetime
+
+    def runs_at(self, now: datetime) -> bool:
+        """Say whether `now` is paid for."""
+        return now < self.paid_until
+
+
+@dataclass(frozen=True)
+class Period:
+    """The time one payment has bought."""
+
+    starts_at: datetime
+    ends_at: datetime
+
+
+def next_period(paid_until: datetime | None, days: int, now: datetime) -> Period:
+    """Add `days` of 24 hours to what is left; time that has lapsed is not charged for."""
+    starts_at = now if paid_until is None else max(paid_until, now)
+    return Period(starts_at, starts_at + timedelta(days=days))

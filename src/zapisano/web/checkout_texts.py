@@ -1,0 +1,154 @@
+"""The words of the checkout page, Russian first, English second."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+RUSSIAN: Mapping[str, str] = {
+    "checkout": "Оплата",
+    "new_heading": "Свой бот для записи клиентов",
+    "renew_heading": "Продление бота для записи",
+    "company": "Компания",
+    "plan": "Тариф",
+    "days": "Срок",
+    "sum": "К оплате",
+    "pay": "Оплатить {sum}",
+    "renew_note": "Оплаченные дни прибавятся к тем, что остались.",
+    "once": "Разовый платёж. Сами мы ничего не спишем.",
+    "step_pay": "Оплатите на странице ЮKassa",
+    "step_back": "Вернитесь в чат",
+    "step_tap": "Нажмите одну кнопку, и бот начнёт принимать записи",
+    "steps": "Что будет дальше",
+    "safe": "Данные карты вводятся на странице ЮKassa. Мы их не видим и не храним.",
+    "terms": "Условия и возврат",
+    "support": "Вопросы",
+    "seller": "Продавец",
+    "waiting_heading": "Ждём подтверждения оплаты",
+    "waiting": "Обычно это несколько секунд. Страница обновится сама.",
+    "waiting_long": "Подтверждения пока нет. Мы продолжим проверять и напишем вам в чат, "
+    "эту страницу можно закрыть.",
+    "check_again": "Проверить ещё раз",
+    "not_yet_paid": "Ещё не оплатили? Вернуться к оплате",
+    "paid_heading": "Готово: вернитесь в чат",
+    "paid": "Оплата {sum} получена. Следующий шаг уже ждёт вас в чате.",
+    "to_chat": "Вернуться в чат",
+    "canceled_heading": "Оплата не прошла",
+    "canceled": "Деньги не списаны. Можно попробовать ещё раз, той же или другой картой.",
+    "pay_again": "Оплатить ещё раз",
+    "review_heading": "Проверяем ваш платёж",
+    "review": "Что-то не сошлось, и платёж смотрит человек. Деньги не пропадут: мы разберёмся "
+    "и напишем вам в чат.",
+    "missing_heading": "Такого заказа нет",
+    "missing": "Проверьте ссылку или выберите тариф в чате ещё раз.",
+    "trouble_heading": "Не получилось, попробуйте ещё раз",
+    "unavailable": "ЮKassa сейчас не отвечает. Попробуйте через минуту: дважды деньги не спишутся.",
+    "refused": "Оплату не удалось начать. Попробуйте позже или напишите нам.",
+    "not_sold": "Этот тариф больше не продаётся. Выберите другой в чате.",
+    "busy": "Сейчас мы не успеваем ответить. Попробуйте через минуту.",
+    "try_again": "Попробовать ещё раз",
+    "test": "Тестовый режим: настоящие деньги не списываются",
+    "other_language": "English",
+}
+ENGLISH: Mapping[str, str] = {
+    "checkout": "Checkout",
+    "new_heading": "A booking bot of your own",
+    "renew_heading": "Renewal of your booking bot",
+    "company": "Company",
+    "plan": "Plan",
+    "days": "Time",
+    "sum": "To pay",
+    "pay": "Pay {sum}",
+    "renew_note": "The days you pay for are added to those that are left.",
+    "once": "A single payment. We charge nothing by ourselves.",
+    "step_pay": "Pay on YooKassa's page",
+    "step_back": "Return to the chat",
+    "step_tap": "Press one button and the bot starts taking bookings",
+    "steps": "What happens next",
+    "safe": "You enter your card on YooKassa's page. We neither see nor keep it.",
+    "terms": "Terms and refunds",
+    "support": "Questions",
+    "seller": "Seller",
+    "waiting_heading": "Waiting for the payment to be confirmed",
+    "waiting": "It usually takes a few seconds. This page refreshes by itself.",
+    "waiting_long": "There is no confirmation yet. We keep checking and will write to you in the "
+    "chat; you may close this page.",
+    "check_again": "Check again",
+    "not_yet_paid": "Not paid yet? Back to the payment",
+    "paid_heading": "Done: return to the chat",
+    "paid": "Your payment of {sum} has arrived. The next step is waiting in the chat.",
+    "to_chat": "Return to the chat",
+    "canceled_heading": "The payment did not go through",
+    "canceled": "You have not been charged. You may try again, with the same card or another.",
+    "pay_again": "Pay again",
+    "review_heading": "We are checking your payment",
+    "review": "Something does not add up and a person is looking at it. Your money is not lost: "
+    "we will sort it out and write to you in the chat.",
+    "missing_heading": "There is no such order",
+    "missing": "Check the link, or choose a plan in the chat again.",
+    "trouble_heading": "That did not work, please try again",
+    "unavailable": "YooKassa is not answering. Try again in a minute: you cannot be charged twice.",
+    "refused": "The payment could not be started. Try again later, or write to us.",
+    "not_sold": "This plan is no longer sold. Please choose another in the chat.",
+    "busy": "We cannot answer right now. Please try again in a minute.",
+    "try_again": "Try again",
+    "test": "Test mode: no real money is charged",
+    "other_language": "Русский",
+}
+TEXTS: Mapping[str, Mapping[str, str]] = {"ru": RUSSIAN, "en": ENGLISH}
+
+# YooKassa's reasons are an open set; those that a buyer can do something about have words.
+REASONS: Mapping[str, Mapping[str, str]] = {
+    "ru": {
+        "insufficient_funds": "На карте не хватило денег.",
+        "card_expired": "Срок действия карты истёк.",
+        "invalid_card_number": "Номер карты введён с ошибкой.",
+        "invalid_csc": "Код с обратной стороны карты введён с ошибкой.",
+        "3d_secure_failed": "Банк не получил подтверждения от вас.",
+        "call_issuer": "Банк отклонил платёж. Причину подскажет его поддержка.",
+        "expired_on_confirmation": "Время на оплату вышло.",
+        "payment_method_limit_exceeded": "На карте исчерпан лимит платежей.",
+    },
+    "en": {
+        "insufficient_funds": "There was not enough money on the card.",
+        "card_expired": "The card has expired.",
+        "invalid_card_number": "The card number was mistyped.",
+        "invalid_csc": "The code on the back of the card was mistyped.",
+        "3d_secure_failed": "Your bank did not get your confirmation.",
+        "call_issuer": "Your bank declined the payment; its support knows why.",
+        "expired_on_confirmation": "The time to pay ran out.",
+        "payment_method_limit_exceeded": "The card's limit is used up.",
+    },
+}
+DECLINED: Mapping[str, str] = {
+    "ru": "Банк отклонил платёж.",
+    "en": "Your bank declined the payment.",
+}
+
+
+def reason_text(language: str, reason: str | None) -> str:
+    """Say why a payment was canceled, in words for the buyer."""
+    return REASONS[language].get(reason or "", DECLINED[language])
+
+
+def roubles(amount: Decimal, language: str) -> str:
+    """Write a sum as people do: `1 490 ₽`, with kopecks only where there are some."""
+    whole = amount == amount.to_integral_value()
+    digits = f"{amount:,.0f}" if whole else f"{amount:,.2f}"
+    if language == "en":
+        return f"₽{digits}"
+    return digits.replace(",", NO_BREAK).replace(".", ",") + NO_BREAK + "₽"
+
+
+def days_text(days: int, language: str) -> str:
+    """Write a number of days with the right form of the word."""
+    if language == "en":
+        return f"{days} day{'' if days == 1 else 's'}"
+    tens, ones = days % 100, days % 10
+    if ones == 1 and tens != 11:
+        word = "день"
+    elif 2 <= ones <= 4 and not 12 <= tens <= 14:
+        word = "дня"
+    else:
+        word = "дней"
+    return f"{days}{NO_BREAK}{word}"

@@ -1,0 +1,75 @@
+"""`GET /metrics`: this process's own counters, and what the tables say for all processes.
+
+What the job process does is read from the tables, so that one scrape of any app sees it, and a
+restart forgets nothing.
+"""
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge
+from prometheus_client.exposition import generate_latest
+
+from zapisano.db import CONNECTION_LOST
+from zapisano.errors import Busy
+from zapisano.jobs import store as queue
+from zapisano.payments import store as money
+from zapisano.payments.model import Figures
+from zapisano.telemetry import get_logger
+from zapisano.web.state import state_of
+
+log = get_logger("zapisano.web")
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """Answer in Prometheus' text format; without a database only the process's own are there."""
+    tables = CollectorRegistry()
+    up = Gauge("zapisano_database_up", "1: the tables could be read.", registry=tables)
+    try:
+        async with state_of(request).database.shared() as conn:
+            figures = await money.figures(conn)
+            waiting = await queue.waiting(conn)
+            oldest = await queue.oldest_waiting_seconds(conn)
+    except (Busy, *CONNECTION_LOST) as error:
+        log.warning("metrics_without_database", reason=type(error).__name__)
+    else:
+        up.set(1)
+        _money(tables, figures)
+        _queue(tables, waiting, oldest)
+    return Response(
+        generate_latest(REGISTRY) + generate_latest(tables), media_type=CONTENT_TYPE_LATEST
+    )
+
+
+def _money(tables: CollectorRegistry, figures: Figures) -> None:
+    orders = Gauge("zapisano_orders", "Orders by status.", ["status"], registry=tables)
+    for status, count in figures.orders.items():
+        orders.labels(status).set(count)
+    settled = Gauge(
+        "zapisano_settled_orders",
+        "Final orders by who brought the news; the poller's share are lost notifications.",
+        ["status", "via"],
+        registry=tables,
+    )
+    for (status, via), count in figures.settled.items():
+        settled.labels(status, via).set(count)
+    reviews = Gauge(
+        "zapisano_open_reviews", "Payments before a person.", ["reason"], registry=tables
+    )
+    for reason, count in figures.open_reviews.items():
+        reviews.labels(reason).set(count)
+    Gauge("zapisano_oldest_unhandled_notification_seconds", "0: none waits.", registry=tables).set(
+        figures.oldest_unhandled_seconds
+    )
+    Gauge("zapisano_oldest_paid_not_provisioned_seconds", "0: none waits.", registry=tables).set(
+        figures.oldest_unprovisioned_seconds
+    )
+
+
+def _queue(tables: CollectorRegistry, waiting: dict[str, int], oldest_seconds: float) -> None:
+    jobs = Gauge("zapisano_waiting_jobs", "Jobs that wait, by kind.", ["kind"], registry=tables)
+    for kind, count in waiting.items():
+        jobs.labels(kind).set(count)
+    Gauge("zapisano_oldest_waiting_job_seconds", "0: none waits.", registry=tables).set(
+        oldest_seconds
+    )

@@ -1,0 +1,148 @@
+"""The notebook beside the phone, in a real Chromium: stations light up, waiting is seen."""
+
+import re
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from chromium import NARROW, WIDE, chromium, judge, needs_chromium, open_page
+from pages_fixtures import TOKEN, Product, running_simulator, sale
+from playwright.async_api import Browser, Page, expect
+
+pytestmark = [*needs_chromium, pytest.mark.asyncio(loop_scope="module")]
+DONE = ["order", "payment", "notification", "settle", "schema", "bot", "booking"]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncGenerator[Browser]:
+    async with chromium() as started:
+        yield started
+
+
+def event(number: int, kind: str, tenant: str = "client_001", **data: Any) -> dict[str, Any]:
+    at = datetime.now(UTC).isoformat()
+    return {"id": number, "at": at, "kind": kind, "tenant": tenant, "subject": tenant, "data": data}
+
+
+async def lit(page: Page) -> list[str | None]:
+    stations = await page.locator(".station.done").all()
+    return [await station.get_attribute("data-station") for station in stations]
+
+
+async def test_a_sale_is_told_station_by_station(tmp_path: Path, browser: Browser) -> None:
+    product = Product()
+    with running_simulator(tmp_path, STORY_URL=product.url, STORY_TOKEN=TOKEN) as url:
+        async with product.running(), open_page(browser, url, WIDE) as page:
+            await expect(page.get_by_text("на связи")).to_be_visible()
+            await judge(page, "story-fresh-1440-light")
+            long_ago = (datetime.now(UTC) - timedelta(seconds=7)).isoformat()
+            events = sale(at=long_ago)
+
+            await product.tell(*events[:3])
+            waiting = page.locator(".wait.worker.stuck")
+            # It counts up by itself.
+            await expect(waiting).to_contain_text(re.compile(r"ждёт воркера… ([89]|\d\d) с"))
+            await expect(waiting).to_contain_text("воркер остановлен")
+            assert await lit(page) == DONE[:3]
+            await judge(page, "story-waiting-1440-light")
+
+            await product.tell(*events[3:])
+            await expect(page.get_by_text("Оплата 299 ₽ получена и зачтена")).to_be_visible()
+            await expect(page.get_by_text("Схема client_001 создана за 18 мс")).to_be_visible()
+            await expect(page.locator(".wait.person")).to_contain_text("Создать бота")
+            await expect(page.locator(".wait.worker")).to_have_count(0)
+            assert await lit(page) == DONE[:5]
+
+            await product.tell(
+                event(20, "bot.attached", username="pryad_bot"),
+                event(21, "tenant.active"),
+                event(22, "booking.created", starts_at="2026-11-23T11:00:00Z"),
+                event(23, "something.new"),
+            )
+            await expect(page.locator(".station.done")).to_have_count(7)
+            await page.get_by_text("Журнал событий").click()
+            await expect(page.locator(".journal li")).to_have_count(12)
+            await expect(page.locator(".journal li").first).to_contain_text("something.new")
+            await page.get_by_text("Журнал событий").click()
+            await page.evaluate("scrollTo(0, 0)")
+            await judge(page, "story-done-1440-light")
+
+
+async def test_a_product_that_goes_away_is_missed(tmp_path: Path, browser: Browser) -> None:
+    product = Product()
+    with running_simulator(tmp_path, STORY_URL=product.url, STORY_TOKEN=TOKEN) as url:
+        async with open_page(browser, url, WIDE) as page:
+            async with product.running():
+                await product.tell(*sale())
+                await expect(page.locator(".station.done")).to_have_count(5)
+            await expect(page.get_by_text("Продукт не отвечает")).to_be_visible()
+            await judge(page, "story-away-1440-light")
+            async with product.running():
+                await expect(page.get_by_text("на связи")).to_be_visible()
+                await expect(page.locator(".journal li")).to_have_count(8)  # nothing told twice
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_both_views_on_both_screens(tmp_path: Path, browser: Browser, scheme: Any) -> None:
+    product = Product(events=list(sale(at=datetime.now(UTC).isoformat())))
+    with running_simulator(tmp_path, STORY_URL=product.url, STORY_TOKEN=TOKEN) as url:
+        async with product.running():
+            async with open_page(browser, f"{url}/?lang=en", WIDE, scheme) as page:
+                await expect(page.get_by_text("Schema client_001 created in 18 ms")).to_be_visible()
+                await judge(page, f"demo-1440-{scheme}-en")
+            async with open_page(browser, url, NARROW, scheme) as page:
+                await expect(page.get_by_role("button", name="Начать")).to_be_visible()
+                await expect(page.locator("#story")).to_be_hidden()
+                await judge(page, f"demo-phone-390-{scheme}")
+                await page.get_by_role("button", name="Что внутри").click()
+                await expect(page.get_by_text("Схема client_001 создана")).to_be_visible()
+                await judge(page, f"demo-story-390-{scheme}")
+
+
+async def test_the_language_is_remembered(tmp_path: Path, browser: Browser) -> None:
+    with running_simulator(tmp_path) as url:
+        async with open_page(browser, url, WIDE) as page:
+            await page.get_by_role("button", name="Eng").click()
+            await expect(page.get_by_role("heading", name="What happens inside")).to_be_visible()
+            await page.goto(url)
+            await expect(page.get_by_role("button", name="Start")).to_be_visible()
+            assert await page.evaluate("document.documentElement.lang") == "en"
+
+
+async def test_stories_of_several_orders_are_kept_apart(tmp_path: Path, browser: Browser) -> None:
+    """The pure module, asked directly: late ids, two orders at once, a renewal."""
+    first, second = sale("client_001", 1), sale("client_002", 101)
+    renewal = [one for one in sale("client_001", 201) if not one["kind"].startswith("tenant.")]
+    refund = {**first[2], "id": 300, "subject": "refund-1", "data": {"payment_id": None}}
+    mixed = [*(one for both in zip(first, second, strict=True) for one in both), *renewal, refund]
+    with running_simulator(tmp_path) as url:
+        async with open_page(browser, f"{url}/phone", NARROW) as page:
+            told = await page.evaluate(
+                """async (events) => {
+                  const { add, stories, waiting, renews, line } = await import("/static/story.js");
+                  const known = [...events, ...events].reduce(add, []);
+                  return stories(known).map((story) => ({
+                    tenant: story.tenant,
+                    events: story.events.map(({ id }) => id),
+                    done: line(story).filter(({ state }) => state === "done").length,
+                    renews: renews(story),
+                    waits: waiting(story, Date.parse("2026-11-22T15:01:00Z"))?.key ?? null,
+                  }));
+                }""",
+                mixed,
+            )
+    awaits = {"done": 5, "renews": False, "waits": "person_bot"}
+    assert told == [
+        {"tenant": "client_001", "events": list(range(1, 9)), **awaits},
+        {"tenant": "client_002", "events": list(range(101, 109)), **awaits},
+        {
+            "tenant": "client_001",
+            "events": [one["id"] for one in renewal],
+            "done": 4,
+            "renews": True,
+            "waits": None,
+        },
+    ]

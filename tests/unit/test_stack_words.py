@@ -1,0 +1,212 @@
+"""The stack's pure parts: settings, addresses, environments, redis-cli's way to print."""
+
+import base64
+import io
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import redis
+
+from zapisano.stack import addresses, keys, launch, plan, redis_cli
+from zapisano.stack.config import StackConfig
+from zapisano.stack.process import Process, in_order
+from zapisano.stack.psql import call
+from zapisano.stack.redis_cli import Failure, Reply, Status
+from zapisano.stack.refusal import Refusal
+
+
+def test_every_broken_setting_is_named_at_once() -> None:
+    broken = {"ZAPISANO_API_PORT": "0", "ZAPISANO_WEBHOOK_PORT": "٨", "ZAPISANO_DATA_DIR": " "}
+    with pytest.raises(Refusal) as refusal:
+        StackConfig.from_environment(broken)
+    lines = str(refusal.value).splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "ZAPISANO_API_PORT",
+        "ZAPISANO_WEBHOOK_PORT",
+        "ZAPISANO_DATA_DIR",
+    ]
+
+
+def test_an_empty_environment_is_enough() -> None:
+    config = StackConfig.from_environment({})
+    assert (config.api_port, config.webhook_port, config.simulator_port) == (8000, 8001, 8002)
+    assert config.folder == Path.cwd() / ".zapisano"
+
+
+# --- keys ---
+
+
+def test_keys_are_made_once_and_added_to(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.json"
+    first = keys.load_or_make(path)
+    assert keys.load_or_make(path) == first
+    path.write_text(path.read_text().replace("yookassa_shop_id", "of_a_later_version"))
+    later = keys.load_or_make(path)
+    assert later.postgres_password == first.postgres_password
+    assert "of_a_later_version" in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_keys_have_the_shapes_their_readers_check(tmp_path: Path) -> None:
+    made = keys.load_or_make(tmp_path / "secrets.json")
+    assert re.fullmatch(r"\d{10}:[\w-]{35}", made.sales_bot_token)
+    assert len(base64.urlsafe_b64decode(made.secret_key)) == 32
+    assert made.yookassa_secret_key.startswith("test_")
+    assert made.yookassa_shop_id.isdigit()
+    assert not any(secret in repr(made) for secret in asdict(made).values())
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_damaged_keys_are_not_replaced(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "secrets.json"
+    path.write_text(text)
+    with pytest.raises(Refusal, match=r"ZAPISANO_DATA_DIR: .*secrets.json"):
+        keys.load_or_make(path)
+    assert path.read_text() == text
+
+
+# --- addresses ---
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (
+            "postgresql+asyncpg://booking_user:p%40ss%3A@db.local:6432/booking_saas?sslmode=require",
+            {
+                "PGHOST": "db.local",
+                "PGPORT": "6432",
+                "PGUSER": "booking_user",
+                "PGPASSWORD": "p@ss:",
+                "PGDATABASE": "booking_saas",
+                "PGSSLMODE": "require",
+            },
+        ),
+        ("postgres://[::1]:5432/a", {"PGHOST": "::1", "PGPORT": "5432", "PGDATABASE": "a"}),
+        ("postgres://one:1,two:2/a", {"PGHOST": "one,two", "PGPORT": "1,2", "PGDATABASE": "a"}),
+        ("postgresql:///a?host=/run/pg", {"PGHOST": "/run/pg", "PGDATABASE": "a"}),
+    ],
+)
+def test_a_database_address_becomes_libpqs_variables(url: str, expected: dict[str, str]) -> None:
+    assert addresses.libpq(url) == expected
+
+
+@pytest.mark.parametrize("url", ["mysql://a/b", "booking_saas", "postgres://a/b?gibberish=1"])
+def test_an_address_psql_cannot_use_is_refused(url: str) -> None:
+    with pytest.raises(Refusal, match="DATABASE_URL: "):
+        addresses.libpq(url)
+
+
+def test_psql_gets_no_password_on_its_line_and_no_stray_variable() -> None:
+    env = {"DATABASE_URL": "postgres://u:secret@h/a", "PGSERVICE": "x", "PGHOSTADDR": "10.0.0.1"}
+    made = call(StackConfig.from_environment(env), ["client_001", "-c", "SELECT 1"])
+    assert made.argv[1:] == ("-c", "SELECT 1")
+    assert made.env["PGOPTIONS"] == "-c search_path=client_001"
+    assert made.env["PGPASSWORD"] == "secret"
+    assert "PGSERVICE" not in made.env
+    assert "PGHOSTADDR" not in made.env
+
+
+@pytest.mark.parametrize(
+    ("env", "url"),
+    [
+        ({}, ""),
+        ({"REDIS_HOST": "h"}, "redis://h:6379/0"),
+        ({"REDIS_HOST": "h", "REDIS_PORT": "1", "REDIS_PASSWORD": "a/b"}, "redis://:a%2Fb@h:1/0"),
+        ({"REDIS_HOST": "h", "REDIS_URL": "rediss://x"}, "rediss://x"),
+    ],
+)
+def test_redis_is_named_in_either_way(env: dict[str, str], url: str) -> None:
+    assert addresses.redis_url(env) == url
+
+
+# --- plans ---
+
+REAL = {
+    "SALES_BOT_TOKEN": "1:real",
+    "YOOKASSA_SECRET_KEY": "live_x",
+    "MASTER_API_TOKEN": "real",
+    "DATABASE_URL": "postgres://real/db",
+    "REDIS_HOST": "real",
+    "CLIENT_ID": "client_007",
+    "HTTPS_PROXY": "http://proxy",
+    "LANG": "ru_RU.UTF-8",
+}
+
+
+def test_up_takes_the_operators_settings_and_servers(tmp_path: Path) -> None:
+    made = plan.up(StackConfig.from_environment({**REAL, "ZAPISANO_DATA_DIR": str(tmp_path)}))
+    assert [process.name for process in made.processes] == ["migrate", "serve", "worker"]
+    env = made.processes[0].env
+    assert {name: env[name] for name in REAL} == REAL
+    assert "REDIS_URL" not in env
+    assert env["ZAPISANO_SECRET_KEY"]
+    assert "ZAPISANO_DEMO" not in env
+
+
+def test_up_without_redis_on_purpose_starts_none(tmp_path: Path) -> None:
+    off = {"DATABASE_URL": "postgres://h/a", "REDIS_ENABLED": "False"}
+    made = plan.up(StackConfig.from_environment({**off, "ZAPISANO_DATA_DIR": str(tmp_path)}))
+    assert [process.name for process in made.processes] == ["migrate", "serve", "worker"]
+
+
+def test_a_process_can_only_wait_for_an_earlier_one() -> None:
+    first, second = Process("a", ("a",), {}, after=("b",)), Process("b", ("b",), {})
+    in_order((second, first))
+    for wrong in ((first, second), (second, second)):
+        with pytest.raises(ValueError, match="after"):
+            in_order(wrong)
+
+
+# --- what is printed ---
+
+
+@pytest.mark.parametrize(
+    ("wire", "reply", "shown", "raw"),
+    [
+        (b"+OK\r\n", Status("OK"), "OK", "OK"),
+        (b"-ERR no\r\n", Failure("ERR no"), "(error) ERR no", "ERR no"),
+        (b":7\r\n", 7, "(integer) 7", "7"),
+        (b"$-1\r\n", None, "(nil)", ""),
+        (b'$6\r\na"\r\n\x00\\\r\n', b'a"\r\n\x00\\', r'"a\"\r\n\x00\\"', 'a"\r\n\x00\\'),
+        (b"*0\r\n", [], "(empty array)", ""),
+        (
+            b"*2\r\n*2\r\n:1\r\n:2\r\n$1\r\nx\r\n",
+            [[1, 2], b"x"],
+            '1) 1) (integer) 1\n   2) (integer) 2\n2) "x"',
+            "1\n2\nx",
+        ),
+    ],
+)
+def test_replies_look_as_redis_cli_prints_them(
+    wire: bytes, reply: Reply, shown: str, raw: str
+) -> None:
+    assert redis_cli.read(io.BytesIO(wire)) == reply
+    assert redis_cli.shown(reply) == shown
+    assert redis_cli.raw(reply) == raw
+
+
+def test_a_reply_cut_short_is_an_error() -> None:
+    with pytest.raises(redis.ConnectionError):
+        redis_cli.read(io.BytesIO(b"*1\r\n"))
+
+
+def test_a_deep_folder_still_hears_its_children(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 90) / ("e" * 90)
+    notify = launch.Notify.listen(deep, "worker")
+    assert notify.path.parent.is_dir()
+    notify.close()
+    assert not notify.path.parent.exists()
+
+
+def test_a_grown_log_is_put_aside(tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    assert launch.rotate(log) == 0
+    log.write_text("short\n")
+    assert launch.rotate(log) == 6
+    with log.open("ab") as file:
+        file.truncate(launch.MAX_LOG_BYTES)
+    assert launch.rotate(log) == 0
+    assert (tmp_path / "worker.log.1").exists()
