@@ -105,8 +105,10 @@ def database_name(dsn: str) -> str:
     return urlsplit(dsn).path.lstrip("/")
 
 
-async def open_database(settings: Settings) -> Database:
+async def open_database(settings: Settings, *, quiet: bool = False) -> Database:
     """Log in as the app's own role where there is one, else as the owner, with a warning.
+
+    With `quiet` the caller says by itself that isolation is off.
 
     Raises:
         BrokenSetting: no address is set.
@@ -124,5 +126,6 @@ async def open_database(settings: Settings) -> Database:
         await raw.close(timeout=5)
     if isolated:
         return Database(settings, dsn=roles.app_dsn(settings), isolated=True)
-    log.warning("isolation_by_role_is_off", remedy=roles.remedy(settings))
+    if not quiet:
+        log.warning("isolation_by_role_is_off", remedy=roles.remedy(settings))
     return Database(settings, dsn=owner, isolated=False)
