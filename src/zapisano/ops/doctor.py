@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from zapisano.errors import AppError
@@ -61,7 +62,8 @@ async def report(settings: Settings, *, as_json: bool) -> None:
 def _table(checks: Sequence[Check]) -> None:
     table = Table("", "what", "found", "what to do", header_style="bold", show_lines=True)
     for check in checks:
-        table.add_row(MARKS[check.outcome], check.name, check.found, check.remedy)
+        words = (escape(text) for text in (check.name, check.found, check.remedy))
+        table.add_row(MARKS[check.outcome], *words)
     Console().print(table)
 
 

@@ -91,23 +91,33 @@ def _plans(settings: Settings) -> Check:
 
 async def _webhook_url(settings: Settings) -> Check:
     name, url = "WEBHOOK_URL", settings.webhook_url
+    remedy = "set WEBHOOK_URL=https://<your domain>, as YooKassa and Telegram reach it from outside"
     if settings.demo:
         return good(name, f"{url}: the demo's world is on this machine")
-    remedy = "set WEBHOOK_URL=https://<your domain>, as YooKassa and Telegram reach it from outside"
     if not url:
         return warning(name, "is not set: nobody can notify us", remedy)
+    problem = unreachable(url) or await _private_address(url)
+    return failed(name, f"{url} {problem}", remedy) if problem else good(name, url)
+
+
+def unreachable(url: str) -> str:
+    """Say why nobody outside can reach an address, as far as the address alone shows it."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme != "https":
-        return failed(name, f"{url} is not https", remedy)
+        return "is not https"
     if parts.path or parts.query or parts.username:
-        return failed(name, f"{url} has more than a host", remedy)
-    if host.endswith(PRIVATE_NAMES) or "." not in host.strip("[]").replace(":", "."):
-        return failed(name, f"{url} is known on this network only", remedy)
-    private = [address for address in await _addresses(host) if not ip_address(address).is_global]
-    if private:
-        return failed(name, f"{host} is {private[0]}, a private address", remedy)
-    return good(name, url)
+        return "has more than a host"
+    if host.endswith(PRIVATE_NAMES) or ("." not in host and ":" not in host):
+        return "is known on this network only"
+    return ""
+
+
+async def _private_address(url: str) -> str:
+    for address in await _addresses(urlsplit(url).hostname or ""):
+        if not ip_address(address).is_global:
+            return f"is {address}, a private address"
+    return ""
 
 
 async def _addresses(host: str) -> list[str]:

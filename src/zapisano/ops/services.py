@@ -31,7 +31,7 @@ async def check_redis(settings: Settings) -> list[Check]:
     except ValueError:
         return [failed(name, "REDIS_URL cannot be read", "write redis://:password@host:6379/0")]
     try:
-        about: dict[str, Any] = await client.info()
+        about: dict[str, Any] = await client.info()  # pyright: ignore[reportUnknownMemberType]  # untyped in redis-py
     except AuthenticationError as error:
         return [failed(name, f"refuses the login: {error}", "put the password into REDIS_URL")]
     except (RedisError, OSError) as error:
@@ -155,7 +155,7 @@ async def check_yookassa(settings: Settings) -> list[Check]:
                 "see that this machine reaches it",
             )
         ]
-    if answer.status_code != httpx.codes.OK:
+    if not answer.is_success:
         return [
             failed(
                 name,
