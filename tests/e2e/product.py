@@ -172,7 +172,8 @@ class Product:
         return found
 
     async def _rows(self, statement: str, values: tuple[object, ...]) -> list[Json]:
-        connection = await asyncpg.connect(self.owner_dsn)
+        search = {"search_path": "shared"}
+        connection = await asyncpg.connect(self.owner_dsn, server_settings=search)
         try:
             return [dict(row) for row in await connection.fetch(statement, *values)]
         finally:
