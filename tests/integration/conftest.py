@@ -1,6 +1,17 @@
 """Integration tests: real servers and real processes."""
 
+from house import another_buyer, buyer, house
 from simulator import own_simulator, phone, simulator, simulator_process
 from telegram_bots import make_bot, new_bot
 
-__all__ = ["make_bot", "new_bot", "own_simulator", "phone", "simulator", "simulator_process"]
+__all__ = [
+    "another_buyer",
+    "buyer",
+    "house",
+    "make_bot",
+    "new_bot",
+    "own_simulator",
+    "phone",
+    "simulator",
+    "simulator_process",
+]

@@ -1,0 +1,285 @@
+"""A bot is created or a token pasted: the tenant works, once, whatever fails in between."""
+
+import asyncio
+import secrets
+
+import pytest
+from house import Buyer, House, journal_kinds, payload_of
+from telegram_bots import until
+
+from zapisano.bots import store
+from zapisano.bots.jobs import Attach, HandleUpdate
+from zapisano.bots.model import suggest_username
+from zapisano.tenancy import TenantChanged
+
+
+async def bot_row(house: House) -> dict[str, object]:
+    row = await house.witness.fetchrow(
+        """SELECT bot_id, tenant_id, username, managed, webhook_url, attached_at, token,
+               unauthorized_times FROM shared.bots WHERE tenant_id = 'client_001'"""
+    )
+    assert row is not None
+    return dict(row)
+
+
+async def test_one_tap_makes_a_working_bot(house: House, buyer: Buyer) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    made = await buyer.creates()
+    await buyer.hears(f"Подключаем @{made['username']}")
+    await buyer.hears(f"Ваш бот @{made['username']} работает")
+    _, button = await buyer.sees("Открыть @")
+    assert button["url"] == f"https://t.me/{made['username']}"
+    await house.idle()
+
+    row = await bot_row(house)
+    assert (row["bot_id"], row["managed"]) == (made["id"], True)
+    said = [m["text"] for m in await buyer.phone.answers(buyer.sales)]
+    assert sum("Подключаем" in text for text in said) == 1
+    assert sum("работает" in text for text in said) == 1
+    assert await journal_kinds(house.witness, "client_001") == [
+        *["tenant.provisioning", "subscription.extended"][:0],
+        *(await journal_kinds(house.witness, "client_001"))[:-2],
+        "bot.attached",
+        "tenant.active",
+    ]
+    bots = {bot["id"]: bot for bot in house.simulator.get("/telegram/bots")}
+    assert [c["command"] for c in bots[made["id"]]["commands"]][:2] == ["start", "book"]
+    assert bots[made["id"]]["description"].startswith("Здесь можно записаться")
+    log = house.simulator.get("/telegram/control/log", bot=made["id"], method="setWebhook")
+    assert len(log) == 1
+    assert log[0]["params"]["url"] == row["webhook_url"]
+
+
+async def test_both_events_and_their_redelivery_make_one_bot(house: House, buyer: Buyer) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    made = await buyer.creates()
+    await house.bot_of(buyer.phone.person)
+    person = {"id": buyer.phone.person, "is_bot": False, "first_name": "Вера"}
+    bot = {"id": made["id"], "is_bot": True, "first_name": "x", "username": made["username"]}
+    events = [{"update_id": 900 + n, "managed_bot": {"user": person, "bot": bot}} for n in range(3)]
+    await asyncio.gather(*(house.do(HandleUpdate(buyer.sales, event)) for event in events))
+    await house.idle()
+    assert await house.witness.fetchval("SELECT count(*) FROM shared.bots") == 2
+    said = [m["text"] for m in await buyer.phone.answers(buyer.sales)]
+    assert sum("Подключаем" in text for text in said) == 1
+
+
+async def test_two_paid_orders_get_a_bot_each_oldest_first(house: House, buyer: Buyer) -> None:
+    for name in ("Первый", "Второй"):
+        await house.pay(await buyer.orders(name))
+        await buyer.hears(f"«{name}»: всё готово")
+    first, second = await buyer.creates(), await buyer.creates()
+    await house.idle()
+    rows = await house.witness.fetch(
+        "SELECT tenant_id, bot_id FROM shared.bots WHERE tenant_id IS NOT NULL ORDER BY tenant_id"
+    )
+    assert [tuple(row) for row in rows] == [
+        ("client_001", first["id"]),
+        ("client_002", second["id"]),
+    ]
+
+
+async def test_a_bot_that_nobody_has_paid_for_is_refused_kindly(house: House, buyer: Buyer) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.offer()
+    await buyer.creates()
+    await house.bot_of(buyer.phone.person)
+    path = buyer.phone.path(buyer.sales, "/managed-bots")
+    wish = {"name": "Ещё", "username": f"more_{secrets.token_hex(5)}_bot"}
+    (await buyer.phone.client.post(path, json=wish)).raise_for_status()
+    await buyer.hears("Нет оплаченной подписки")
+    assert await house.witness.fetchval("SELECT count(*) FROM shared.bots") == 2
+
+
+async def test_a_pasted_token_works_and_leaves_the_chat(house: House, buyer: Buyer) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.offer()
+    bot_id, token = house.simulator.new_bot(buyer.phone.person)
+    await buyer.says(f"Done! Use this token to access the HTTP API:\n{token}\nKeep it secure")
+    made = await house.bot_of(buyer.phone.person)
+    assert made["bot_id"] == bot_id
+    await house.idle()
+    texts = [m["text"] for m in await buyer.phone.messages(buyer.sales)]
+    assert not any(token in text for text in texts)
+    row = await bot_row(house)
+    assert row["managed"] is False
+    assert token.encode() not in bytes(row["token"])  # pyright: ignore[reportArgumentType]
+
+
+async def test_a_token_is_never_stored_in_the_clear(house: House, buyer: Buyer) -> None:
+    """Not even while its update waits in the queue."""
+    await buyer.phone.start(buyer.sales)
+    await house.idle()
+    _, token = house.simulator.new_bot(buyer.phone.person)
+    house.simulator.fail("500", method="*", bot=int(token.partition(":")[0]), times=50)
+    await buyer.says(token)
+
+    async def queued() -> bytes | None:
+        return await house.witness.fetchval(
+            "SELECT payload FROM shared.pgqueuer WHERE entrypoint = 'bots.update'"
+        )
+
+    payload = await until(queued, "the update waits")
+    assert b"sealed:" in payload
+    assert token.encode() not in payload
+    house.simulator.reset_knobs()
+    await buyer.hears("Нет оплаченной подписки")
+
+
+@pytest.mark.parametrize("kind", ["wrong", "forged", "sealed"])
+async def test_a_wrong_token_is_said_to_be_wrong(house: House, buyer: Buyer, kind: str) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.creates()
+    bot = await house.bot_of(buyer.phone.person)
+    text = {
+        "wrong": f"12345678:{'A' * 35}",
+        "forged": f"{bot['bot_id']}:{'A' * 35}",
+        "sealed": "sealed:" + "gAAAA" * 30,
+    }[kind]
+    for _ in range(3):
+        await buyer.says(text)
+    await buyer.hears("По этому токену бот не находится")
+    await house.idle()
+    assert (await bot_row(house))["unauthorized_times"] == 0
+
+
+async def test_a_bot_of_another_business_is_refused(
+    house: House, buyer: Buyer, another_buyer: Buyer
+) -> None:
+    _, token = house.simulator.new_bot(buyer.phone.person)
+    for person in (buyer, another_buyer):
+        await house.pay(await person.orders("Ромашка"))
+        await person.offer()
+        await person.says(token)
+        if person is buyer:
+            await house.bot_of(buyer.phone.person)
+    await another_buyer.hears("уже подключён к другому бизнесу")
+    await another_buyer.says(house.simulator.sales_bot_token)
+    await house.idle()
+    rows = await house.witness.fetch("SELECT tenant_id FROM shared.bots ORDER BY tenant_id")
+    assert [row["tenant_id"] for row in rows] == ["client_001", None]
+
+
+@pytest.mark.parametrize("fault", ["500", "timeout", "reset", "lost_answer", "429"])
+@pytest.mark.parametrize("method", ["getManagedBotToken", "setWebhook", "setMyCommands"])
+async def test_attaching_survives_a_telegram_that_fails(
+    house: House, buyer: Buyer, fault: str, method: str
+) -> None:
+    if fault == "timeout":
+        pytest.skip("a timeout is a lost answer that takes 20 s")
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.offer()
+    house.simulator.fail(fault, method=method, times=2, retry_after=1)
+    made = await buyer.creates()
+    await buyer.hears(f"@{made['username']} работает")
+    await house.idle()
+    said = [m["text"] for m in await buyer.phone.answers(buyer.sales)]
+    assert sum("работает" in text for text in said) == 1
+
+
+async def test_attach_may_be_repeated(house: House, buyer: Buyer) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    made = await buyer.creates()
+    await house.bot_of(buyer.phone.person)
+    await house.idle()
+    before = await bot_row(house)
+    await asyncio.gather(*(house.do(Attach(made["id"])) for _ in range(3)))
+    await house.idle()
+    assert await bot_row(house) == before
+    log = house.simulator.get("/telegram/control/log", bot=made["id"], method="setWebhook")
+    assert len(log) == 1
+    kinds = await journal_kinds(house.witness, "client_001")
+    assert kinds.count("bot.attached") == kinds.count("tenant.active") == 1
+
+
+async def test_a_revoked_token_is_believed_after_two_and_a_new_one_helps(
+    house: House, buyer: Buyer
+) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    bot_id, token = house.simulator.new_bot(buyer.phone.person)
+    await buyer.offer()
+    await buyer.says(token)
+    await house.bot_of(buyer.phone.person)
+    house.simulator.post("/telegram/control/revoke", {"bot": bot_id})
+    await house.do(Attach(bot_id))
+    await buyer.hears("больше не принимает токен бота")
+    await house.idle()
+    assert (await bot_row(house))["unauthorized_times"] == 2
+    assert (await journal_kinds(house.witness, "client_001")).count("bot.revoked") == 1
+    said = [m["text"] for m in await buyer.phone.answers(buyer.sales)]
+    assert sum("больше не принимает" in text for text in said) == 1
+
+    other_id, other = house.simulator.new_bot(buyer.phone.person)
+    await buyer.says(other)
+    await buyer.hears("Подключаем")
+
+    async def replaced() -> bool:
+        row = await bot_row(house)
+        return row["bot_id"] == other_id and row["attached_at"] is not None
+
+    await until(replaced, "the new bot is attached")
+
+
+async def test_a_401_that_passes_is_forgotten(house: House, buyer: Buyer) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    made = await buyer.creates()
+    await house.bot_of(buyer.phone.person)
+    await house.idle()
+    house.simulator.fail("401", method="getMe", bot=made["id"], times=1)
+    await house.do(Attach(made["id"]))
+    await house.idle()
+    assert (await bot_row(house))["unauthorized_times"] == 0
+
+
+async def test_an_archived_bot_is_shut_and_silent(house: House, buyer: Buyer) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    made = await buyer.creates()
+    await house.bot_of(buyer.phone.person)
+    await house.idle()
+    await house.witness.execute("UPDATE shared.tenants SET state = 'archived'")
+    await house.do(TenantChanged("client_001", "archived"))
+    own = Buyer(buyer.phone, made["id"])
+    await own.phone.start(made["id"])
+    await house.idle()
+    assert await own.phone.answers(made["id"]) == []
+    bots = {bot["id"]: bot for bot in house.simulator.get("/telegram/bots")}
+    assert bots[made["id"]]["restricted"] is True
+
+
+async def test_the_state_of_a_chat_is_under_the_tenants_prefix(house: House, buyer: Buyer) -> None:
+    await buyer.phone.start(buyer.sales)
+    await buyer.presses("Выбрать тариф")
+    await buyer.presses("1 месяц")
+    await buyer.hears("Как называется")
+    storage = house.parts.dispatch.sales.storage
+    redis = storage.redis  # pyright: ignore[reportAttributeAccessIssue]
+    keys = sorted(key.decode() for key in await redis.keys(f"*:{buyer.phone.person}:*"))
+    person = buyer.phone.person
+    assert keys == [f"sales:fsm:{person}:{person}:{part}" for part in ("data", "state")]
+
+
+async def test_an_update_of_an_unknown_kind_is_let_go(house: House, buyer: Buyer) -> None:
+    await house.do(HandleUpdate(buyer.sales, {"update_id": 5, "message": {"text": 1}}))
+    await house.do(HandleUpdate(42, {"update_id": 5}))
+    await house.idle()
+    async with house.database.shared() as conn:
+        assert await store.find(conn, 42) is None
+
+
+def test_what_a_job_holds() -> None:
+    assert payload_of({"payload": b'{"bot_id": 1}'}) == {"bot_id": 1}
+
+
+@pytest.mark.parametrize(
+    ("company", "username"),
+    [
+        ("Ромашка у дома", "romashka_u_doma_7_bot"),
+        ("Щётка & Ёж", "schetka_ezh_7_bot"),
+        ("24/7", "salon_24_7_7_bot"),
+        ("理发店", "salon_7_bot"),
+        ("a" * 100, "a" * 26 + "_7_bot"),
+    ],
+)
+def test_a_username_is_suggested_that_telegram_takes(company: str, username: str) -> None:
+    assert suggest_username(company, 7) == username
+    assert len(username) <= 32

@@ -1,0 +1,221 @@
+"""Buying in the sales bot, by the people's side of the simulated Telegram."""
+
+import asyncio
+
+import pytest
+from house import Buyer, House, due
+from telegram_bots import until
+
+from zapisano.bots.jobs import RemindToAttach
+from zapisano.payments import OrderCanceled
+from zapisano.tenancy import Suspension, TenantId, suspend
+from zapisano.tenancy import resume as resume_tenant
+
+
+async def test_from_start_to_the_checkout_page(house: House, buyer: Buyer) -> None:
+    order_id = await buyer.orders("Салон «Ромашка» & <К°>")
+    message, pay = await buyer.sees("Оплатить 299 ₽")
+    assert pay["url"] == f"{house.settings.checkout_base}/checkout/{order_id}"
+    assert "Салон «Ромашка» & <К°>" in message["text"]
+    assert "без автосписаний" in message["text"]
+    row = await house.witness.fetchrow(
+        "SELECT buyer_id, company_name, plan, status, buyer_language FROM shared.orders"
+    )
+    assert row is not None
+    assert tuple(row) == (buyer.phone.person, "Салон «Ромашка» & <К°>", "1m", "created", "ru")
+
+
+async def test_one_message_is_edited_and_back_leads_back(house: House, buyer: Buyer) -> None:
+    await buyer.phone.start(buyer.sales)
+    first = await buyer.hears("Бот для записи")
+    await buyer.presses("Выбрать тариф")
+    await buyer.presses("3 месяца")
+    await buyer.hears("Как называется")
+    await buyer.presses("Назад")
+    await buyer.hears("На какой срок")
+    await buyer.presses("Назад")
+    await buyer.hears("Бот для записи")
+    said = await buyer.phone.answers(buyer.sales)
+    assert [message["message_id"] for message in said] == [first["message_id"]]
+
+
+async def test_after_the_name_there_is_one_screen_again(house: House, buyer: Buyer) -> None:
+    await buyer.orders("Ромашка")
+    await house.idle()
+    said = await buyer.phone.answers(buyer.sales)
+    assert len(said) == 1
+    await buyer.presses("Назад")
+    await buyer.hears("На какой срок")
+
+
+@pytest.mark.parametrize("name", ["я" * 101, "a\u0007b"])
+async def test_a_name_that_cannot_be_is_asked_for_again(
+    house: House, buyer: Buyer, name: str
+) -> None:
+    await buyer.phone.start(buyer.sales)
+    await buyer.presses("Выбрать тариф")
+    await buyer.presses("1 месяц")
+    await buyer.hears("Как называется")
+    await buyer.says(name)
+    await buyer.hears("от 1 до 100")
+    assert await house.witness.fetchval("SELECT count(*) FROM shared.orders") == 0
+    await buyer.says("Ромашка")
+    await buyer.sees("Оплатить")
+
+
+async def test_a_button_pressed_twice_is_answered_twice_and_does_one_thing(
+    house: House, buyer: Buyer
+) -> None:
+    await buyer.phone.start(buyer.sales)
+    message, button = await buyer.sees("Выбрать тариф")
+    press = buyer.phone.press(buyer.sales, message["message_id"], button["callback_data"])
+    again = buyer.phone.press(buyer.sales, message["message_id"], button["callback_data"])
+    answers = await asyncio.gather(press, again)
+    assert [answer["text"] for answer in answers] == [None, None]
+    await house.idle()
+    assert len(await buyer.phone.answers(buyer.sales)) == 1
+
+
+async def test_a_button_nobody_knows_is_answered_kindly(house: House, buyer: Buyer) -> None:
+    await buyer.phone.start(buyer.sales)
+    message = await buyer.hears("Бот для записи")
+    log = await buyer.phone.client.post(
+        buyer.phone.path(buyer.sales, "/callbacks"),
+        json={"message_id": message["message_id"], "data": "plan:of-an-old-version"},
+    )
+    if log.status_code < 400:  # the simulator may refuse data that no button has
+        assert "старого сообщения" in log.json()["text"]
+
+
+async def test_english_where_telegram_is_english(house: House, buyer: Buyer) -> None:
+    buyer.phone.person = house.simulator.new_person("Ann", "en")
+    await buyer.phone.start(buyer.sales)
+    await buyer.hears("A booking bot for your business")
+    await buyer.presses("See the prices")
+    await buyer.sees("30 days · 299 ₽")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("/help", "Как это работает"),
+        ("/privacy", "Токены ботов хранятся зашифрованными"),
+        ("/paysupport", "help@example.org"),
+        ("/my", "У вас пока нет ботов"),
+        ("просто слова", "Что показать?"),
+    ],
+)
+async def test_every_command_answers(house: House, buyer: Buyer, command: str, words: str) -> None:
+    await buyer.phone.start(buyer.sales)
+    await buyer.says(command)
+    await buyer.hears(words)
+
+
+async def test_a_payment_leads_to_the_one_button(house: House, buyer: Buyer) -> None:
+    await house.pay(await buyer.orders("Ромашка у дома"))
+    await buyer.hears("Оплата получена, создаём бота для «Ромашка у дома»")
+    offer = await buyer.offer()
+    assert offer["suggested_name"] == "Ромашка у дома"
+    assert offer["suggested_username"] == "romashka_u_doma_1_bot"
+    said = await buyer.hears("Осталось одно нажатие")
+    assert "@BotFather" in said["text"]
+    await house.idle()
+    changed = await house.witness.fetchval("SELECT changed_at FROM shared.tenants")
+    reminders = await due(house.witness)
+    assert [(at - changed).total_seconds() / 3600 for _, _, at in reminders] == [1, 24, 72]
+
+
+async def test_reminders_stop_when_the_bot_is_there(house: House, buyer: Buyer) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.offer()
+    await house.do(RemindToAttach("client_001", 1))
+    await buyer.hears("ждём только бота")
+    await buyer.creates()
+    await house.bot_of(buyer.phone.person)
+    await house.idle()
+    assert await due(house.witness) == []
+    said = len(await buyer.phone.answers(buyer.sales))
+    await house.do(RemindToAttach("client_001", 2))
+    await house.idle()
+    assert len(await buyer.phone.answers(buyer.sales)) == said
+
+
+async def test_my_shows_the_bot_and_prolongs_it(house: House, buyer: Buyer) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    made = await buyer.creates()
+    await house.bot_of(buyer.phone.person)
+    await buyer.says("/my")
+    shown = await buyer.hears("Мои боты")
+    assert "🟢 работает" in shown["text"]
+    assert f"@{made['username']}" in shown["text"]
+    assert "оплачено до" in shown["text"]
+    before = await house.witness.fetchval("SELECT paid_until FROM shared.subscriptions")
+    await buyer.presses("Продлить: Ромашка")
+    await buyer.hears("Оставшиеся дни сохранятся")
+    await buyer.presses("3 месяца")
+    await buyer.hears("дни добавятся сразу")
+    _, pay = await buyer.sees("Оплатить 799 ₽")
+    await house.pay(pay["url"].rpartition("/")[2])
+    await buyer.hears("«Ромашка»: продлено до")
+    after = await house.witness.fetchval("SELECT paid_until FROM shared.subscriptions")
+    assert (after - before).days == 90
+    assert await house.witness.fetchval("SELECT count(*) FROM shared.tenants") == 1
+
+
+async def test_nobody_pays_for_a_strangers_bot_by_its_button(
+    house: House, buyer: Buyer, another_buyer: Buyer
+) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.offer()
+    await another_buyer.phone.start(another_buyer.sales, "renew_client_001")
+    await another_buyer.hears("Что-то пошло не так")
+    assert await house.witness.fetchval("SELECT count(*) FROM shared.orders") == 1
+
+
+async def test_a_canceled_payment_is_told_with_a_way_on(house: House, buyer: Buyer) -> None:
+    order_id = await buyer.orders("Ромашка")
+    await house.do(OrderCanceled(order_id, "card_expired"))
+    await buyer.hears("не прошла, деньги не списаны")
+    await buyer.presses("Попробовать ещё раз")
+    await buyer.hears("На какой срок")
+
+
+async def test_a_suspended_tenant_is_told_and_can_pay(house: House, buyer: Buyer) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.creates()
+    bot = await house.bot_of(buyer.phone.person)
+    async with house.database.shared() as conn:
+        await suspend(conn, TenantId("client_001"), Suspension.UNPAID)
+    await buyer.hears("оплаченное время закончилось")
+    await buyer.presses("Продлить")
+    await buyer.hears("Оставшиеся дни сохранятся")
+
+    own = Buyer(buyer.phone, bot["bot_id"])
+    await own.phone.start(own.sales)
+    await own.hears("Бот приостановлен: оплаченное время закончилось")
+    _, pay = await own.sees("Оплатить")
+    assert pay["url"] == "https://t.me/zapisano_sales_bot?start=renew_client_001"
+
+    customer = Buyer(buyer.phone, bot["bot_id"])
+    customer.phone.person = house.simulator.new_person("Борис")
+    await customer.phone.start(customer.sales)
+    await customer.hears("Запись временно приостановлена")
+
+    async with house.database.shared() as conn:
+        await resume_tenant(conn, TenantId("client_001"), Suspension.UNPAID)
+    await house.idle()
+
+
+async def test_a_buyer_who_has_blocked_the_bot_holds_nothing_up(house: House, buyer: Buyer) -> None:
+    order_id = await buyer.orders("Ромашка")
+    house.simulator.post(
+        "/telegram/control/block", {"person": buyer.phone.person, "bot": buyer.sales}
+    )
+    await house.pay(order_id)
+
+    async def awaiting() -> bool:
+        state = await house.witness.fetchval("SELECT state FROM shared.tenants")
+        return state == "awaiting_bot"
+
+    await until(awaiting, "the tenant is provisioned")
+    await house.idle()
