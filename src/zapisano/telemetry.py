@@ -3,6 +3,7 @@
 Personal data and secrets never reach a log: what is logged are ids, kinds, counts and durations.
 """
 
+import contextlib
 import logging
 import logging.handlers
 import os
@@ -64,7 +65,8 @@ def configure_logging(*, as_json: bool, file: Path | None = None) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=_handlers(formatter, file), level=logging.INFO, force=True)
-    for noisy in ("httpx", "httpcore", "aiogram.event", "uvicorn.access", "pgqueuer"):
+    quiet = ("httpx", "httpcore", "aiogram.event", "uvicorn.access", "pgqueuer", "alembic")
+    for noisy in quiet:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
@@ -99,8 +101,15 @@ def hide_secrets(
 
 
 def tell_supervisor(state: str) -> None:
-    """Speak systemd's readiness protocol (`READY=1`, `STOPPING=1`) where somebody listens."""
+    """Speak systemd's readiness protocol (`READY=1`, `STOPPING=1`) where somebody listens.
+
+    Our own supervisor stops listening once a part is up; then there is nobody to tell.
+    """
     address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-            notify.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)
+    if not address:
+        return
+    with (
+        contextlib.suppress(FileNotFoundError, ConnectionRefusedError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,
+    ):
+        notify.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)
