@@ -21,6 +21,7 @@ STATEMENTS = (
         name text NOT NULL DEFAULT '',
         username text,
         phone text,
+        phone_asked_at timestamptz,
         language text NOT NULL DEFAULT 'ru',
         is_admin boolean NOT NULL DEFAULT false,
         blocked_at timestamptz,
@@ -67,6 +68,7 @@ STATEMENTS = (
         duration_minutes int NOT NULL DEFAULT 60 CHECK (duration_minutes BETWEEN 5 AND 1440),
         time_zone text NOT NULL DEFAULT zone(),
         price numeric(10, 2),
+        confirmed_at timestamptz,
         created_at timestamptz NOT NULL DEFAULT now(),
         changed_at timestamptz NOT NULL DEFAULT now(),
         busy tsrange GENERATED ALWAYS AS (tsrange(

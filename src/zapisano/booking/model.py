@@ -1,0 +1,342 @@
+"""What can be booked, by whom, when: frozen values, their rules, and the domain's errors.
+
+Times of day are minutes since midnight (0-1440), so that a day may end at 24:00. Instants are
+aware datetimes in UTC and end in `_at`.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from itertools import pairwise
+from typing import NewType
+from zoneinfo import ZoneInfo, available_timezones
+
+from zapisano.errors import Conflict, NotFound, Refused
+
+BookingId = NewType("BookingId", int)
+ServiceId = NewType("ServiceId", int)
+StaffId = NewType("StaffId", int)
+
+DAY_MINUTES = 24 * 60
+REMIND_HOURS = (24, 2)
+# A limit on everything: what one person may hold, what one keyboard can show.
+MAX_UPCOMING = 10
+MAX_SERVICES = 40
+MAX_STAFF = 40
+MAX_WINDOWS = 5
+MAX_NAME = 100
+MAX_PRICE = Decimal("99999999.99")
+MIN_DURATION_MINUTES, MAX_DURATION_MINUTES = 5, DAY_MINUTES
+
+
+class Status(StrEnum):
+    """Where a booking is in its life; the first two keep its time taken."""
+
+    HELD = "held"
+    ACTIVE = "active"
+    CANCELLED = "cancelled"
+    COMPLETED = "completed"
+    NO_SHOW = "no_show"
+
+
+class UnknownBooking(NotFound):
+    """No booking has this id, or it is somebody else's."""
+
+    code, text = "unknown_booking", "There is no such booking."
+
+
+class UnknownService(NotFound):
+    """No service has this id, or it is hidden."""
+
+    code, text = "unknown_service", "This service is no longer offered."
+
+
+class UnknownStaff(NotFound):
+    """No staff member has this id, or they no longer work here."""
+
+    code, text = "unknown_staff", "This staff member no longer takes bookings."
+
+
+class BookingOver(Conflict):
+    """The booking is cancelled, done, or has begun."""
+
+    code, text = "booking_over", "This booking can no longer be changed."
+
+
+class NotOffered(Refused):
+    """The time is outside the hours, too soon, too far away, or no time of this place."""
+
+    code, text = "not_offered", "This time cannot be booked."
+
+
+class TooMany(Refused):
+    """A limit is reached."""
+
+    code, text = "too_many", "There are too many of these already."
+
+
+class BadField(Refused):
+    """One field of the input is wrong; `field` names it and the detail says how to write it."""
+
+    code = "bad_field"
+
+    def __init__(self, field: str, remedy: str) -> None:
+        """Name the field and the remedy."""
+        super().__init__(f"{field}: {remedy}")
+        self.field = field
+
+
+@dataclass(frozen=True)
+class Service:
+    """What is done, for how long, for how much (roubles)."""
+
+    id: ServiceId
+    name: str
+    duration_minutes: int
+    price: Decimal
+    active: bool
+
+
+@dataclass(frozen=True)
+class Staff:
+    """Who does it. Staff are deactivated, never deleted."""
+
+    id: StaffId
+    name: str
+    active: bool
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who has written to the bot."""
+
+    user_id: int
+    name: str
+    username: str | None
+    phone: str | None
+    language: str
+    is_admin: bool
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a tenant offers its time."""
+
+    zone: ZoneInfo
+    slot_minutes: int
+    lead_minutes: int
+    horizon_days: int
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """Opening hours within one day, wall clock of the place."""
+
+    opens: int
+    closes: int
+
+
+@dataclass(frozen=True)
+class Busy:
+    """A stretch that is taken."""
+
+    starts_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """When one staff member could work: hours by ISO weekday, days off, what is taken."""
+
+    staff_id: StaffId
+    hours: tuple[tuple[int, Window], ...]
+    days_off: frozenset[date]
+    busy: tuple[Busy, ...]
+
+    def windows(self, day: date) -> list[Window]:
+        """Return the hours of a day, earliest first; none on a day off."""
+        if day in self.days_off:
+            return []
+        return self.weekday(day.isoweekday())
+
+    def weekday(self, number: int) -> list[Window]:
+        """Return the hours of an ISO weekday, earliest first."""
+        return sorted(window for weekday, window in self.hours if weekday == number)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A start at which a service fits: the wall clock of the place, and its instant."""
+
+    day: date
+    at: time
+    starts_at: datetime
+    staff_id: StaffId
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a customer has picked; `staff_id` None means anybody."""
+
+    service_id: ServiceId
+    staff_id: StaffId | None
+    day: date
+    at: time
+
+
+@dataclass(frozen=True)
+class Booking:
+    """A slot taken by a customer, with the names to show it by.
+
+    `date`, `time` and `time_zone` are what was agreed; `starts_at` and `ends_at` are read from
+    the database's own range, the one the overlap rule guards.
+    """
+
+    id: BookingId
+    user_id: int
+    service_id: ServiceId
+    service: str
+    staff_id: StaffId
+    staff: str
+    status: Status
+    date: date
+    time: time
+    time_zone: str
+    duration_minutes: int
+    price: Decimal | None
+    starts_at: datetime
+    ends_at: datetime
+    confirmed_at: datetime | None
+    created_at: datetime
+    changed_at: datetime
+
+    def stands(self, now: datetime) -> bool:
+        """Whether it is still to come."""
+        return self.status in {Status.HELD, Status.ACTIVE} and now < self.starts_at
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A booking as the owner sees it: with who comes, when the bot knows them."""
+
+    booking: Booking
+    customer: Person | None
+
+
+def checked_name(value: str) -> str:
+    """Return a name to show, its white space made single.
+
+    Raises:
+        BadField: it is empty or longer than 100 characters.
+    """
+    name = " ".join(value.split())
+    if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
+        raise BadField("name", f"write 1 to {MAX_NAME} characters")
+    return name
+
+
+def checked_duration(value: str) -> int:
+    """Return minutes.
+
+    Raises:
+        BadField: it is no whole number of 5 to 1440.
+    """
+    text = value.strip()
+    if not re.fullmatch(r"[0-9]{1,4}", text):
+        raise BadField("minutes", "write a whole number of minutes, for example 60")
+    minutes = int(text)
+    if not MIN_DURATION_MINUTES <= minutes <= MAX_DURATION_MINUTES:
+        raise BadField("minutes", f"write {MIN_DURATION_MINUTES} to {MAX_DURATION_MINUTES} minutes")
+    return minutes
+
+
+def checked_price(value: str) -> Decimal:
+    """Return roubles with two places.
+
+    Raises:
+        BadField: it is no sum of 0 to 99 999 999.99.
+    """
+    text = re.sub(r"[\s₽]", "", value).replace(",", ".")
+    try:
+        price = Decimal(text)
+    except InvalidOperation:
+        raise BadField("price", "write a sum in roubles, for example 1500") from None
+    if not price.is_finite() or not 0 <= price <= MAX_PRICE or price != round(price, 2):
+        raise BadField("price", f"write 0 to {MAX_PRICE}, with at most two places")
+    return round(price, 2)
+
+
+_WINDOW = re.compile(r"(\d{1,2}):(\d{2})\s*[-–—]\s*(\d{1,2}):(\d{2})")
+
+
+def checked_hours(value: str) -> tuple[Window, ...]:
+    """Read `10:00-14:00, 15:00-19:00`; `-` means closed.
+
+    Raises:
+        BadField: it cannot be read, ends before it begins, or overlaps.
+    """
+    text = value.strip()
+    if text in {"-", "–", "—", "0"}:
+        return ()
+    windows = tuple(sorted(_window(part.strip()) for part in re.split(r"[,;\n]", text)))
+    if len(windows) > MAX_WINDOWS:
+        raise BadField("hours", f"write at most {MAX_WINDOWS} stretches a day")
+    for earlier, later in pairwise(windows):
+        if later.opens < earlier.closes:
+            raise BadField("hours", "the stretches of a day must not overlap")
+    return windows
+
+
+def _window(text: str) -> Window:
+    found = _WINDOW.fullmatch(text)
+    if not found:
+        raise BadField("hours", "write the time like this: 10:00-19:00")
+    first, first_minutes, last, last_minutes = (int(part) for part in found.groups())
+    opens, closes = first * 60 + first_minutes, last * 60 + last_minutes
+    if first_minutes > 59 or last_minutes > 59 or not opens < closes <= DAY_MINUTES:
+        raise BadField("hours", "the end must come after the beginning: 10:00-19:00")
+    return Window(opens, closes)
+
+
+def checked_zone(value: str) -> ZoneInfo:
+    """Return a time zone by its IANA name.
+
+    Raises:
+        BadField: there is no such zone.
+    """
+    wanted = value.strip().replace(" ", "_").lower()
+    for name in available_timezones():
+        if name.lower() == wanted:
+            return ZoneInfo(name)
+    raise BadField("time zone", "write a name such as Europe/Moscow or Asia/Novosibirsk")
+
+
+_DAY = re.compile(r"(\d{1,2})\.(\d{1,2})(?:\.(\d{4}))?")
+
+
+def checked_day(value: str, today: date) -> date:
+    """Read `31.12` (the next one to come) or `31.12.2026`.
+
+    Raises:
+        BadField: it is no day, or more than a year away.
+    """
+    found = _DAY.fullmatch(value.strip())
+    if not found:
+        raise BadField("day", "write the day like this: 31.12")
+    day, month = int(found[1]), int(found[2])
+    try:
+        read = date(int(found[3] or today.year), month, day)
+        if not found[3] and read < today:
+            read = date(today.year + 1, month, day)
+    except ValueError:
+        raise BadField("day", "there is no such day; write it like this: 31.12") from None
+    if not 0 <= (read - today).days <= 366:
+        raise BadField("day", "write a day within the coming year, like this: 31.12")
+    return read
+
+
+def clock(minutes: int) -> str:
+    """Write minutes since midnight as `09:30`."""
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"

@@ -1,0 +1,192 @@
+"""What the owner may change. Existing bookings are never touched by any of it."""
+
+from dataclasses import replace
+from datetime import date
+
+from zapisano.booking import store
+from zapisano.booking.model import (
+    MAX_SERVICES,
+    MAX_STAFF,
+    BadField,
+    Calendar,
+    Service,
+    ServiceId,
+    Staff,
+    StaffId,
+    TooMany,
+    UnknownService,
+    UnknownStaff,
+    Window,
+    checked_duration,
+    checked_hours,
+    checked_name,
+    checked_price,
+    checked_zone,
+)
+from zapisano.db import TenantConnection
+
+# What a new staff member starts with; the same as a new tenant's first one has.
+FIRST_HOURS = (Window(10 * 60, 19 * 60),)
+WEEKDAYS = range(1, 8)
+
+
+async def services(conn: TenantConnection) -> list[Service]:
+    """Return every service, hidden ones too."""
+    return await store.services(conn)
+
+
+async def staff(conn: TenantConnection) -> list[Staff]:
+    """Return everybody, also those who take no bookings."""
+    return await store.staff(conn)
+
+
+async def service(conn: TenantConnection, service_id: int) -> Service:
+    """Return a service, hidden or not.
+
+    Raises:
+        UnknownService: there is none.
+    """
+    for found in await store.services(conn):
+        if found.id == service_id:
+            return found
+    raise UnknownService
+
+
+async def add_service(conn: TenantConnection, *, name: str, minutes: str, price: str) -> ServiceId:
+    """Add a service, as the owner has typed it.
+
+    Raises:
+        BadField: names the field that cannot be read.
+        TooMany: there are 40 already.
+    """
+    if len(await store.services(conn)) >= MAX_SERVICES:
+        raise TooMany
+    return await store.insert_service(
+        conn,
+        name=checked_name(name),
+        duration_minutes=checked_duration(minutes),
+        price=checked_price(price),
+    )
+
+
+async def edit_service(conn: TenantConnection, service_id: int, field: str, value: str) -> None:
+    """Change the `name`, `minutes` or `price` of a service.
+
+    Raises:
+        BadField: the value cannot be read.
+        UnknownService: there is none.
+    """
+    old = await service(conn, service_id)
+    if field == "name":
+        new = replace(old, name=checked_name(value))
+    elif field == "minutes":
+        new = replace(old, duration_minutes=checked_duration(value))
+    elif field == "price":
+        new = replace(old, price=checked_price(value))
+    else:
+        raise ValueError(field)
+    await store.update_service(conn, new)
+
+
+async def show_service(conn: TenantConnection, service_id: int, *, active: bool) -> None:
+    """Offer a service, or hide it."""
+    await store.update_service(conn, replace(await service(conn, service_id), active=active))
+
+
+async def member(conn: TenantConnection, staff_id: int) -> Staff:
+    """Return a staff member, active or not.
+
+    Raises:
+        UnknownStaff: there is none.
+    """
+    for found in await store.staff(conn):
+        if found.id == staff_id:
+            return found
+    raise UnknownStaff
+
+
+async def add_staff(conn: TenantConnection, name: str) -> StaffId:
+    """Add a staff member, who works from 10 to 19 every day until told otherwise.
+
+    Raises:
+        BadField: the name cannot be used.
+        TooMany: there are 40 already.
+    """
+    if len(await store.staff(conn)) >= MAX_STAFF:
+        raise TooMany
+    staff_id = await store.insert_staff(conn, checked_name(name))
+    for weekday in WEEKDAYS:
+        await store.set_hours(conn, staff_id, weekday, FIRST_HOURS)
+    return staff_id
+
+
+async def rename_staff(conn: TenantConnection, staff_id: int, name: str) -> None:
+    """Rename a staff member.
+
+    Raises:
+        BadField: the name cannot be used.
+        UnknownStaff: there is none.
+    """
+    await store.update_staff(conn, replace(await member(conn, staff_id), name=checked_name(name)))
+
+
+async def employ_staff(conn: TenantConnection, staff_id: int, *, active: bool) -> None:
+    """Let a staff member take bookings, or no longer. Those they have stay theirs.
+
+    Raises:
+        UnknownStaff: there is none.
+    """
+    await store.update_staff(conn, replace(await member(conn, staff_id), active=active))
+
+
+async def week(conn: TenantConnection, staff_id: int) -> Calendar:
+    """Return the hours and days off of a staff member, without what is booked.
+
+    Raises:
+        UnknownStaff: there is none.
+    """
+    return await store.working_time(conn, (await member(conn, staff_id)).id)
+
+
+async def set_hours(conn: TenantConnection, staff_id: int, weekday: int, value: str) -> None:
+    """Set the hours of an ISO weekday from `10:00-14:00, 15:00-19:00`, or `-` for closed.
+
+    Raises:
+        BadField: they cannot be read.
+        UnknownStaff: there is none.
+    """
+    if weekday not in WEEKDAYS:
+        raise BadField("weekday", "is a number from 1 (Monday) to 7")
+    windows = checked_hours(value)
+    await store.set_hours(conn, (await member(conn, staff_id)).id, weekday, windows)
+
+
+async def close_day(conn: TenantConnection, staff_id: int, day: date) -> None:
+    """Give a staff member a day off; bookings of that day stay.
+
+    Raises:
+        UnknownStaff: there is none.
+    """
+    await store.add_day_off(conn, (await member(conn, staff_id)).id, day)
+
+
+async def open_day(conn: TenantConnection, staff_id: int, day: date) -> None:
+    """Take a day off back.
+
+    Raises:
+        UnknownStaff: there is none.
+    """
+    await store.remove_day_off(conn, (await member(conn, staff_id)).id, day)
+
+
+async def set_zone(conn: TenantConnection, value: str) -> str:
+    """Move the place to another time zone; bookings keep the instants that were agreed.
+
+    Raises:
+        BadField: there is no such zone.
+    """
+    zone = checked_zone(value).key
+    if not await store.knows_zone(conn, zone):
+        raise BadField("time zone", "the database does not know this zone; try the nearest city")
+    await store.set_zone(conn, zone)
+    return zone

@@ -1,0 +1,357 @@
+"""Bookings, calendars and people: SQL inside a tenant."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from typing import LiteralString
+from zoneinfo import ZoneInfo
+
+from zapisano.booking.model import (
+    Booking,
+    BookingId,
+    Busy,
+    Calendar,
+    Person,
+    Rules,
+    Service,
+    ServiceId,
+    Slot,
+    Staff,
+    StaffId,
+    Status,
+    Visit,
+    Window,
+)
+from zapisano.db import Row, TenantConnection
+
+_BOOKING: LiteralString = """
+    SELECT b.id, b.user_id, b.service_id, v.name AS service, b.staff_id, s.name AS staff, b.status,
+        b.date, b.time, b.time_zone, b.duration_minutes, b.price,
+        lower(b.busy) AT TIME ZONE 'UTC' AS starts_at, upper(b.busy) AT TIME ZONE 'UTC' AS ends_at,
+        b.confirmed_at, b.created_at, b.changed_at
+    FROM bookings AS b
+    JOIN services AS v ON v.id = b.service_id
+    JOIN staff AS s ON s.id = b.staff_id """
+
+
+def _booking(row: Row) -> Booking:
+    return replace(Booking(**row), status=Status(row["status"]))
+
+
+def _person(row: Row) -> Person:
+    return Person(**row)
+
+
+async def lock_staff(conn: TenantConnection, staff: Sequence[StaffId]) -> None:
+    """Keep others from booking these staff members until this transaction ends.
+
+    In the order of their ids, so that two who want several never wait for each other.
+    """
+    for staff_id in sorted(staff):
+        await conn.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || ':' || $1, 0))",
+            str(staff_id),
+        )
+
+
+async def rules(conn: TenantConnection) -> Rules:
+    """Return how this tenant offers its time."""
+    row = await conn.fetchrow(
+        "SELECT time_zone, slot_minutes, lead_minutes, horizon_days FROM settings"
+    )
+    assert row is not None  # noqa: S101 # written when the schema was made, one row by constraint
+    return Rules(
+        ZoneInfo(row["time_zone"]), row["slot_minutes"], row["lead_minutes"], row["horizon_days"]
+    )
+
+
+async def calendars(
+    conn: TenantConnection,
+    staff: Sequence[StaffId],
+    *,
+    begins_at: datetime,
+    ends_at: datetime,
+    without: BookingId | None = None,
+) -> list[Calendar]:
+    """Return the calendars of staff members, with what is taken between two instants.
+
+    `without` leaves out a booking that is being moved: it is not in its own way.
+    """
+    busy = await conn.fetch(
+        """SELECT staff_id, lower(busy) AT TIME ZONE 'UTC' AS starts_at,
+               upper(busy) AT TIME ZONE 'UTC' AS ends_at
+           FROM bookings
+           WHERE staff_id = ANY($1::bigint[]) AND status IN ('held', 'active')
+               AND busy && tsrange($2::timestamptz AT TIME ZONE 'UTC',
+                                   $3::timestamptz AT TIME ZONE 'UTC')
+               AND id IS DISTINCT FROM $4::bigint""",
+        staff,
+        begins_at,
+        ends_at,
+        without,
+    )
+    return [
+        replace(
+            await working_time(conn, one),
+            busy=tuple(Busy(r["starts_at"], r["ends_at"]) for r in busy if r["staff_id"] == one),
+        )
+        for one in staff
+    ]
+
+
+async def working_time(conn: TenantConnection, staff_id: StaffId) -> Calendar:
+    """Return the hours and days off of a staff member, without what is taken."""
+    hours = await conn.fetch(
+        """SELECT weekday, (extract(epoch FROM opens) / 60)::int AS opens,
+               (extract(epoch FROM closes) / 60)::int AS closes
+           FROM working_hours WHERE staff_id = $1""",
+        staff_id,
+    )
+    off = await conn.fetch("SELECT day FROM days_off WHERE staff_id = $1", staff_id)
+    return Calendar(
+        staff_id,
+        tuple((row["weekday"], Window(row["opens"], row["closes"])) for row in hours),
+        frozenset(row["day"] for row in off),
+        (),
+    )
+
+
+async def insert(conn: TenantConnection, user_id: int, service: Service, slot: Slot) -> BookingId:
+    """Write an active booking with the price and the length its service has now.
+
+    Raises:
+        SlotTaken: the time overlaps another booking.
+    """
+    return BookingId(
+        await conn.fetchval(
+            """INSERT INTO bookings
+                   (user_id, date, time, service_id, staff_id, status, duration_minutes, price)
+               VALUES ($1, $2, $3, $4, $5, 'active', $6, $7) RETURNING id""",
+            user_id,
+            slot.day,
+            slot.at,
+            service.id,
+            slot.staff_id,
+            service.duration_minutes,
+            service.price,
+        )
+    )
+
+
+async def relocate(conn: TenantConnection, booking: BookingId, slot: Slot) -> None:
+    """Give a booking another time, in the zone the tenant has now.
+
+    Raises:
+        SlotTaken: the time overlaps another booking.
+    """
+    await conn.execute(
+        """UPDATE bookings SET date = $2, time = $3, staff_id = $4, time_zone = zone(),
+               confirmed_at = NULL, changed_at = now() WHERE id = $1""",
+        booking,
+        slot.day,
+        slot.at,
+        slot.staff_id,
+    )
+
+
+async def set_status(conn: TenantConnection, booking: BookingId, status: Status) -> None:
+    """Write a status; whether it may change is the use case's affair."""
+    await conn.execute(
+        "UPDATE bookings SET status = $2, changed_at = now() WHERE id = $1", booking, status
+    )
+
+
+async def set_confirmed(conn: TenantConnection, booking: BookingId, now: datetime) -> None:
+    """Remember that the customer means to come."""
+    await conn.execute(
+        "UPDATE bookings SET confirmed_at = coalesce(confirmed_at, $2) WHERE id = $1", booking, now
+    )
+
+
+async def find(conn: TenantConnection, booking: int, *, lock: bool = False) -> Booking | None:
+    """Return a booking, or None; with `lock` nobody else changes it until this ends."""
+    if lock:
+        await conn.execute("SELECT 1 FROM bookings WHERE id = $1 FOR UPDATE", booking)
+    row = await conn.fetchrow(_BOOKING + "WHERE b.id = $1", booking)
+    return _booking(row) if row else None
+
+
+async def upcoming(conn: TenantConnection, user_id: int, now: datetime) -> list[Booking]:
+    """Return what a person still has before them, soonest first."""
+    rows = await conn.fetch(
+        _BOOKING
+        + """WHERE b.user_id = $1 AND b.status IN ('held', 'active')
+                AND lower(b.busy) > $2::timestamptz AT TIME ZONE 'UTC'
+             ORDER BY b.busy""",
+        user_id,
+        now,
+    )
+    return [_booking(row) for row in rows]
+
+
+async def of_day(conn: TenantConnection, day: date) -> list[Visit]:
+    """Return a day's bookings that were not cancelled, earliest first."""
+    rows = await conn.fetch(
+        _BOOKING + "WHERE b.date = $1 AND b.status <> 'cancelled' ORDER BY b.time, b.id", day
+    )
+    bookings = [_booking(row) for row in rows]
+    people = await persons(conn, [booking.user_id for booking in bookings])
+    return [Visit(booking, people.get(booking.user_id)) for booking in bookings]
+
+
+async def persons(conn: TenantConnection, user_ids: Sequence[int]) -> dict[int, Person]:
+    """Return those of these people whom the bot knows."""
+    rows = await conn.fetch(
+        """SELECT user_id, name, username, phone, language, is_admin
+           FROM users WHERE user_id = ANY($1::bigint[])""",
+        user_ids,
+    )
+    return {row["user_id"]: _person(row) for row in rows}
+
+
+async def admins(conn: TenantConnection) -> list[int]:
+    """Return the people whom the owner has let in."""
+    rows = await conn.fetch("SELECT user_id FROM users WHERE is_admin ORDER BY user_id")
+    return [row["user_id"] for row in rows]
+
+
+async def upsert_person(
+    conn: TenantConnection, user_id: int, *, name: str, username: str | None, language: str
+) -> Person:
+    """Remember who writes; their own choice of language stays."""
+    await conn.execute(
+        """INSERT INTO users (user_id, name, username, language) VALUES ($1, $2, $3, $4)
+           ON CONFLICT (user_id) DO UPDATE
+               SET name = excluded.name, username = excluded.username, blocked_at = NULL
+           WHERE (users.name, users.username, users.blocked_at)
+               IS DISTINCT FROM (excluded.name, excluded.username, NULL)""",
+        user_id,
+        name,
+        username,
+        language,
+    )
+    return (await persons(conn, [user_id]))[user_id]
+
+
+async def set_language(conn: TenantConnection, user_id: int, language: str) -> None:
+    """Remember a person's choice of language."""
+    await conn.execute("UPDATE users SET language = $2 WHERE user_id = $1", user_id, language)
+
+
+async def set_phone(conn: TenantConnection, user_id: int, phone: str) -> None:
+    """Remember a person's number."""
+    await conn.execute("UPDATE users SET phone = $2 WHERE user_id = $1", user_id, phone)
+
+
+async def set_phone_asked(conn: TenantConnection, user_id: int, now: datetime) -> bool:
+    """Remember that a person was asked for their number; say whether it was not known or asked."""
+    return bool(
+        await conn.execute(
+            """UPDATE users SET phone_asked_at = $2
+               WHERE user_id = $1 AND phone IS NULL AND phone_asked_at IS NULL""",
+            user_id,
+            now,
+        )
+    )
+
+
+async def set_blocked(conn: TenantConnection, user_id: int, now: datetime) -> None:
+    """Remember that a person has blocked the bot."""
+    await conn.execute("UPDATE users SET blocked_at = $2 WHERE user_id = $1", user_id, now)
+
+
+async def services(conn: TenantConnection) -> list[Service]:
+    """Return every service, in the order they were added."""
+    rows = await conn.fetch(
+        "SELECT id, name, duration_minutes, price, active FROM services ORDER BY id"
+    )
+    return [Service(**row) for row in rows]
+
+
+async def insert_service(
+    conn: TenantConnection, *, name: str, duration_minutes: int, price: object
+) -> ServiceId:
+    """Add a service."""
+    return ServiceId(
+        await conn.fetchval(
+            """INSERT INTO services (name, duration_minutes, price) VALUES ($1, $2, $3)
+               RETURNING id""",
+            name,
+            duration_minutes,
+            price,
+        )
+    )
+
+
+async def update_service(conn: TenantConnection, service: Service) -> None:
+    """Write a service as it is now; bookings keep the length and price they were made with."""
+    await conn.execute(
+        """UPDATE services SET name = $2, duration_minutes = $3, price = $4, active = $5
+           WHERE id = $1""",
+        service.id,
+        service.name,
+        service.duration_minutes,
+        service.price,
+        service.active,
+    )
+
+
+async def staff(conn: TenantConnection) -> list[Staff]:
+    """Return everybody who works or has worked here, in the order they were added."""
+    rows = await conn.fetch("SELECT id, name, active FROM staff ORDER BY id")
+    return [Staff(**row) for row in rows]
+
+
+async def insert_staff(conn: TenantConnection, name: str) -> StaffId:
+    """Add a staff member; they have no hours yet."""
+    return StaffId(await conn.fetchval("INSERT INTO staff (name) VALUES ($1) RETURNING id", name))
+
+
+async def update_staff(conn: TenantConnection, member: Staff) -> None:
+    """Write a staff member as they are now."""
+    await conn.execute(
+        "UPDATE staff SET name = $2, active = $3 WHERE id = $1",
+        member.id,
+        member.name,
+        member.active,
+    )
+
+
+async def set_hours(
+    conn: TenantConnection, staff_id: StaffId, weekday: int, windows: Sequence[Window]
+) -> None:
+    """Replace the hours of one ISO weekday."""
+    await conn.execute(
+        "DELETE FROM working_hours WHERE staff_id = $1 AND weekday = $2", staff_id, weekday
+    )
+    # '24:00' is a time to PostgreSQL but not to Python, so minutes travel.
+    await conn.executemany(
+        """INSERT INTO working_hours (staff_id, weekday, opens, closes)
+           VALUES ($1, $2, make_time($3::int / 60, $3::int % 60, 0),
+               make_time($4::int / 60, $4::int % 60, 0))""",
+        [(staff_id, weekday, window.opens, window.closes) for window in windows],
+    )
+
+
+async def add_day_off(conn: TenantConnection, staff_id: StaffId, day: date) -> None:
+    """Close a day; closing it twice changes nothing."""
+    await conn.execute(
+        "INSERT INTO days_off (staff_id, day) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        staff_id,
+        day,
+    )
+
+
+async def remove_day_off(conn: TenantConnection, staff_id: StaffId, day: date) -> None:
+    """Open a day again."""
+    await conn.execute("DELETE FROM days_off WHERE staff_id = $1 AND day = $2", staff_id, day)
+
+
+async def knows_zone(conn: TenantConnection, name: str) -> bool:
+    """Say whether the database has this time zone."""
+    return bool(await conn.fetchval("SELECT 1 FROM pg_timezone_names WHERE name = $1", name))
+
+
+async def set_zone(conn: TenantConnection, name: str) -> None:
+    """Write the tenant's time zone; bookings keep the one they were agreed in."""
+    await conn.execute("UPDATE settings SET time_zone = $1", name)

@@ -1,0 +1,92 @@
+"""The booking path: service, staff, day, time, confirm, card."""
+
+from aiogram import Bot, F, Router
+from aiogram.filters import Command
+from aiogram.types import CallbackQuery, Message
+from aiogram.utils.i18n import gettext as _
+
+from zapisano.booking import (
+    Actor,
+    Booked,
+    NotOffered,
+    Wish,
+    book,
+    move,
+)
+from zapisano.booking.model import ServiceId, StaffId
+from zapisano.bots.booking import mine, phone, picking
+from zapisano.bots.booking.buttons import Go, Pick, Place, Step
+from zapisano.bots.booking.calendar_file import calendar_file
+from zapisano.bots.booking.person import Visitor
+from zapisano.bots.booking.screen import show
+from zapisano.bots.booking.words import explain
+from zapisano.errors import SlotTaken
+
+
+def router() -> Router:
+    """Return the handlers of the path."""
+    made = Router(name="booking.book")
+    made.message.register(start_booking, Command("book"))
+    made.callback_query.register(start_booking, Go.filter(F.to == Place.BOOK))
+    made.callback_query.register(done, Pick.filter(F.step == Step.DONE))
+    made.callback_query.register(step, Pick.filter())
+    return made
+
+
+async def start_booking(event: Message | CallbackQuery, visitor: Visitor) -> None:
+    """Show the services."""
+    async with visitor.database.tenant(visitor.tenant.id) as conn:
+        screen = await picking.service_screen(conn)
+    await show(event, screen)
+
+
+async def step(tap: CallbackQuery, callback_data: Pick, visitor: Visitor) -> None:
+    """Show the next screen of the path."""
+    async with visitor.database.tenant(visitor.tenant.id) as conn:
+        match callback_data.step:
+            case Step.STAFF:
+                screen = await picking.staff_screen(conn, visitor, callback_data)
+            case Step.MONTH:
+                screen = await picking.month_screen(conn, visitor, callback_data)
+            case Step.DAY:
+                screen = await picking.day_screen(conn, visitor, callback_data)
+            case _:
+                screen = await picking.confirm_screen(conn, visitor, callback_data)
+    await show(tap, screen)
+
+
+async def done(tap: CallbackQuery, callback_data: Pick, visitor: Visitor, bot: Bot) -> None:
+    """Book or move; a second press finds what the first has done."""
+    try:
+        booked = await _write(visitor, callback_data)
+    except (SlotTaken, NotOffered) as error:
+        async with visitor.database.tenant(visitor.tenant.id) as conn:
+            screen = await picking.taken_screen(conn, visitor, callback_data)
+        await show(tap, screen, explain(error) or "", alert=True)
+        return
+    async with visitor.database.tenant(visitor.tenant.id) as conn:
+        card = await mine.card(conn, booked.booking, visitor, _("You are booked!"))
+    await show(tap, card, _("Done"))
+    if booked.is_new:
+        file = calendar_file(booked.booking, visitor.tenant, visitor.now)
+        await bot.send_document(tap.from_user.id, file)
+        await phone.ask_once(bot, visitor)
+
+
+async def _write(visitor: Visitor, pick: Pick) -> Booked:
+    user_id, now = visitor.person.user_id, visitor.now
+    async with visitor.database.tenant(visitor.tenant.id) as conn:
+        if not pick.move:
+            staff = StaffId(pick.staff) if pick.staff else None
+            wish = Wish(ServiceId(pick.service), staff, pick.picked_day, pick.picked_time)
+            return await book(conn, user_id, wish, now)
+        return await move(
+            conn,
+            pick.move,
+            user_id,
+            day=pick.picked_day,
+            at=pick.picked_time,
+            staff_id=pick.staff_id,
+            by=Actor.CUSTOMER,
+            now=now,
+        )

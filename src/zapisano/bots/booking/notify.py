@@ -1,0 +1,145 @@
+"""Handlers of booking's jobs: the other side is told, the customer is reminded."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+
+from aiogram import Bot
+from aiogram.utils.i18n import gettext as _
+
+from zapisano import journal
+from zapisano.booking import (
+    Actor,
+    Booking,
+    BookingChanged,
+    Change,
+    Person,
+    Remind,
+    booking_of,
+    customer_of,
+    note_blocked,
+    people_in_charge,
+    staff_offered,
+)
+from zapisano.booking.reminders import is_needed
+from zapisano.bots import store
+from zapisano.bots.booking.buttons import Act, Go, Mine, Place, button
+from zapisano.bots.booking.screen import Rows, Screen
+from zapisano.bots.booking.words import details, moment, who
+from zapisano.bots.errors import BlockedByPerson
+from zapisano.bots.i18n import BOOKING, speaking
+from zapisano.bots.registry import Bots
+from zapisano.db import Database
+from zapisano.telemetry import get_logger
+from zapisano.tenancy import State, Tenant
+from zapisano.tenancy import store as tenants
+
+log = get_logger("zapisano.bots")
+
+
+@dataclass(frozen=True)
+class BookingNotices:
+    """Tells people about bookings, in the bot of their tenant. One per process."""
+
+    database: Database
+    bots: Bots
+    now: Callable[[], datetime]
+
+    async def changed(self, job: BookingChanged) -> None:
+        """The owner is told what customers do; the customer, what the owner does."""
+        found = await self._tenant(job.tenant_id)
+        if found is None:
+            return
+        tenant, bot = found
+        async with self.database.tenant(tenant.id) as conn:
+            booking = await booking_of(conn, job.booking_id, None)
+            customer = await customer_of(conn, booking)
+            in_charge = await people_in_charge(conn, tenant.owner_id)
+            many = len(await staff_offered(conn)) > 1
+        if job.by is Actor.OWNER:
+            with speaking(BOOKING, customer.language if customer else tenant.owner_language):
+                screen = _for_customer(booking, job, staff=many)
+            await self._send(bot, tenant, booking.user_id, screen)
+            return
+        for user_id, language in in_charge.items():
+            if user_id != booking.user_id:
+                with speaking(BOOKING, language or tenant.owner_language):
+                    screen = _for_owner(booking, customer, job, staff=many)
+                await self._send(bot, tenant, user_id, screen)
+
+    async def remind(self, job: Remind) -> None:
+        """Remind the customer, if the booking still stands and it is the time to."""
+        found = await self._tenant(job.tenant_id)
+        if found is None:
+            return
+        tenant, bot = found
+        async with self.database.tenant(tenant.id) as conn:
+            booking = await booking_of(conn, job.booking_id, None)
+            customer = await customer_of(conn, booking)
+            many = len(await staff_offered(conn)) > 1
+        if not is_needed(booking, job.hours, self.now()):
+            log.info("reminder_not_needed", booking=booking.id, hours=job.hours)
+            return
+        with speaking(BOOKING, customer.language if customer else tenant.owner_language):
+            screen = _reminder(booking, tenant, staff=many)
+        if await self._send(bot, tenant, booking.user_id, screen):
+            async with self.database.tenant(tenant.id) as conn:
+                await journal.record(conn, "booking.reminded", str(booking.id), hours=job.hours)
+
+    async def _tenant(self, tenant_id: str) -> tuple[Tenant, Bot] | None:
+        """Return a tenant that is served, and its bot; None when there is nobody to speak."""
+        async with self.database.shared() as conn:
+            tenant = await tenants.get(conn, tenant_id)
+            row = await store.of_tenant(conn, tenant_id)
+        if row is None or tenant.state in {State.SUSPENDED, State.ARCHIVED}:
+            log.info("nobody_is_told", tenant=tenant_id, state=tenant.state)
+            return None
+        return tenant, self.bots.of(row)
+
+    async def _send(self, bot: Bot, tenant: Tenant, user_id: int, screen: Screen) -> bool:
+        try:
+            await bot.send_message(user_id, screen.text, reply_markup=screen.keyboard)
+        except BlockedByPerson:
+            async with self.database.tenant(tenant.id) as conn:
+                await note_blocked(conn, user_id, self.now())
+            return False
+        return True
+
+
+def _for_owner(
+    booking: Booking, customer: Person | None, job: BookingChanged, *, staff: bool
+) -> Screen:
+    titles = {
+        Change.CREATED: _("🆕 New booking"),
+        Change.MOVED: _("🔁 Booking moved"),
+        Change.CANCELLED: _("✖️ Booking cancelled"),
+    }
+    lines = [f"<b>{titles[job.change]}</b>", details(booking, staff=staff)]
+    if job.was_at:
+        lines.append(_("Was: {moment}").format(moment=moment(job.was_at, booking.time_zone)))
+    lines.append(f"🙋 {who(booking, customer)}")
+    return Screen("\n".join(lines))
+
+
+def _for_customer(booking: Booking, job: BookingChanged, *, staff: bool) -> Screen:
+    if job.change is Change.CANCELLED:
+        title = _("Sorry, your booking had to be cancelled")
+        rows: Rows = [[button(_("Choose another time"), Go(to=Place.BOOK))]]
+    else:
+        title = _("Your booking was moved")
+        rows = [[button(_("My bookings"), Go(to=Place.MINE))]]
+    return Screen(f"<b>{title}</b>\n{details(booking, staff=staff)}", rows)
+
+
+def _reminder(booking: Booking, tenant: Tenant, *, staff: bool) -> Screen:
+    title = _("🔔 We are expecting you: {name}").format(name=escape(tenant.name))
+    rows: Rows = [
+        [
+            button(_("🔁 Move"), Mine(act=Act.MOVE, booking=booking.id)),
+            button(_("✖️ Cancel"), Mine(act=Act.ASK_CANCEL, booking=booking.id)),
+        ]
+    ]
+    if not booking.confirmed_at:
+        rows.insert(0, [button(_("✅ I will come"), Mine(act=Act.CONFIRM, booking=booking.id))])
+    return Screen(f"<b>{title}</b>\n{details(booking, staff=staff)}", rows)

@@ -1,0 +1,102 @@
+"""The owner's staff: list, one person, their week and their days off."""
+
+from html import escape
+
+from aiogram.utils.i18n import gettext as _
+
+from zapisano.booking import owner, rules_of
+from zapisano.booking.availability import today
+from zapisano.bots.booking.buttons import Do, button
+from zapisano.bots.booking.owner.press import Press
+from zapisano.bots.booking.screen import Rows, Screen
+from zapisano.bots.booking.words import day_name, hours, weekday_long, weekday_short
+
+MAX_DAYS_OFF = 60
+EVERY_DAY = 0
+
+
+async def staff(press: Press) -> Screen:
+    """Everybody, a button each; those who take no bookings are marked."""
+    rows: Rows = [
+        [button(("" if one.active else "🙈 ") + one.name, Do(act="member", id=one.id))]
+        for one in await owner.staff(press.conn)
+    ]
+    rows.append([button(_("➕ Add a person"), Do(act="type", word="staff.add"))])
+    rows.append([button(_("‹ Back"), Do(act="menu"))])
+    return Screen(_("<b>Staff</b>\nPress somebody to change their hours."), rows)
+
+
+async def member(press: Press) -> Screen:
+    """One person, their week, and what can be changed."""
+    one = await owner.member(press.conn, press.do.id)
+    calendar = await owner.week(press.conn, press.do.id)
+    lines = [f"<b>{escape(one.name)}</b>"]
+    if not one.active:
+        lines.append(_("🙈 Takes no bookings."))
+    lines += [f"{weekday_short(day)}: {hours(calendar.weekday(day))}" for day in owner.WEEKDAYS]
+    works = (
+        button(_("🙈 Take no bookings"), Do(act="fire", id=one.id))
+        if one.active
+        else button(_("👁 Take bookings"), Do(act="hire", id=one.id))
+    )
+    rows: Rows = [
+        [button(_("🕘 Hours"), Do(act="week", id=one.id))],
+        [button(_("🏖 Days off"), Do(act="off", id=one.id))],
+        [button(_("✏️ Rename"), Do(act="type", id=one.id, word="staff.name")), works],
+        [button(_("‹ Back"), Do(act="staff"))],
+    ]
+    return Screen("\n".join(lines), rows)
+
+
+async def fire(press: Press) -> Screen:
+    """Take no more bookings; those there are stay."""
+    await owner.employ_staff(press.conn, press.do.id, active=False)
+    return await member(press)
+
+
+async def hire(press: Press) -> Screen:
+    """Take bookings again."""
+    await owner.employ_staff(press.conn, press.do.id, active=True)
+    return await member(press)
+
+
+async def week(press: Press) -> Screen:
+    """The week, a button per weekday."""
+    one = await owner.member(press.conn, press.do.id)
+    calendar = await owner.week(press.conn, press.do.id)
+    rows: Rows = [
+        [
+            button(
+                f"{weekday_long(day)}: {hours(calendar.weekday(day))}",
+                Do(act="type", id=one.id, word=f"hours.{day}"),
+            )
+        ]
+        for day in owner.WEEKDAYS
+    ]
+    every = Do(act="type", id=one.id, word=f"hours.{EVERY_DAY}")
+    rows.append([button(_("The same every day"), every)])
+    rows.append([button(_("‹ Back"), Do(act="member", id=one.id))])
+    return Screen(f"<b>{escape(one.name)}</b>\n" + _("Which day's hours?"), rows)
+
+
+async def days_off(press: Press) -> Screen:
+    """Days off to come; a press takes one back."""
+    one = await owner.member(press.conn, press.do.id)
+    calendar = await owner.week(press.conn, press.do.id)
+    here = today(await rules_of(press.conn), press.visitor.now)
+    ahead = sorted(day for day in calendar.days_off if day >= here)[:MAX_DAYS_OFF]
+    rows: Rows = [
+        [button(f"✖️ {day_name(day)}", Do(act="open", id=one.id, word=f"{day:%Y%m%d}"))]
+        for day in ahead
+    ]
+    rows.append([button(_("➕ Add a day off"), Do(act="type", id=one.id, word="off"))])
+    rows.append([button(_("‹ Back"), Do(act="member", id=one.id))])
+    hint = _("Press a day to work on it after all.") if ahead else _("No days off.")
+    return Screen(f"<b>{escape(one.name)}</b>\n{hint}", rows)
+
+
+async def open_day(press: Press) -> Screen:
+    """Take a day off back."""
+    if day := press.do.day:
+        await owner.open_day(press.conn, press.do.id, day)
+    return await days_off(press)

@@ -1,0 +1,79 @@
+"""What the owner types: read kindly, or refused by field."""
+
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from zapisano.booking.model import (
+    BadField,
+    Window,
+    checked_day,
+    checked_duration,
+    checked_hours,
+    checked_name,
+    checked_price,
+    checked_zone,
+    clock,
+)
+
+TODAY = date(2026, 11, 22)
+
+
+def test_hours_are_read() -> None:
+    assert checked_hours("10:00-19:00") == (Window(600, 1140),)
+    assert checked_hours(" 15:00 – 24:00, 9:30-14:00 ") == (Window(570, 840), Window(900, 1440))
+    assert checked_hours("-") == ()
+    assert clock(570) == "09:30"
+
+
+def test_other_fields_are_read() -> None:
+    assert checked_name("  Мужская \n стрижка ") == "Мужская стрижка"
+    assert checked_duration(" 45 ") == 45
+    assert checked_price("1 500,50 ₽") == Decimal("1500.50")
+    assert checked_zone("asia/novosibirsk").key == "Asia/Novosibirsk"
+    assert checked_day("31.12", TODAY) == date(2026, 12, 31)
+    assert checked_day("1.3", TODAY) == date(2027, 3, 1)
+    assert checked_day("05.12.2026", TODAY) == date(2026, 12, 5)
+
+
+@pytest.mark.parametrize(
+    ("field", "check", "value"),
+    [
+        ("name", checked_name, " "),
+        ("name", checked_name, "я" * 101),
+        ("name", checked_name, "a\u0000b"),
+        ("minutes", checked_duration, "час"),
+        ("minutes", checked_duration, "4"),
+        ("minutes", checked_duration, "1441"),
+        ("minutes", checked_duration, "-60"),
+        ("price", checked_price, "дорого"),
+        ("price", checked_price, "-1"),
+        ("price", checked_price, "NaN"),
+        ("price", checked_price, "1e30"),
+        ("price", checked_price, "0.001"),
+        ("hours", checked_hours, ""),
+        ("hours", checked_hours, "10-19"),
+        ("hours", checked_hours, "19:00-10:00"),
+        ("hours", checked_hours, "10:60-19:00"),
+        ("hours", checked_hours, "10:00-24:01"),
+        ("hours", checked_hours, "10:00-14:00,13:00-15:00"),
+        ("hours", checked_hours, ",".join(f"{h}:00-{h}:30" for h in range(6))),
+        ("time zone", checked_zone, "Луна"),
+        ("time zone", checked_zone, "../../etc/passwd"),
+    ],
+)
+def test_what_cannot_be_read_names_its_field(
+    field: str, check: Callable[[str], object], value: str
+) -> None:
+    with pytest.raises(BadField) as caught:
+        check(value)
+    assert caught.value.field == field
+    assert caught.value.detail.startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize("value", ["завтра", "31.11", "32.1", "21.11.2026", "1.1.2030"])
+def test_a_day_that_is_none(value: str) -> None:
+    with pytest.raises(BadField, match=r"day: .*31\.12"):
+        checked_day(value, TODAY)
