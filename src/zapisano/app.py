@@ -1,20 +1,28 @@
 """Composition root of the HTTP processes: the API with the pages, and the webhook.
 
-Routes find what they need on `request.app.state`: `settings`, `database`, `now`, `provider`.
+Routes find what they need on `request.app.state`: `settings`, `database`, `now`, `provider`, and
+on the API `feed`.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Literal
 
 from fastapi import FastAPI
 
+from zapisano import __version__
 from zapisano.bots.route import telegram_router
-from zapisano.db import Database
+from zapisano.db import Database, open_database
 from zapisano.payments import YooKassa
 from zapisano.settings import Settings
-from zapisano.web import checkout, metrics, webhook
+from zapisano.web import checkout, docs, events, master, metrics, webhook
+from zapisano.web.body import BodyLimit
 from zapisano.web.errors import install_error_handlers
+from zapisano.web.feed import Feed
+from zapisano.web.serving import Site, bind, serve
+
+Part = Literal["api", "webhook"]
 
 
 def utc_now() -> datetime:
@@ -26,7 +34,19 @@ def create_api(
     settings: Settings, database: Database, *, now: Callable[[], datetime] = utc_now
 ) -> FastAPI:
     """Port 8000: master API, Telegram's updates, checkout pages, the event stream."""
-    app = _create("Zapisano", settings, database, now)
+    app = FastAPI(
+        title="Zapisano",
+        version=__version__,
+        summary="The operator's side: tenants and what happens to them.",
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    _equip(app, settings, database, now)
+    app.state.feed = Feed(database)
+    app.include_router(master.router)
+    app.include_router(events.router)
+    app.include_router(docs.router)
     app.include_router(telegram_router(settings, database))
     app.include_router(checkout.router)
     app.mount("/static", checkout.static_files(), name="static")
@@ -37,24 +57,62 @@ def create_webhook(
     settings: Settings, database: Database, *, now: Callable[[], datetime] = utc_now
 ) -> FastAPI:
     """Port 8001: YooKassa's notifications and the health of what handles them."""
-    app = _create("Zapisano: YooKassa webhook", settings, database, now)
+    app = FastAPI(
+        title="Zapisano: YooKassa webhook", lifespan=_lifespan, docs_url=None, redoc_url=None
+    )
+    _equip(app, settings, database, now)
     app.include_router(webhook.router)
     return app
 
 
-def _create(
-    title: str, settings: Settings, database: Database, now: Callable[[], datetime]
-) -> FastAPI:
-    """What both apps have: state, problem JSON, metrics."""
-    app = FastAPI(title=title, lifespan=_lifespan)
+def _equip(
+    app: FastAPI, settings: Settings, database: Database, now: Callable[[], datetime]
+) -> None:
+    """What both apps have: state, a limit on bodies, problem JSON, metrics."""
     app.state.settings, app.state.database, app.state.now = settings, database, now
     app.state.provider = YooKassa(settings)
+    app.add_middleware(BodyLimit)
     install_error_handlers(app)
     app.include_router(metrics.router)
-    return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     yield
+    feed: Feed | None = getattr(app.state, "feed", None)
+    if feed:
+        await feed.close()
     await app.state.provider.close()
+
+
+CREATORS: dict[Part, Callable[[Settings, Database], FastAPI]] = {
+    "api": create_api,
+    "webhook": create_webhook,
+}
+PORTS: dict[Part, tuple[str, str]] = {
+    "api": ("api_port", "ZAPISANO_API_PORT"),
+    "webhook": ("webhook_port", "ZAPISANO_WEBHOOK_PORT"),
+}
+
+
+async def run(settings: Settings, parts: Sequence[Part], *, port: int | None = None) -> None:
+    """Serve one part or both in this process, until told to stop.
+
+    Raises:
+        BrokenSetting: a port is taken.
+        Busy: the database is not answering.
+    """
+    listeners = {
+        part: bind(settings.host, port or getattr(settings, PORTS[part][0]), PORTS[part][1])
+        for part in parts
+    }
+    database = await open_database(settings)
+    try:
+        sites: list[Site] = []
+        for part in parts:
+            app = CREATORS[part](settings, database)
+            feed: Feed | None = getattr(app.state, "feed", None)
+            sites.append(Site(app, listeners[part], feed.stop if feed else None))
+        await serve(sites, plain_lines=not settings.log_json)
+    finally:
+        await database.close()

@@ -1,10 +1,41 @@
 """The `zapisano` command: it reads arguments and calls, and holds no logic."""
 
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
+from zapisano.errors import AppError, BrokenSetting
+from zapisano.settings import Settings, load
 from zapisano.stack import commands as stack
+from zapisano.telemetry import configure_logging
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+tenants = typer.Typer(no_args_is_help=True, help="Create, show, pause and put away tenants.")
+app.add_typer(tenants, name="tenants")
+
+TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="For example client_001.")]
+
+
+class Part(StrEnum):
+    """What `serve` can serve alone."""
+
+    API = "api"
+    WEBHOOK = "webhook"
+
+
+class TenantState(StrEnum):
+    """States to choose from."""
+
+    PROVISIONING = "provisioning"
+    AWAITING_BOT = "awaiting_bot"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    ARCHIVED = "archived"
 
 
 @app.callback()
@@ -15,6 +46,136 @@ def root() -> None:
 app.add_typer(stack.app)
 
 
+@app.command()
+def migrate() -> None:
+    """Bring the shared schema, the roles and every tenant's schema up to date."""
+    from zapisano.ops import migrate as ops
+
+    _do(ops.migrate)
+
+
+@app.command()
+def serve(
+    part: Annotated[Part | None, typer.Argument(help="Only this part; both without it.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Needs a part.")] = None,
+) -> None:
+    """Answer over HTTP: the API and the webhook, on their two ports, in one process."""
+    from zapisano import app as composition
+
+    if port and part is None:
+        raise BrokenSetting("--port: say which part it is for: zapisano serve api --port 8080")
+    parts: list[composition.Part] = [part.value] if part else ["api", "webhook"]
+    _do(lambda settings: composition.run(settings, parts, port=port))
+
+
+@app.command()
+def worker() -> None:
+    """Do the jobs."""
+    from zapisano import worker as composition
+
+    composition.main()
+
+
+@app.command()
+def doctor(*, json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """Try every connection and credential, and say what to do about each failure."""
+    from zapisano.ops import doctor as ops
+
+    _do(lambda settings: ops.report(settings, as_json=json))
+
+
+@tenants.command(name="list")
+def list_tenants(
+    state: Annotated[TenantState | None, typer.Option(help="Only those in this state.")] = None,
+) -> None:
+    """List tenants."""
+    from zapisano.ops import tenants as ops
+    from zapisano.tenancy import State
+
+    _do(lambda settings: ops.show_all(settings, State(state) if state else None))
+
+
+@tenants.command()
+def show(tenant: TenantName) -> None:
+    """Show one tenant."""
+    from zapisano.ops import tenants as ops
+
+    _do(lambda settings: ops.show(settings, tenant))
+
+
+@tenants.command()
+def create(
+    name: Annotated[str, typer.Argument(help="The business's name.")],
+    owner: Annotated[int, typer.Option(help="The owner's Telegram id.")],
+    language: Annotated[str, typer.Option(help="ru or en.")] = "ru",
+) -> None:
+    """Make a tenant: its schema and its role are there when this returns."""
+    from zapisano.ops import tenants as ops
+
+    _do(lambda settings: ops.create(settings, name, owner, language))
+
+
+@tenants.command()
+def suspend(tenant: TenantName) -> None:
+    """Pause a tenant; its data stays."""
+    from zapisano.ops import tenants as ops
+
+    _do(lambda settings: ops.suspend(settings, tenant))
+
+
+@tenants.command()
+def resume(tenant: TenantName) -> None:
+    """Lift the operator's pause; one for want of payment is lifted by a payment."""
+    from zapisano.ops import tenants as ops
+
+    _do(lambda settings: ops.resume(settings, tenant))
+
+
+@tenants.command()
+def archive(tenant: TenantName) -> None:
+    """Export a tenant into one file in the data folder, then drop its schema."""
+    from zapisano.ops import tenants as ops
+
+    _do(lambda settings: ops.archive(settings, tenant))
+
+
+@tenants.command()
+def restore(
+    tenant: TenantName,
+    file: Annotated[Path | None, typer.Option(help="Another archive than the newest.")] = None,
+) -> None:
+    """Bring an archived tenant back."""
+    from zapisano.ops import tenants as ops
+
+    _do(lambda settings: ops.restore(settings, tenant, file))
+
+
+def _do(work: Callable[[Settings], Awaitable[None]]) -> None:
+    """Read the settings, then work."""
+    import uvloop
+
+    settings = load()
+    configure_logging(as_json=settings.log_json, file=settings.log_file)
+
+    async def do() -> None:
+        await work(settings)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(do())
+
+
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line; expected trouble is a line or two, never a traceback."""
+    try:
+        app()
+    except BrokenSetting as error:
+        sys.exit(_told(error, 2))
+    except AppError as error:
+        sys.exit(_told(error, 1))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _told(error: AppError, code: int) -> int:
+    sys.stderr.write(f"{error.detail}\n")
+    return code

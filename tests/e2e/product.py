@@ -193,7 +193,7 @@ class Product:
     def order(self, sales: Chat, company: str, plan: str = "299") -> str:
         """Buy in the sales bot up to the link to our checkout page; the order's id."""
         sales.start()
-        sales.press("Тарифы")
+        sales.press("Выбрать тариф")
         sales.press(plan)
         sales.wait_for("Как называется")
         sales.say(company)

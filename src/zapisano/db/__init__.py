@@ -3,6 +3,7 @@
 from zapisano.db.connection import (
     CONNECTION_LOST,
     Connection,
+    Output,
     OwnerConnection,
     RawConnection,
     Row,
@@ -15,6 +16,7 @@ __all__ = [
     "CONNECTION_LOST",
     "Connection",
     "Database",
+    "Output",
     "OwnerConnection",
     "RawConnection",
     "Row",

@@ -4,7 +4,7 @@
 one for another is a type error first. Constraint violations come out as the domain's errors.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, LiteralString
 
 import asyncpg
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     RawConnection = asyncpg.Connection[asyncpg.Record]
 else:  # generic in its stubs only
     RawConnection = asyncpg.Connection
+Output = Callable[[bytes], Coroutine[None, None, None]]
 # What a lost or refused connection looks like: the caller may try again.
 CONNECTION_LOST = (
     asyncpg.PostgresConnectionError,
@@ -93,13 +94,43 @@ class OwnerConnection(Connection):
 
     @property
     def raw(self) -> RawConnection:
-        """The driver's connection, for COPY."""
+        """The driver's connection, for transactions inside a session."""
         return self._raw
+
+    async def copy_out(self, sql: LiteralString, *args: object, output: Output) -> int:
+        """Stream a query's rows as CSV with a header; NULL is empty, '' is quoted. Return rows."""
+        try:
+            status = await self._raw.copy_from_query(
+                sql, *args, output=output, format="csv", header=True, force_quote=True
+            )
+        except asyncpg.PostgresError as error:
+            raise domain_error(error) from error
+        return int(status.rpartition(" ")[2])
+
+    async def copy_in(
+        self, schema: str, table: str, columns: Sequence[str], source: AsyncIterable[bytes]
+    ) -> int:
+        """Load what `copy_out` wrote; return how many rows there were."""
+        try:
+            status = await self._raw.copy_to_table(
+                table,
+                schema_name=schema,
+                columns=columns,
+                source=source,
+                format="csv",
+                header=True,
+            )
+        except asyncpg.PostgresError as error:
+            raise domain_error(error) from error
+        return int(status.rpartition(" ")[2])
 
 
 def domain_error(error: asyncpg.PostgresError) -> Exception:
     """Translate what the database refused into the domain's words, where it has words for it."""
-    if isinstance(error, asyncpg.DeadlockDetectedError | asyncpg.LockNotAvailableError):
+    if isinstance(
+        error,
+        asyncpg.DeadlockDetectedError | asyncpg.LockNotAvailableError | asyncpg.SerializationError,
+    ):
         return Busy()
     if isinstance(error, CONNECTION_LOST):
         return Busy("The database is not answering, please try again in a moment.")

@@ -38,18 +38,23 @@ MIGRATION_LOCK = 7_260_921  # any constant: one migration at a time per database
 
 
 @cache
-def _scripts(chain: Chain) -> ScriptDirectory:
+def _scripts(chain: Chain, folder: Path) -> ScriptDirectory:
     config = Config()
-    config.set_main_option("script_location", str(FOLDER / chain))
+    config.set_main_option("script_location", str(folder / chain))
     return ScriptDirectory.from_config(config)
 
 
-def head(chain: Chain) -> str:
+def head(chain: Chain, folder: Path = FOLDER) -> str:
     """Return the newest version of a chain."""
-    newest = _scripts(chain).get_current_head()
+    newest = _scripts(chain, folder).get_current_head()
     if newest is None:
         raise LookupError(f"the chain {chain} has no versions")
     return newest
+
+
+def knows(chain: Chain, version: str, folder: Path = FOLDER) -> bool:
+    """Say whether `version` belongs to a chain of this program."""
+    return version in {script.revision for script in _scripts(chain, folder).walk_revisions()}
 
 
 class _Statements(io.StringIO):
@@ -67,13 +72,15 @@ class _Statements(io.StringIO):
 
 
 @cache
-def render(chain: Chain, start: str | None) -> tuple[LiteralString, ...]:
-    """Return the statements that lead from version `start` (None: nothing) to the head."""
-    scripts = _scripts(chain)
+def render(
+    chain: Chain, start: str | None, *, end: str = "head", folder: Path = FOLDER
+) -> tuple[LiteralString, ...]:
+    """Return the statements that lead from version `start` (None: nothing) to `end`."""
+    scripts = _scripts(chain, folder)
     buffer = _Statements()
 
     def upgrade(revision: Any, _context: MigrationContext) -> Any:  # as Alembic types it
-        return scripts._upgrade_revs("head", revision)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # what its `upgrade` calls
+        return scripts._upgrade_revs(end, revision)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # what its `upgrade` calls
 
     context = MigrationContext.configure(
         dialect_name="postgresql",
@@ -98,6 +105,7 @@ class Report:
     """What a migration did."""
 
     isolated: bool = False
+    behind: int = 0
     migrated: list[str] = field(default_factory=list[str])
     failed: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -105,10 +113,11 @@ class Report:
 class Migration:
     """One run over the shared schema and every tenant, alone in its database."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Read the owner's address from the settings."""
+    def __init__(self, settings: Settings, *, folder: Path = FOLDER) -> None:
+        """Read the owner's address from the settings; `folder` holds the two chains."""
         settings.require("database_url")
         self._settings = settings
+        self._folder = folder
         self._dsn = settings.database_url.get_secret_value()
         self._database = database_name(self._dsn)
         self.report = Report()
@@ -140,13 +149,14 @@ class Migration:
         current = (
             await conn.fetchval("SELECT version_num FROM shared.schema_version") if exists else None
         )
-        await apply(conn, render("shared", current))
+        await apply(conn, render("shared", current, folder=self._folder))
 
     async def _tenants(
         self, conn: OwnerConnection, on_progress: Callable[[int, int], None]
     ) -> None:
         """Canary first: if the first tenant fails, the change is wrong and nobody else gets it."""
-        behind = await tenants_behind(conn)
+        behind = await tenants_behind(conn, self._folder)
+        self.report.behind = len(behind)
         canary, rest = behind[:1], behind[1:]
         on_progress(0, len(behind))
         if canary and not await self._batch(conn, canary):
@@ -164,7 +174,7 @@ class Migration:
             async with conn.raw.transaction():
                 await conn.execute("SET LOCAL lock_timeout TO '" + LOCK_TIMEOUT + "'")
                 for schema, version in batch:
-                    await migrate_tenant(conn, schema, version)
+                    await migrate_tenant(conn, schema, version, folder=self._folder)
                     if self.report.isolated:
                         role = tenant_role(self._database, schema)
                         await roles.grant_tenant(conn, schema, role)
@@ -176,12 +186,14 @@ class Migration:
         return True
 
 
-async def tenants_behind(conn: OwnerConnection) -> list[tuple[SchemaName, str]]:
+async def tenants_behind(
+    conn: OwnerConnection, folder: Path = FOLDER
+) -> list[tuple[SchemaName, str]]:
     """Return the tenants that are not at the head, and where they are; one SELECT."""
     rows = await conn.fetch(
         """SELECT schema_name, version_num FROM shared.tenant_versions
            WHERE version_num <> $1 ORDER BY schema_name""",
-        head("tenant"),
+        head("tenant", folder),
     )
     return [(SchemaName(row["schema_name"]), row["version_num"]) for row in rows]
 
@@ -198,10 +210,17 @@ async def create_tenant_schema(conn: OwnerConnection, schema: SchemaName) -> boo
     return True
 
 
-async def migrate_tenant(conn: OwnerConnection, schema: SchemaName, version: str | None) -> None:
-    """Bring one tenant's schema from `version` to the head, inside the caller's transaction."""
+async def migrate_tenant(
+    conn: OwnerConnection,
+    schema: SchemaName,
+    version: str | None,
+    *,
+    end: str = "head",
+    folder: Path = FOLDER,
+) -> None:
+    """Bring one tenant's schema from `version` to `end`, inside the caller's transaction."""
     await conn.execute("SET LOCAL search_path TO " + quoted(schema))
-    await apply(conn, render("tenant", version))
+    await apply(conn, render("tenant", version, end=end, folder=folder))
     await conn.execute("SET LOCAL search_path TO pg_catalog")
 
 

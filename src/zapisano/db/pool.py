@@ -15,7 +15,7 @@ import asyncpg
 from pydantic_core import from_json, to_json
 
 from zapisano.db.connection import CONNECTION_LOST, RawConnection
-from zapisano.errors import Busy
+from zapisano.errors import BrokenSetting, Busy
 
 ACQUIRE_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -38,6 +38,7 @@ async def connect(
 
     Raises:
         Busy: the server cannot be reached or refuses the login.
+        BrokenSetting: the address cannot be read.
     """
     try:
         return await asyncpg.connect(
@@ -46,7 +47,13 @@ async def connect(
             statement_cache_size=statement_cache,
             server_settings={**SESSION, "application_name": application},
         )
-    except (*CONNECTION_LOST, TimeoutError, asyncpg.InvalidAuthorizationSpecificationError) as e:
+    except (asyncpg.ClientConfigurationError, ValueError) as error:
+        raise BrokenSetting(
+            "DATABASE_URL: cannot be read; write postgresql://user:password@host:5432/database"
+        ) from error
+    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as e:
+        raise Busy(f"The database refuses the login: {e}.") from e
+    except (*CONNECTION_LOST, TimeoutError) as e:
         raise Busy(f"The database is not answering ({type(e).__name__}).") from e
 
 

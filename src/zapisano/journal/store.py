@@ -1,5 +1,7 @@
 """Write and read the journal."""
 
+from collections.abc import Sequence
+
 from zapisano.db import Connection, SharedConnection
 from zapisano.journal.model import Event
 
@@ -27,6 +29,20 @@ async def read(
            WHERE id > $1 AND ($2::text IS NULL OR tenant = $2) ORDER BY id LIMIT $3""",
         after,
         tenant,
+        limit,
+    )
+    return [Event(**row) for row in rows]
+
+
+async def read_unseen(
+    conn: SharedConnection, *, after: int, seen: Sequence[int], limit: int
+) -> list[Event]:
+    """Return up to `limit` lines with ids above `after`, but not those in `seen`, oldest first."""
+    rows = await conn.fetch(
+        """SELECT id, at, kind, tenant, subject, data FROM shared.journal
+           WHERE id > $1 AND id <> ALL ($2::bigint[]) ORDER BY id LIMIT $3""",
+        after,
+        list(seen),
         limit,
     )
     return [Event(**row) for row in rows]

@@ -1,10 +1,22 @@
 """Tenants and their life: provision, activate, suspend, resume, archive, restore."""
 
-from zapisano.tenancy.jobs import Provision, TenantChanged, TenantReady
-from zapisano.tenancy.model import State, Suspension, Tenant, TenantId, UnknownTenant, WrongState
-from zapisano.tenancy.usecases import activate, provision, register, resume, suspend
+from zapisano.tenancy.archive import DiskTrouble, archive, restore
+from zapisano.tenancy.jobs import ForgetKeys, Provision, TenantChanged, TenantReady
+from zapisano.tenancy.model import (
+    Overview,
+    State,
+    Suspension,
+    Tenant,
+    TenantId,
+    UnknownTenant,
+    WrongState,
+)
+from zapisano.tenancy.usecases import activate, provision, register, register_once, resume, suspend
 
 __all__ = [
+    "DiskTrouble",
+    "ForgetKeys",
+    "Overview",
     "Provision",
     "State",
     "Suspension",
@@ -15,8 +27,11 @@ __all__ = [
     "UnknownTenant",
     "WrongState",
     "activate",
+    "archive",
     "provision",
     "register",
+    "register_once",
+    "restore",
     "resume",
     "suspend",
 ]

@@ -33,3 +33,12 @@ class TenantChanged(Job):
 
     tenant_id: str
     state: str
+
+
+@dataclass(frozen=True)
+class ForgetKeys(Job):
+    """A tenant was archived: delete its keys in Redis."""
+
+    kind: ClassVar[str] = "tenancy.forget_keys"
+
+    tenant_id: str

@@ -53,6 +53,16 @@ class Tenant:
     changed_at: datetime
 
 
+@dataclass(frozen=True)
+class Overview:
+    """A tenant with what the operator wants to see beside it; None where there is none yet."""
+
+    tenant: Tenant
+    bot_username: str | None
+    paid_until: datetime | None
+    schema_version: str | None
+
+
 def tenant_id(number: int) -> TenantId:
     """Return the id of the `number`-th tenant: `client_001`."""
     return TenantId(f"client_{number:03d}")

@@ -1,7 +1,18 @@
 """The registry of tenants in the shared schema."""
 
-from zapisano.db import Row, SharedConnection
-from zapisano.tenancy.model import State, Suspension, Tenant, TenantId, UnknownTenant, tenant_id
+from zapisano.db import OwnerConnection, Row, SharedConnection
+from zapisano.tenancy.model import (
+    Overview,
+    State,
+    Suspension,
+    Tenant,
+    TenantId,
+    UnknownTenant,
+    tenant_id,
+)
+
+# The registry is the app's and the owner's.
+Registry = SharedConnection | OwnerConnection
 
 
 def _tenant(row: Row) -> Tenant:
@@ -44,7 +55,7 @@ async def insert(
     return _tenant(row)
 
 
-async def find(conn: SharedConnection, tenant: str) -> Tenant | None:
+async def find(conn: Registry, tenant: str) -> Tenant | None:
     """Return a tenant, or None."""
     row = await conn.fetchrow(
         """SELECT id, name, owner_id, owner_language, state, suspended_for, created_at, changed_at
@@ -54,7 +65,7 @@ async def find(conn: SharedConnection, tenant: str) -> Tenant | None:
     return _tenant(row) if row else None
 
 
-async def get(conn: SharedConnection, tenant: str, *, lock: bool = False) -> Tenant:
+async def get(conn: Registry, tenant: str, *, lock: bool = False) -> Tenant:
     """Return a tenant; with `lock` nobody else changes it until this transaction ends.
 
     Raises:
@@ -70,18 +81,47 @@ async def get(conn: SharedConnection, tenant: str, *, lock: bool = False) -> Ten
 
 async def page(
     conn: SharedConnection, *, after: str, limit: int, state: State | None = None
-) -> list[Tenant]:
+) -> list[Overview]:
     """Return up to `limit` tenants whose ids come after `after`, in the order of creation."""
     rows = await conn.fetch(
-        """SELECT id, name, owner_id, owner_language, state, suspended_for, created_at, changed_at
-           FROM shared.tenants
-           WHERE (length(id), id) > (length($1), $1) AND ($2::text IS NULL OR state = $2)
-           ORDER BY length(id), id LIMIT $3""",
+        """SELECT t.id, t.name, t.owner_id, t.owner_language, t.state, t.suspended_for,
+               t.created_at, t.changed_at, b.username, s.paid_until, v.version_num
+           FROM shared.tenants t
+           LEFT JOIN shared.bots b ON b.tenant_id = t.id
+           LEFT JOIN shared.subscriptions s ON s.tenant_id = t.id
+           LEFT JOIN shared.tenant_versions v ON v.schema_name = t.id
+           WHERE (length(t.id), t.id) > (length($1), $1) AND ($2::text IS NULL OR t.state = $2)
+           ORDER BY length(t.id), t.id LIMIT $3""",
         after,
         state,
         limit,
     )
-    return [_tenant(row) for row in rows]
+    return [_overview(row) for row in rows]
+
+
+async def overview(conn: SharedConnection, tenant: str) -> Overview:
+    """Return one tenant with its bot, its subscription and its version.
+
+    Raises:
+        UnknownTenant: there is none with this id.
+    """
+    row = await conn.fetchrow(
+        """SELECT t.id, t.name, t.owner_id, t.owner_language, t.state, t.suspended_for,
+               t.created_at, t.changed_at, b.username, s.paid_until, v.version_num
+           FROM shared.tenants t
+           LEFT JOIN shared.bots b ON b.tenant_id = t.id
+           LEFT JOIN shared.subscriptions s ON s.tenant_id = t.id
+           LEFT JOIN shared.tenant_versions v ON v.schema_name = t.id
+           WHERE t.id = $1""",
+        tenant,
+    )
+    if row is None:
+        raise UnknownTenant(f"There is no tenant {tenant}.")
+    return _overview(row)
+
+
+def _overview(row: Row) -> Overview:
+    return Overview(_tenant(row), row["username"], row["paid_until"], row["version_num"])
 
 
 async def of_owner(conn: SharedConnection, owner_id: int) -> list[Tenant]:
@@ -96,7 +136,7 @@ async def of_owner(conn: SharedConnection, owner_id: int) -> list[Tenant]:
 
 
 async def set_state(
-    conn: SharedConnection, tenant: TenantId, state: State, suspended_for: Suspension | None = None
+    conn: Registry, tenant: TenantId, state: State, suspended_for: Suspension | None = None
 ) -> None:
     """Write a tenant's state; whether it may change is the use case's affair."""
     await conn.execute(
@@ -129,4 +169,25 @@ async def schema_exists(conn: SharedConnection, tenant: TenantId) -> bool:
     """Say whether the tenant's schema is in the registry of versions."""
     return bool(
         await conn.fetchval("SELECT 1 FROM shared.tenant_versions WHERE schema_name = $1", tenant)
+    )
+
+
+async def request_once(conn: SharedConnection, key: str) -> tuple[bytes, TenantId] | None:
+    """Keep others with the same key waiting; return what was asked under it, and the answer."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 7260923))", key)
+    row = await conn.fetchrow(
+        "SELECT request_hash, tenant_id FROM shared.tenant_requests WHERE key = $1", key
+    )
+    return (row["request_hash"], TenantId(row["tenant_id"])) if row else None
+
+
+async def remember_request(
+    conn: SharedConnection, key: str, request_hash: bytes, tenant: TenantId
+) -> None:
+    """Keep what was asked under a key, and which tenant it made."""
+    await conn.execute(
+        "INSERT INTO shared.tenant_requests (key, request_hash, tenant_id) VALUES ($1, $2, $3)",
+        key,
+        request_hash,
+        tenant,
     )

@@ -1,11 +1,13 @@
 """The verbs of a tenant's life. Those that take `conn` commit with their caller."""
 
+import hashlib
 import time
 
 from zapisano import journal
 from zapisano.db import Database, SharedConnection, roles
 from zapisano.db.migrate import create_tenant_schema
 from zapisano.db.names import tenant_schema
+from zapisano.errors import Conflict
 from zapisano.jobs import enqueue
 from zapisano.tenancy import store
 from zapisano.tenancy.jobs import Provision, TenantChanged, TenantReady
@@ -25,6 +27,25 @@ async def register(
     )
     await enqueue(conn, Provision(tenant.id))
     await journal.record(conn, "tenant.provisioning", tenant.id, tenant=tenant.id)
+    return tenant
+
+
+async def register_once(
+    conn: SharedConnection, *, key: str, name: str, owner_id: int, owner_language: str = "ru"
+) -> Tenant:
+    """Register a tenant, or return the one that was registered under the same key.
+
+    Raises:
+        Conflict: the key was used for another tenant.
+    """
+    asked = hashlib.sha256(repr((name, owner_id, owner_language)).encode()).digest()
+    if before := await store.request_once(conn, key):
+        request_hash, made = before
+        if request_hash != asked:
+            raise Conflict("This Idempotency-Key was used with another body; draw a new one.")
+        return await store.get(conn, made)
+    tenant = await register(conn, name=name, owner_id=owner_id, owner_language=owner_language)
+    await store.remember_request(conn, key, asked, tenant.id)
     return tenant
 
 

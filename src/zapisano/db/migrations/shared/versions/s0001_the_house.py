@@ -156,6 +156,21 @@ TENANTS = (
         attached_at timestamptz,
         created_at timestamptz NOT NULL DEFAULT now()
     )""",
+    # What was asked under an Idempotency-Key of the master API, and which tenant it made.
+    """CREATE TABLE shared.tenant_requests (
+        key text PRIMARY KEY CHECK (length(key) BETWEEN 1 AND 255),
+        request_hash bytea NOT NULL,
+        tenant_id text NOT NULL REFERENCES shared.tenants (id),
+        created_at timestamptz NOT NULL DEFAULT now()
+    )""",
+    """CREATE TABLE shared.archives (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        tenant_id text NOT NULL REFERENCES shared.tenants (id),
+        file text NOT NULL UNIQUE,
+        archived_at timestamptz NOT NULL,
+        restored_at timestamptz
+    )""",
+    "CREATE INDEX archives_tenant ON shared.archives (tenant_id, id DESC)",
     """CREATE TABLE shared.updates (
         bot_id bigint NOT NULL,
         update_id bigint NOT NULL,

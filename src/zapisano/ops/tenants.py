@@ -1,0 +1,125 @@
+"""`zapisano tenants …`: the same verbs as the master API, on the command line."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from zapisano import tenancy
+from zapisano.db import Database, open_database
+from zapisano.db.names import tenant_schema
+from zapisano.errors import Refused
+from zapisano.ops import screen
+from zapisano.settings import Settings
+from zapisano.tenancy import Overview, State, Suspension, TenantId, store
+
+PAGE = 500
+MAX_NAME = 100
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncGenerator[Database]:
+    database = await open_database(settings)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def _id(name: str) -> TenantId:
+    return TenantId(tenant_schema(name))
+
+
+async def show_all(settings: Settings, state: State | None) -> None:
+    """List tenants, in the order in which they were made."""
+    found: list[Overview] = []
+    async with _opened(settings) as database:
+        while True:
+            after = found[-1].tenant.id if found else ""
+            async with database.shared() as conn:
+                page = await store.page(conn, after=after, limit=PAGE, state=state)
+            found.extend(page)
+            if len(page) < PAGE:
+                break
+    columns = ("id", "state", "name", "bot", "paid until", "version")
+    screen.table(columns, [_row(one) for one in found])
+
+
+def _row(one: Overview) -> tuple[str, ...]:
+    tenant = one.tenant
+    state = f"{tenant.state} ({tenant.suspended_for})" if tenant.suspended_for else tenant.state
+    return (
+        tenant.id,
+        state,
+        tenant.name,
+        f"@{one.bot_username}" if one.bot_username else "-",
+        f"{one.paid_until:%Y-%m-%d}" if one.paid_until else "-",
+        one.schema_version or "-",
+    )
+
+
+async def show(settings: Settings, name: str) -> None:
+    """Show one tenant."""
+    async with _opened(settings) as database, database.shared() as conn:
+        one = await store.overview(conn, _id(name))
+    tenant = one.tenant
+    screen.table(
+        ("what", "value"),
+        [
+            *zip(("id", "state", "name", "bot", "paid until", "version"), _row(one), strict=True),
+            ("owner", f"{tenant.owner_id} ({tenant.owner_language})"),
+            ("created", f"{tenant.created_at:%Y-%m-%d %H:%M} UTC"),
+            ("changed", f"{tenant.changed_at:%Y-%m-%d %H:%M} UTC"),
+        ],
+    )
+
+
+async def create(settings: Settings, name: str, owner_id: int, language: str) -> None:
+    """Register a tenant and make its schema and role here and now.
+
+    Raises:
+        Refused: the name or the owner's id cannot be.
+    """
+    name = name.strip()
+    if not 1 <= len(name) <= MAX_NAME:
+        raise Refused(f"name: has 1 to {MAX_NAME} characters")
+    if owner_id < 1:
+        raise Refused("owner: is a Telegram id, a number above zero")
+    if language not in {"ru", "en"}:
+        raise Refused("language: is ru or en")
+    async with _opened(settings) as database:
+        async with database.shared() as conn:
+            made = await tenancy.register(
+                conn, name=name, owner_id=owner_id, owner_language=language
+            )
+        await tenancy.provision(database, made.id)
+    screen.say(f"{made.id} is made and awaits its bot.")
+
+
+async def suspend(settings: Settings, name: str) -> None:
+    """Pause a tenant."""
+    async with _opened(settings) as database, database.shared() as conn:
+        tenant = await tenancy.suspend(conn, _id(name), Suspension.OPERATOR)
+    screen.say(f"{tenant.id} is {tenant.state} ({tenant.suspended_for}).")
+
+
+async def resume(settings: Settings, name: str) -> None:
+    """Lift the operator's pause."""
+    async with _opened(settings) as database, database.shared() as conn:
+        tenant = await tenancy.resume(conn, _id(name), Suspension.OPERATOR)
+    why = f" ({tenant.suspended_for})" if tenant.suspended_for else ""
+    screen.say(f"{tenant.id} is {tenant.state}{why}.")
+
+
+async def archive(settings: Settings, name: str) -> None:
+    """Put a tenant away into a file."""
+    async with _opened(settings) as database:
+        path = await tenancy.archive(database, settings, name, now=datetime.now(UTC))
+    screen.say(f"{name} is archived in {path}")
+
+
+async def restore(settings: Settings, name: str, file: Path | None) -> None:
+    """Bring a tenant back."""
+    async with _opened(settings) as database:
+        tenant = await tenancy.restore(database, settings, name, now=datetime.now(UTC), file=file)
+    screen.say(f"{tenant.id} is {tenant.state} again.")

@@ -1,0 +1,133 @@
+"""The API's description as a page: made here from openapi.json, with no script of anybody else."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+PAGES = Environment(
+    loader=FileSystemLoader(Path(__file__).with_name("templates")),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/docs", response_class=HTMLResponse)
+async def docs(request: Request) -> HTMLResponse:
+    """Show every route with its arguments, examples and errors."""
+    schema: Mapping[str, Any] = request.app.openapi()
+    operations = [
+        _operation(schema, str(request.base_url).rstrip("/"), path, method, details)
+        for path, methods in schema["paths"].items()
+        for method, details in methods.items()
+    ]
+    page = PAGES.get_template("docs.html").render(info=schema["info"], operations=operations)
+    return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
+
+
+def _operation(
+    schema: Mapping[str, Any], base: str, path: str, method: str, details: Mapping[str, Any]
+) -> dict[str, Any]:
+    body = _body(schema, details)
+    secured = bool(details.get("security"))
+    return {
+        "id": details["operationId"],
+        "method": method.upper(),
+        "path": path,
+        "summary": details.get("summary", ""),
+        "text": details.get("description", ""),
+        "arguments": [_argument(one) for one in details.get("parameters", ())],
+        "fields": body["fields"],
+        "curl": _curl(base, path, method, secured=secured, body=body["example"]),
+        "answers": [_answer(code, one) for code, one in sorted(details["responses"].items())],
+    }
+
+
+def _argument(parameter: Mapping[str, Any]) -> dict[str, Any]:
+    shape = parameter.get("schema", {})
+    return {
+        "name": parameter["name"],
+        "where": parameter["in"],
+        "required": parameter.get("required", False),
+        "rule": _rule(shape),
+        "text": parameter.get("description", shape.get("description", "")),
+    }
+
+
+def _rule(shape: Mapping[str, Any]) -> str:
+    """Say in a few words which values are allowed."""
+    choices = [one for one in shape.get("anyOf", ()) if one.get("type") != "null"]
+    if choices:
+        return _rule(choices[0])
+    if "enum" in shape:
+        return " | ".join(str(value) for value in shape["enum"])
+    if "$ref" in shape:
+        return str(shape["$ref"]).rpartition("/")[2]
+    limits = [
+        f"{word} {shape[key]}"
+        for key, word in (
+            ("minimum", "from"), ("exclusiveMinimum", "above"), ("maximum", "to"),
+            ("exclusiveMaximum", "below"), ("minLength", "at least"), ("maxLength", "at most"),
+            ("pattern", "like"), ("default", "default"),
+        )
+        if key in shape and shape[key] != ""
+    ]  # fmt: skip
+    return ", ".join([str(shape.get("type", "any")), *limits])
+
+
+def _body(schema: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, Any]:
+    content = details.get("requestBody", {}).get("content", {}).get("application/json")
+    if not content:
+        return {"fields": [], "example": None}
+    name = content["schema"]["$ref"].rpartition("/")[2]
+    model = schema["components"]["schemas"][name]
+    required = model.get("required", ())
+    fields = [
+        {
+            "name": field,
+            "required": field in required,
+            "rule": _rule(shape),
+            "text": shape.get("description", ""),
+        }
+        for field, shape in model["properties"].items()
+    ]
+    return {"fields": fields, "example": content.get("examples", content["schema"]["examples"])[0]}
+
+
+def _curl(base: str, path: str, method: str, *, secured: bool, body: object) -> str:
+    parts = [f"curl {base}{path.replace('{tenant_id}', 'client_001')}"]
+    if method != "get":
+        parts.append(f"  -X {method.upper()}")
+    if secured:
+        parts.append('  -H "Authorization: Bearer $MASTER_API_TOKEN"')
+    if body is not None:
+        parts.append("  -H 'Content-Type: application/json'")
+        parts.append(f"  -d '{json.dumps(body, ensure_ascii=False)}'")
+    return " \\\n".join(parts)
+
+
+def _answer(code: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+    content: Mapping[str, Mapping[str, Any]] = answer.get("content", {})
+    media, example = next(
+        ((media, one["example"]) for media, one in content.items() if "example" in one), ("", None)
+    )
+    text = (
+        example if isinstance(example, str) else json.dumps(example, ensure_ascii=False, indent=2)
+    )
+    return {
+        "code": code,
+        "phrase": HTTPStatus(int(code)).phrase,
+        "text": answer.get("description", ""),
+        "media": media,
+        "example": text if example is not None else "",
+    }

@@ -1,0 +1,173 @@
+"""The journal as it grows, for any number of listeners: one LISTEN connection and one reader.
+
+An id is drawn before its transaction commits, so a lower id may appear after a higher one. The
+reader therefore looks again at the last `WINDOW` ids and hands on what it has not seen; the order
+of delivery is remembered, so that a listener who comes back with its last id gets late ones too.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+
+from zapisano import journal
+from zapisano.db import CONNECTION_LOST, Database, RawConnection
+from zapisano.errors import Busy
+from zapisano.journal import Event
+from zapisano.telemetry import get_logger
+
+log = get_logger("zapisano.feed")
+
+WINDOW = 500
+KEPT = 2_000
+PAGE = 500
+POLL_SECONDS = 1.0
+RETRY_SECONDS = 1.0
+START_TIMEOUT_SECONDS = 5.0
+KEEP_ALIVE_SECONDS = 10.0
+
+
+class Feed:
+    """Reads the journal from the first listener on, until it is closed."""
+
+    def __init__(self, database: Database) -> None:
+        """Open nothing yet."""
+        self._database = database
+        self._delivered: deque[Event] = deque(maxlen=KEPT)
+        self._count = 0  # of all events delivered so far, those no longer kept among them
+        self._newest = 0
+        self._seen: set[int] = set()
+        self._woken, self._news, self._ready = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    async def ready(self) -> None:
+        """Start reading, if nobody has yet.
+
+        Raises:
+            Busy: the database is not answering.
+        """
+        if self._reader is None:
+            self._reader = asyncio.create_task(self._read_for_ever())
+        try:
+            await asyncio.wait_for(self._ready.wait(), START_TIMEOUT_SECONDS)
+        except TimeoutError as error:
+            raise Busy("The journal cannot be read now.") from error
+
+    async def follow(self, after: int) -> AsyncGenerator[Event | None]:
+        """Yield what came after the id `after`, then what comes; None when nothing has for long."""
+        replayed: deque[int] = deque(maxlen=KEPT)
+        position = self._position_after(after)
+        while not self._stopped:
+            if position is None or position < self._count - len(self._delivered):
+                position = self._count
+                async for event in self._replay(after):
+                    replayed.append(event.id)
+                    after = event.id
+                    yield event
+            news = self._news
+            while position < self._count and position >= self._count - len(self._delivered):
+                event = self._delivered[position - self._count + len(self._delivered)]
+                position += 1
+                if event.id not in replayed:
+                    after = max(after, event.id)
+                    yield event
+            if position == self._count and not await _set_within(news, KEEP_ALIVE_SECONDS):
+                yield None
+
+    def stop(self) -> None:
+        """Let every listener go, so that a server that stops need not wait for them."""
+        self._stopped = True
+        self._announce()
+
+    async def close(self) -> None:
+        """Stop, and close the connection."""
+        self.stop()
+        if self._reader:
+            self._reader.cancel()
+            await asyncio.wait([self._reader])
+
+    def _position_after(self, last: int) -> int | None:
+        """Find where the listener was who saw `last`, in the order of delivery."""
+        first = self._count - len(self._delivered)
+        for index, event in enumerate(self._delivered):
+            if event.id == last:
+                return first + index + 1
+        return None
+
+    async def _replay(self, after: int) -> AsyncGenerator[Event]:
+        while not self._stopped:
+            async with self._database.shared() as conn:
+                events = await journal.read(conn, after=after, limit=PAGE)
+            for event in events:
+                yield event
+            if len(events) < PAGE:
+                return
+            after = events[-1].id
+
+    async def _read_for_ever(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except (Busy, *CONNECTION_LOST) as error:
+                log.warning("journal_feed_interrupted", reason=type(error).__name__)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _listen(self) -> None:
+        raw = await self._database.session("zapisano-journal")
+        try:
+            await raw.add_listener(journal.CHANNEL, self._wake)
+            await self._begin()
+            while not raw.is_closed():
+                self._woken.clear()
+                await self._deliver()
+                await _set_within(self._woken, POLL_SECONDS)
+        finally:
+            await _closed(raw)
+
+    def _wake(self, *_: object) -> None:
+        self._woken.set()
+
+    async def _begin(self) -> None:
+        """Remember what is there already: listeners replay that by themselves."""
+        if self._ready.is_set():
+            return
+        async with self._database.shared() as conn:
+            self._newest = await journal.newest(conn)
+            there = await journal.read(conn, after=self._newest - WINDOW, limit=WINDOW)
+        self._seen = {event.id for event in there}
+        self._ready.set()
+
+    async def _deliver(self) -> None:
+        while True:
+            async with self._database.shared() as conn:
+                events = await journal.read_unseen(
+                    conn, after=self._newest - WINDOW, seen=sorted(self._seen), limit=PAGE
+                )
+            self._delivered.extend(events)
+            self._count += len(events)
+            self._newest = max([self._newest, *(event.id for event in events)])
+            self._seen.update(event.id for event in events)
+            self._seen = {seen for seen in self._seen if seen > self._newest - WINDOW}
+            if events:
+                self._announce()
+            if len(events) < PAGE:
+                return
+
+    def _announce(self) -> None:
+        told, self._news = self._news, asyncio.Event()
+        told.set()
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _closed(raw: RawConnection) -> None:
+    try:
+        await raw.close(timeout=5)
+    except (*CONNECTION_LOST, TimeoutError):
+        raw.terminate()
