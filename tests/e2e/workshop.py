@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "guides" / "booking.md"
 SHIMS = Path(__file__).parent / "shims"
 # What the guide expects to find where one stands.
-DOORS = ("config.py", "middlewares", "sales_bot")
+DOORS = ("config.py", "door.py", "middlewares", "sales_bot")
 TUNNEL = "https://salon.ngrok-free.app"
 PATIENCE_SECONDS = 120.0
 HEADING = re.compile(r"^#{2,3} (.+)$", re.MULTILINE)
@@ -110,7 +110,7 @@ class Workshop:
     def typing(
         self, text: str, folder: Path, awaited: str, **more: str
     ) -> Generator["re.Match[str]"]:
-        """Type what stays in the foreground; its match of `awaited`, then Ctrl-C."""
+        """Type what stays in the foreground; its match of `awaited`; then it is ended."""
         screen = folder / "screen.log"
         with screen.open("wb") as output:
             shell = subprocess.Popen(
@@ -128,7 +128,8 @@ class Workshop:
             shell.stdin.close()
             yield until(lambda: re.search(awaited, screen.read_text(), re.DOTALL), screen.read_text)
         finally:
-            os.killpg(shell.pid, signal.SIGINT)
+            # Not SIGINT: what a shell has put into the background is deaf to that.
+            os.killpg(shell.pid, signal.SIGTERM)
             shell.wait(PATIENCE_SECONDS)
 
     def servers(self) -> dict[str, str]:
