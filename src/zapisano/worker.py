@@ -23,7 +23,7 @@ from zapisano.bots.polling import Polling, alone_polling, polling
 from zapisano.bots.registry import Bots, open_bots
 from zapisano.bots.sales import sales_router
 from zapisano.bots.storage import Memory, create_memory
-from zapisano.db import Database, open_database
+from zapisano.db import START_PATIENCE_SECONDS, Database, open_database
 from zapisano.jobs import Handlers, Runner, schedule
 from zapisano.payments import OrderCanceled, OrderPaid, YooKassa, payments_handlers
 from zapisano.settings import Settings, load
@@ -53,7 +53,7 @@ def utc_now() -> datetime:
 @asynccontextmanager
 async def open_parts(settings: Settings, now: Clock = utc_now) -> AsyncGenerator[Parts]:
     """Open everything a worker needs, and close it again."""
-    database = await open_database(settings)
+    database = await open_database(settings, patience_seconds=START_PATIENCE_SECONDS)
     bots, provider = open_bots(settings, database), YooKassa(settings)
     memory = create_memory(settings)
     try:
