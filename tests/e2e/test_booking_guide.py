@@ -247,7 +247,11 @@ def test_5_3_the_test_payment_becomes_a_tenant_once(shop: Workshop) -> None:
     assert again.code == 0, again.err
     received = r"notification_received .*object_id=test_payment_123"
     assert re.search(received, again.out), again.out
-    until(lambda: product.value("SELECT count(*) FROM shared.notifications WHERE handled_at IS NULL") == 0)
+    until(
+        lambda: (
+            product.value("SELECT count(*) FROM shared.notifications WHERE handled_at IS NULL") == 0
+        )
+    )
     assert len(product.rows(TEST_COMPANY)) == 1
     assert re.search(received, shop.type(logs).out)
 

@@ -38,7 +38,7 @@ def test_commands_are_there(document: str) -> None:
             told = CliRunner().invoke(app, [name, "--help"]).output
             assert more in told, f"zapisano {name} {more}"
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"\bmake ([a-z]+)(?=`|$|  )", text)) <= targets
+    assert set(re.findall(r"\bmake ([a-z]+)(?=`|$|  )", text, re.MULTILINE)) <= targets
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
