@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from zapisano.booking import BookingChanged, Remind
 from zapisano.bots.attach import Attaching, ensure_sales_bot
+from zapisano.bots.booking import BookingNotices, booking_router
 from zapisano.bots.dispatch import Dispatch, dispatcher
 from zapisano.bots.jobs import (
     AskForToken,
@@ -74,7 +76,7 @@ def _dispatch(
         database=database,
         bots=bots,
         sales=dispatcher(memory, sales_router()),
-        tenants=dispatcher(memory, paused_router()),
+        tenants=dispatcher(memory, paused_router(), booking_router()),
         now=now,
     )
 
@@ -83,6 +85,7 @@ def handlers_of(parts: Parts) -> Handlers:
     """Map every job to what does it."""
     handlers = Handlers()
     notices = Notices(parts.settings, parts.bots, parts.now)
+    booking = BookingNotices(parts.database, parts.bots, parts.now)
 
     async def on_provision(job: Provision) -> None:
         await provision(parts.database, TenantId(job.tenant_id))
@@ -99,6 +102,8 @@ def handlers_of(parts: Parts) -> Handlers:
     handlers.on(OrderCanceled, notices.order_canceled)
     handlers.on(TenantReady, notices.tenant_ready)
     handlers.on(TenantChanged, notices.tenant_changed)
+    handlers.on(BookingChanged, booking.changed)
+    handlers.on(Remind, booking.remind)
     return handlers
 
 
