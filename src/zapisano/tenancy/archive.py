@@ -23,7 +23,8 @@ from typing import IO, ClassVar
 
 from zapisano import journal
 from zapisano.db import Database, OwnerConnection, roles
-from zapisano.db.migrate import knows, migrate_tenant
+from zapisano.db.chains import knows
+from zapisano.db.migrate import migrate_tenant
 from zapisano.db.names import SchemaName, tenant_schema
 from zapisano.errors import AppError, Busy, Conflict, NotFound, Refused
 from zapisano.jobs import enqueue
