@@ -21,11 +21,11 @@ class Watch:
     def __init__(self) -> None:
         self.times = 0
 
-    async def refused(self, bot_id: int) -> int:
+    async def refused(self, _bot_id: int) -> int:
         self.times += 1
         return self.times
 
-    async def accepted(self, bot_id: int) -> None:
+    async def accepted(self, _bot_id: int) -> None:
         self.times = 0
 
 
@@ -123,9 +123,7 @@ async def test_a_pasted_token_counts_against_nobody(session: Session, watch: Wat
     assert watch.times == 0
 
 
-async def test_an_http_proxy_is_used(
-    settings: Settings, simulator: Simulator, bot: KnownBot
-) -> None:
+async def test_an_http_proxy_is_used(settings: Settings, bot: KnownBot) -> None:
     seen: list[bytes] = []
 
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
