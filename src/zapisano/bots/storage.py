@@ -5,12 +5,12 @@ hash tag, `{client_001}:fsm:…`, so that a tenant's keys live together.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from aiogram.fsm.storage.base import (
     BaseEventIsolation,
