@@ -292,9 +292,9 @@ async def forget_keys(settings: Settings, tenant_id: str) -> int:
     gone = 0
     try:
         with _busy_when_down():
-            found = redis.scan_iter(pattern, count=SCAN_COUNT)  # pyright: ignore[reportUnknownMemberType]  # untyped in redis-py
             # Deleted one by one: a cluster refuses a command over several of its slots.
-            async for key in cast("AsyncIterator[bytes]", found):
+            found = cast("AsyncIterator[bytes]", redis.scan_iter(pattern, count=SCAN_COUNT))  # pyright: ignore[reportUnknownMemberType]  # untyped in redis-py
+            async for key in found:
                 gone += await redis.unlink(key)
     finally:
         await redis.aclose()
