@@ -9,7 +9,7 @@ import asyncpg
 import httpx
 import pytest
 
-from conftest import settings_for
+from own_settings import settings_for
 from zapisano.app import create_api
 from zapisano.db import Database
 from zapisano.settings import Settings
