@@ -293,7 +293,8 @@ async def forget_keys(settings: Settings, tenant_id: str) -> int:
     try:
         with _busy_when_down():
             # Deleted one by one: a cluster refuses a command over several of its slots.
-            keys = cast("AsyncIterator[bytes]", redis.scan_iter(pattern, count=SCAN_COUNT))
+            found = redis.scan_iter(pattern, count=SCAN_COUNT)  # pyright: ignore[reportUnknownMemberType]  # its kwargs have no type
+            keys = cast("AsyncIterator[bytes]", found)
             async for key in keys:
                 gone += await redis.unlink(key)
     finally:
