@@ -64,7 +64,7 @@ def configure_logging(*, as_json: bool, file: Path | None = None) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=_handlers(formatter, file), level=logging.INFO, force=True)
-    for noisy in ("httpx", "httpcore", "aiogram.event", "uvicorn.access", "pgqueuer"):
+    for noisy in ("httpx", "httpcore", "aiogram.event", "uvicorn.access", "pgqueuer", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
