@@ -116,6 +116,16 @@ def create(
 
 
 @tenants.command()
+def seed(
+    count: Annotated[int, typer.Argument(metavar="N", min=1, max=100_000)],
+) -> None:
+    """Make tenants without owners until there are N, for a demo or a measurement."""
+    from zapisano.ops import tenants as ops
+
+    _do(lambda settings: ops.seed(settings, count))
+
+
+@tenants.command()
 def suspend(tenant: TenantName) -> None:
     """Pause a tenant; its data stays."""
     from zapisano.ops import tenants as ops

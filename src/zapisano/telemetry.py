@@ -10,6 +10,7 @@ import re
 import socket
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -64,7 +65,8 @@ def configure_logging(*, as_json: bool, file: Path | None = None) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=_handlers(formatter, file), level=logging.INFO, force=True)
-    for noisy in ("httpx", "httpcore", "aiogram.event", "uvicorn.access", "pgqueuer", "alembic"):
+    quiet = ("httpx", "httpcore", "aiogram.event", "uvicorn.access", "pgqueuer", "alembic")
+    for noisy in quiet:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
@@ -100,7 +102,9 @@ def hide_secrets(
 
 def tell_supervisor(state: str) -> None:
     """Speak systemd's readiness protocol (`READY=1`, `STOPPING=1`) where somebody listens."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-            notify.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    # A supervisor that is gone needs no word, and its absence must not keep us from stopping.
+    with suppress(OSError):
+        if address:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+                notify.sendto(state.encode(), address.replace("@", "\0", 1))

@@ -14,7 +14,8 @@ import asyncpg
 import pytest
 
 from zapisano.db import Database
-from zapisano.db.migrate import FOLDER, Migration
+from zapisano.db.chains import FOLDER
+from zapisano.db.migrate import Migration
 from zapisano.errors import Refused
 from zapisano.ops.migrate import TenantsFailed
 from zapisano.ops.migrate import migrate as migrate_command

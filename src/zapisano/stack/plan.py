@@ -82,7 +82,11 @@ def up(config: StackConfig) -> Plan:
 
 
 def product(needs: tuple[Process, ...], env: Mapping[str, str]) -> tuple[Process, ...]:
-    """The product's processes: the schema first, then the HTTP apps and the job process."""
+    """The product's processes: the migration, the HTTP apps and the job process.
+
+    The apps and the job process wait for servers and schema by themselves, so that the seconds
+    their imports take are spent beside the others' start.
+    """
     after = tuple(process.name for process in needs)
     migrate = Process(
         "migrate",
@@ -94,10 +98,22 @@ def product(needs: tuple[Process, ...], env: Mapping[str, str]) -> tuple[Process
         slow_note="is bringing the schemas up to date",
     )
     later = (*after, "migrate")
-    serve = Process(
-        "serve", (*_module("zapisano"), "serve"), {**env, **_webhook_log()}, after=later
+    log = _webhook_log()
+    return (
+        migrate,
+        *(
+            Process(
+                name,
+                (*_module("zapisano"), name),
+                {**env, **log} if name == "serve" else env,
+                after=later,
+                waits_itself=True,
+                patience_seconds=float("inf"),
+                slow_note="is waiting for the servers",
+            )
+            for name in ("serve", "worker")
+        ),
     )
-    return (migrate, serve, Process("worker", (*_module("zapisano"), "worker"), env, after=later))
 
 
 def _webhook_log() -> dict[str, str]:

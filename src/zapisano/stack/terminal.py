@@ -24,7 +24,10 @@ NAMES = {
 
 
 class Terminal:
-    """The supervisor's `Screen` on a terminal, or line by line into a pipe."""
+    """The supervisor's `Screen` on a terminal, or line by line into a pipe.
+
+    `on_ready` is told at each time that everything is up, `on_greeted` once, after the panel.
+    """
 
     def __init__(self, mode: str, folder: Path, running: Running) -> None:
         self._console = Console(highlight=False)
@@ -35,6 +38,8 @@ class Terminal:
         self._status: Status | None = None
         self._is_ready = False
         self.on_ready: list[Callable[[Mapping[str, int]], None]] = []
+        self.on_greeted: list[Callable[[], None]] = []
+        self.on_stopping: list[Callable[[], None]] = []
 
     def starting(self, name: str) -> None:
         """Show it beside the spinner."""
@@ -60,10 +65,14 @@ class Terminal:
             self._end_status()
             seconds = seconds_since_start()
             self._console.print(panel(self._mode, self._folder, self._running, seconds))
+            for go_on in self.on_greeted:
+                go_on()
 
     def stopping(self) -> None:
         """The operator asked for the end."""
         self._end_status()
+        for end in self.on_stopping:
+            end()
         self._console.print(Text("\nStopping; Ctrl-C again hurries.", "dim"))
 
     def stopped(self) -> None:

@@ -23,7 +23,8 @@ from typing import IO, ClassVar
 
 from zapisano import journal
 from zapisano.db import Database, OwnerConnection, roles
-from zapisano.db.migrate import FOLDER, knows, migrate_tenant
+from zapisano.db.chains import FOLDER, knows
+from zapisano.db.migrate import migrate_tenant
 from zapisano.db.names import SchemaName, tenant_schema
 from zapisano.errors import AppError, Busy, Conflict, NotFound, Refused
 from zapisano.jobs import enqueue
@@ -125,8 +126,7 @@ async def _write(
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _forget_half_written(path.parent, schema)
-        if path.exists():
-            raise Conflict(f"The archive {path.name} is there already.")
+        _refuse_to_replace(path)
         with _new_private(half_written) as file:
             rows = await _fill(conn, settings, tenant, schema, file, now)
             await asyncio.to_thread(_flush, file)
@@ -202,6 +202,11 @@ class _Entry:
 
     def content(self) -> Content:
         return Content(self._name, self.rows, self._digest.hexdigest())
+
+
+def _refuse_to_replace(path: Path) -> None:
+    if path.exists():
+        raise Conflict(f"The archive {path.name} is there already.")
 
 
 def _new_private(path: Path) -> IO[bytes]:
