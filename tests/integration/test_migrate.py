@@ -86,7 +86,11 @@ async def test_all_tenants_are_brought_to_the_head_and_progress_is_told(
     await many(database, witness)
     add_revision(folder)
     told: list[tuple[int, int]] = []
-    report = await migration(settings, folder).run(lambda *now: told.append(now))
+
+    def tell(done: int, total: int) -> None:
+        told.append((done, total))
+
+    report = await migration(settings, folder).run(tell)
     assert (len(report.migrated), report.failed, report.isolated) == (COUNT, {}, True)
     assert (await at_head(witness), await columns(witness)) == (COUNT, COUNT)
     assert told[0] == (0, COUNT)
