@@ -47,8 +47,8 @@ def create_api(
     app.include_router(master.router)
     app.include_router(events.router)
     app.include_router(docs.router)
-    app.include_router(telegram_router(settings, database))
-    app.include_router(checkout.router)
+    app.include_router(telegram_router(settings, database), include_in_schema=False)
+    app.include_router(checkout.router, include_in_schema=False)
     app.mount("/static", checkout.static_files(), name="static")
     return app
 
@@ -73,7 +73,7 @@ def _equip(
     app.state.provider = YooKassa(settings)
     app.add_middleware(BodyLimit)
     install_error_handlers(app)
-    app.include_router(metrics.router)
+    app.include_router(metrics.router, include_in_schema=False)
 
 
 @asynccontextmanager

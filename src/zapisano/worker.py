@@ -24,13 +24,13 @@ from zapisano.bots.paused import paused_router
 from zapisano.bots.polling import Polling, alone_polling, polling
 from zapisano.bots.registry import Bots, open_bots
 from zapisano.bots.sales import sales_router
-from zapisano.bots.storage import Memory, create_memory
+from zapisano.bots.storage import Memory, create_memory, forget_keys
 from zapisano.db import START_PATIENCE_SECONDS, Database, open_database
 from zapisano.jobs import Handlers, Runner, schedule
 from zapisano.payments import OrderCanceled, OrderPaid, YooKassa, payments_handlers
 from zapisano.settings import Settings, load
 from zapisano.telemetry import configure_logging, tell_supervisor
-from zapisano.tenancy import Provision, TenantChanged, TenantId, TenantReady, provision
+from zapisano.tenancy import ForgetKeys, Provision, TenantChanged, TenantId, TenantReady, provision
 
 Clock = Callable[[], datetime]
 
@@ -90,8 +90,12 @@ def handlers_of(parts: Parts) -> Handlers:
     async def on_provision(job: Provision) -> None:
         await provision(parts.database, TenantId(job.tenant_id))
 
+    async def on_forget_keys(job: ForgetKeys) -> None:
+        await forget_keys(parts.settings, job.tenant_id)
+
     payments_handlers(handlers, parts.database, parts.provider, parts.settings, parts.now)
     handlers.on(Provision, on_provision)
+    handlers.on(ForgetKeys, on_forget_keys)
     handlers.on(HandleUpdate, parts.dispatch.handle)
     handlers.on(Attach, Attaching(parts.settings, parts.bots, parts.now).handle)
     handlers.on(Welcome, notices.welcome)

@@ -111,10 +111,13 @@ def database_name(dsn: str) -> str:
     return urlsplit(dsn).path.lstrip("/")
 
 
-async def open_database(settings: Settings, *, patience_seconds: float = 0.0) -> Database:
+async def open_database(
+    settings: Settings, *, patience_seconds: float = 0.0, quiet: bool = False
+) -> Database:
     """Log in as the app's own role where there is one, else as the owner, with a warning.
 
     A process that starts beside the server or the migration waits `patience_seconds` for them.
+    With `quiet` the caller says by itself that isolation is off.
 
     Raises:
         BrokenSetting: no address is set.
@@ -123,11 +126,15 @@ async def open_database(settings: Settings, *, patience_seconds: float = 0.0) ->
     deadline = time.monotonic() + patience_seconds
     while True:
         try:
-            return await _log_in(settings)
+            database = await _log_in(settings)
+            break
         except Busy:
             if time.monotonic() >= deadline:
                 raise
         await asyncio.sleep(PAUSE_SECONDS)
+    if not database.isolated and not quiet:
+        log.warning("isolation_by_role_is_off", remedy=roles.remedy(settings))
+    return database
 
 
 async def _log_in(settings: Settings) -> Database:
@@ -142,9 +149,7 @@ async def _log_in(settings: Settings) -> Database:
         isolated = bool(explicit) or await roles.isolation_is_on(conn)
     finally:
         await raw.close(timeout=5)
-    if not isolated:
-        log.warning("isolation_by_role_is_off", remedy=roles.remedy(settings))
-    elif not explicit:
+    if isolated and not explicit:
         address = roles.app_dsn(settings)
     return Database(settings, dsn=address, isolated=isolated)
 

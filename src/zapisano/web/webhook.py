@@ -47,6 +47,9 @@ async def notify(request: Request) -> dict[str, str]:
     async with state.database.shared() as conn:
         received = await payments.receive(conn, said.event, said.object_id, said.body, str(address))
     _count(received)
+    log.info(
+        "notification_received", kind=said.event, object_id=said.object_id, is_new=received.is_new
+    )
     ACKNOWLEDGED_SECONDS.observe(time.perf_counter() - started)
     return {"status": "ok"}
 
