@@ -104,7 +104,7 @@ def panel(mode: str, folder: Path, running: Running, seconds: float) -> Panel:
     rows.add_column(overflow="fold")
     rows.add_row("API", f"{running.api_url}/docs")
     rows.add_row("Webhook", f"{running.webhook_url}/health")
-    rows.add_row("Look inside", f"{program()} psql client_001 · {program()} tenants list")
+    rows.add_row("Look inside", f"{program()} psql client_001\n{program()} tenants list")
     rows.add_row("Keys, logs", str(folder))
     parts: list[Text | Table] = [rows, Text("\nCtrl-C stops all of it and loses nothing.", "dim")]
     if running.page_url:
