@@ -7,16 +7,23 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import hypothesis
 import pytest
 
+from own_settings import settings_for
 from shared_servers import OWNER_PASSWORD, Servers, shared_servers
 from zapisano.db import Database, open_database
 from zapisano.db.migrate import Migration
-from zapisano.settings import Settings, load
+from zapisano.settings import Settings
 from zapisano.tenancy import Tenant, provision, register
 
+# Machines are shared: how long an example takes to make or to run says nothing about the product.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
+
 OWNER = f"booking_user:{OWNER_PASSWORD}"
-SECRET_KEY = "a-secret-key-of-the-test-suite-0123456789"
 
 
 def with_database(dsn: str, name: str, user: str | None = None) -> str:
@@ -46,26 +53,6 @@ def postgres(servers: Servers) -> str:
 def valkey_url(servers: Servers) -> str:
     """Address of a real Valkey."""
     return servers.valkey_url
-
-
-def settings_for(dsn: str, folder: Path, **values: object) -> Settings:
-    """Settings as if from the environment, for one database."""
-    keep = os.environ.copy()
-    os.environ.update(
-        {
-            "DATABASE_URL": dsn,
-            "ZAPISANO_SECRET_KEY": SECRET_KEY,
-            "ZAPISANO_DATA_DIR": str(folder),
-            "DATABASE_POOL_SIZE": "4",
-            "MASTER_API_TOKEN": "master-token-of-the-test-suite-01234567",
-            **{key: str(value) for key, value in values.items()},
-        }
-    )
-    try:
-        return load()
-    finally:
-        os.environ.clear()
-        os.environ.update(keep)
 
 
 @pytest.fixture(scope="session")

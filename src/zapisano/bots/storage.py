@@ -5,7 +5,7 @@ hash tag, `{client_001}:fsm:…`, so that a tenant's keys live together.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -293,8 +293,8 @@ async def forget_keys(settings: Settings, tenant_id: str) -> int:
     try:
         with _busy_when_down():
             # Deleted one by one: a cluster refuses a command over several of its slots.
-            found = cast("AsyncIterator[bytes]", redis.scan_iter(pattern, count=SCAN_COUNT))  # pyright: ignore[reportUnknownMemberType]  # untyped in redis-py
-            async for key in found:
+            scan = cast("Callable[..., AsyncIterator[bytes]]", redis.scan_iter)  # pyright: ignore[reportUnknownMemberType]  # its kwargs have no type
+            async for key in scan(pattern, count=SCAN_COUNT):
                 gone += await redis.unlink(key)
     finally:
         await redis.aclose()
