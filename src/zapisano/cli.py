@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from zapisano.errors import AppError, BrokenSetting
-from zapisano.settings import Settings, load
+from zapisano.settings import Settings
 from zapisano.stack import commands as stack
+from zapisano.stack.beside import settings_here
 from zapisano.telemetry import configure_logging
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -73,6 +74,7 @@ def worker() -> None:
     """Do the jobs."""
     from zapisano import worker as composition
 
+    settings_here()
     composition.main()
 
 
@@ -164,7 +166,7 @@ def _do(work: Callable[[Settings], Awaitable[None]]) -> None:
     """Read the settings, then work."""
     import uvloop
 
-    settings = load()
+    settings = settings_here()
     configure_logging(as_json=settings.log_json, file=settings.log_file)
 
     async def do() -> None:

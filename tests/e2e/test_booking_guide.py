@@ -296,6 +296,12 @@ def test_trouble_the_webhook_answers_for_itself(shop: Workshop) -> None:
     assert [json.loads(body)["status"] for body in bodies] == ["ok", "ok"]
 
 
+def test_commands_beside_the_demo_need_no_settings(shop: Workshop) -> None:
+    typed = shop.type("zapisano doctor && zapisano tenants list")
+    assert typed.code == 0, typed.out + typed.err
+    assert "client_001\tawaiting_bot\tСалон Ромашка" in typed.out
+
+
 def test_the_shims_are_what_the_guide_types() -> None:
     """Every program that the blocks call is ours or the system's, and no shim is left over."""
     guide = "\n".join(block(f"{number}") for number in ("4.5", "4.7", "4.6", "5.1", "5.3"))

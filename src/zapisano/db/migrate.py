@@ -61,9 +61,9 @@ class Migration:
         try:
             await raw.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
             conn = OwnerConnection(raw)
+            # Together: who waits for the schema must not find it without the role to log in as.
             async with raw.transaction():
                 await self._shared(conn)
-            async with raw.transaction():
                 self.report.isolated = await roles.ensure_roles(
                     conn, self._settings, self._database
                 )

@@ -38,14 +38,13 @@ def demo(config: StackConfig) -> Plan:
     """The whole business on one machine, with the simulators as the outside world."""
     keys = secret_keys.load_or_make(config.folder / "secrets.json")
     postgres, valkey = _postgres(config, keys), _valkey(config, keys)
-    env = {
-        **_without_real_world(config.environment),
-        **_own_settings(config),
+    made = {
         **_own_keys(keys),
         **_simulated_world(config, keys),
         "DATABASE_URL": postgres.dsn(),
         "REDIS_URL": valkey.url,
     }
+    env = {**_without_real_world(config.environment), **_own_settings(config), **made}
     admin = postgres.dsn(DATABASE, user=SUPERUSER)
     simulator = Process("simulator", _module("zapisano.simulator"), env)
     needs = (simulator, postgres.process(), valkey.process())
@@ -54,7 +53,7 @@ def demo(config: StackConfig) -> Plan:
     return Plan(
         processes=(*needs, *parts),
         ports=_ports(config) | {SIMULATOR_PORT: config.simulator_port},
-        running=_running(config, env, admin, page=f"{_url(config.simulator_port)}/"),
+        running=_running(config, env, made, admin, page=f"{_url(config.simulator_port)}/"),
     )
 
 
@@ -77,7 +76,7 @@ def up(config: StackConfig) -> Plan:
     return Plan(
         processes=(*servers, *product(tuple(servers), env)),
         ports=_ports(config),
-        running=_running(config, env, admin, page=""),
+        running=_running(config, env, _not_given(made, given), admin, page=""),
     )
 
 
@@ -191,7 +190,17 @@ def _ports(config: StackConfig) -> dict[str, int]:
     return {API_PORT: config.api_port, WEBHOOK_PORT: config.webhook_port}
 
 
-def _running(config: StackConfig, env: Mapping[str, str], admin: str, page: str) -> Running:
+def _not_given(made: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in made.items() if name not in given}
+
+
+def _running(
+    config: StackConfig,
+    env: Mapping[str, str],
+    made: Mapping[str, str],
+    admin: str,
+    page: str,
+) -> Running:
     return Running(
         page_url=page,
         api_url=_url(config.api_port),
@@ -199,6 +208,7 @@ def _running(config: StackConfig, env: Mapping[str, str], admin: str, page: str)
         database_url=database_url(env),
         admin_database_url=admin,
         redis_url=redis_url(env),
+        settings=made,
     )
 
 

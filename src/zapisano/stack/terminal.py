@@ -1,6 +1,8 @@
 """What a person sees in the terminal: progress while starting, then where to click."""
 
 import os
+import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -102,7 +104,7 @@ def panel(mode: str, folder: Path, running: Running, seconds: float) -> Panel:
     rows.add_column(overflow="fold")
     rows.add_row("API", f"{running.api_url}/docs")
     rows.add_row("Webhook", f"{running.webhook_url}/health")
-    rows.add_row("Look inside", "zapisano psql client_001 · zapisano redis KEYS 'client_001:*'")
+    rows.add_row("Look inside", f"{program()} psql client_001\n{program()} tenants list")
     rows.add_row("Keys, logs", str(folder))
     parts: list[Text | Table] = [rows, Text("\nCtrl-C stops all of it and loses nothing.", "dim")]
     if running.page_url:
@@ -110,6 +112,15 @@ def panel(mode: str, folder: Path, running: Running, seconds: float) -> Panel:
         parts.insert(0, Text.assemble("Open  ", (running.page_url, link), "\n"))
     title = f"[bold]Записано[/] · {mode} · ready in {seconds:.1f} s"
     return Panel(Group(*parts), title=title, title_align="left", expand=False, padding=(1, 2))
+
+
+def program() -> str:
+    """How `zapisano` is typed here: by its name alone where a shell finds this very one."""
+    own = Path(sys.executable).with_name("zapisano")
+    found = shutil.which("zapisano")
+    if not own.exists() or (found and Path(found).samefile(own)):
+        return "zapisano"
+    return os.path.relpath(own) if own.is_relative_to(Path.cwd()) else str(own)
 
 
 def seconds_since_start() -> float:
