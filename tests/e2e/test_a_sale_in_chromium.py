@@ -135,7 +135,7 @@ async def see_it_as_the_owner(page: Page) -> None:
     await picture(page, "phone")
     await judge(page, "sale-13-owner-told")
     await tap(page, "Управление")
-    await said(page, "сегодня")
+    await said(page, "· сегодня")
     day = page.get_by_role("log").locator(".message.theirs").first
     while "15:00-16:00" not in (shown := await day.text_content() or ""):
         await tap(page, "›")
