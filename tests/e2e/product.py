@@ -190,7 +190,13 @@ class Product:
 
     def contents(self, schema: str) -> str:
         """Everything in a schema, as one text to compare."""
-        return self.value("SELECT schema_to_xml($1::text::name, true, false, '')::text", schema)
+        questions = self.rows(
+            """SELECT format('SELECT t::text AS row FROM %I.%I AS t ORDER BY 1', schemaname,
+               tablename) AS all_of_it FROM pg_tables WHERE schemaname = $1 ORDER BY tablename""",
+            schema,
+        )
+        answers = [self.rows(question["all_of_it"]) for question in questions]
+        return "\n".join(row["row"] for rows in answers for row in rows)
 
     async def _rows(self, statement: str, values: tuple[object, ...], schema: str) -> list[Json]:
         search = {"search_path": schema}

@@ -22,7 +22,7 @@ from zapisano.db import Database
 from zapisano.settings import Settings
 from zapisano.tenancy import State, Tenant, activate, register
 from zapisano.tenancy import store as tenants
-from zapisano.worker import open_parts
+from zapisano.worker import open_parts, prepare
 
 DEADLINE_SECONDS = 20.0
 MOMENT = datetime(2026, 11, 22, 9, tzinfo=UTC)  # a Sunday, noon in Moscow
@@ -195,6 +195,7 @@ async def salon(
             working(parts),
             httpx.AsyncClient(base_url=simulator.base_url, timeout=30, trust_env=False) as client,
         ):
+            await prepare(parts)
             tenant, bot, owner = await open_salon(simulator, database, parts.bots, webhook)
             yield Salon(
                 simulator=simulator,

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 from salon import Guest, Salon, buttons, shown
 
+from zapisano.tenancy import Suspension, suspend
+
 Witness = asyncpg.Connection
 
 
@@ -454,3 +456,23 @@ async def test_somebody_who_has_blocked_the_bot_holds_nobody_up(
     deadline = asyncio.get_running_loop().time() + 10
     while not await witness.fetchval(blocked, anna.person):
         assert asyncio.get_running_loop().time() < deadline
+
+
+async def test_an_owner_who_has_not_opened_the_bot_is_told_by_the_one_that_sold_it(
+    salon: Salon,
+) -> None:
+    sales = Guest(salon.client, salon.owner.person, salon.simulator.sales_bot_id)
+    await sales.start()
+    anna = await salon.guest("Анна")
+    await anna.book("14:00")
+    await sales.sees("Салон Ромашка\n🆕 Новая запись", "23 ноября, 14:00")
+
+
+async def test_a_paused_bot_takes_no_bookings(salon: Salon, witness: Witness) -> None:
+    anna = await salon.guest("Анна")
+    confirm = await walk_to_confirm(anna, "14:00")
+    async with salon.database.shared() as conn:
+        await suspend(conn, salon.tenant.id, Suspension.UNPAID)
+    answer = await anna.press(confirm, "✅")
+    assert answer["text"] == "Запись временно приостановлена. Загляните, пожалуйста, позже."
+    assert await booked(witness) == []

@@ -5,12 +5,12 @@ hash tag, `{client_001}:fsm:…`, so that a tenant's keys live together.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from aiogram.fsm.storage.base import (
     BaseEventIsolation,
@@ -293,7 +293,8 @@ async def forget_keys(settings: Settings, tenant_id: str) -> int:
     try:
         with _busy_when_down():
             # Deleted one by one: a cluster refuses a command over several of its slots.
-            async for key in redis.scan_iter(pattern, count=SCAN_COUNT):
+            scan = cast("Callable[..., AsyncIterator[bytes]]", redis.scan_iter)  # pyright: ignore[reportUnknownMemberType]  # its kwargs have no type
+            async for key in scan(pattern, count=SCAN_COUNT):
                 gone += await redis.unlink(key)
     finally:
         await redis.aclose()

@@ -8,7 +8,6 @@ from typing import LiteralString
 from urllib.parse import urlsplit
 
 from zapisano.db import roles
-from zapisano.db.chains import SHARED_HEAD
 from zapisano.db.connection import (
     OwnerConnection,
     RawConnection,
@@ -17,6 +16,7 @@ from zapisano.db.connection import (
 )
 from zapisano.db.names import quoted, tenant_role, tenant_schema
 from zapisano.db.pool import Pool, connect, speak_json
+from zapisano.db.registry import check_version
 from zapisano.errors import BrokenSetting, Busy
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
@@ -145,18 +145,10 @@ async def _log_in(settings: Settings) -> Database:
     raw = await connect(address, statement_cache=0)
     try:
         conn = OwnerConnection(raw)
-        await _check_version(conn)
+        await check_version(conn)
         isolated = bool(explicit) or await roles.isolation_is_on(conn)
     finally:
         await raw.close(timeout=5)
     if isolated and not explicit:
         address = roles.app_dsn(settings)
     return Database(settings, dsn=address, isolated=isolated)
-
-
-async def _check_version(conn: OwnerConnection) -> None:
-    """Refuse a schema that this program does not know yet; one that is newer is additive."""
-    there = await conn.fetchval("SELECT to_regclass('shared.schema_version') IS NOT NULL")
-    version = await conn.fetchval("SELECT version_num FROM shared.schema_version") if there else ""
-    if version < SHARED_HEAD:
-        raise Busy("The database is not migrated yet; run: zapisano migrate")

@@ -13,12 +13,12 @@ from typing import LiteralString
 from asyncpg import PostgresError
 
 from zapisano.db import roles
-from zapisano.db.chains import FOLDER, head, render
+from zapisano.db.chains import FOLDER, head, knows, render
 from zapisano.db.connection import OwnerConnection
 from zapisano.db.database import database_name
 from zapisano.db.names import SchemaName, quoted, tenant_role
 from zapisano.db.pool import connect
-from zapisano.errors import AppError
+from zapisano.errors import AppError, Refused
 from zapisano.settings import Settings
 
 BATCH_SIZE = 50
@@ -39,11 +39,14 @@ class Report:
 class Migration:
     """One run over the shared schema and every tenant, alone in its database."""
 
-    def __init__(self, settings: Settings, *, folder: Path = FOLDER) -> None:
+    def __init__(
+        self, settings: Settings, *, folder: Path = FOLDER, batch_size: int = BATCH_SIZE
+    ) -> None:
         """Read the owner's address from the settings; `folder` holds the two chains."""
         settings.require("database_url")
         self._settings = settings
         self._folder = folder
+        self._batch_size = batch_size
         self._dsn = settings.database_url.get_secret_value()
         self._database = database_name(self._dsn)
         self.report = Report()
@@ -75,6 +78,8 @@ class Migration:
         current = (
             await conn.fetchval("SELECT version_num FROM shared.schema_version") if exists else None
         )
+        if current is not None and not knows("shared", current, self._folder):
+            raise Refused(f"The database is at version {current}: upgrade Zapisano first.")
         await apply(conn, render("shared", current, folder=self._folder))
 
     async def _tenants(
@@ -87,8 +92,8 @@ class Migration:
         on_progress(0, len(behind))
         if canary and not await self._batch(conn, canary):
             return
-        for start in range(0, len(rest), BATCH_SIZE):
-            batch = rest[start : start + BATCH_SIZE]
+        for start in range(0, len(rest), self._batch_size):
+            batch = rest[start : start + self._batch_size]
             if not await self._batch(conn, batch):
                 for tenant in batch:
                     await self._batch(conn, [tenant])
@@ -100,6 +105,8 @@ class Migration:
             async with conn.raw.transaction():
                 await conn.execute("SET LOCAL lock_timeout TO '" + LOCK_TIMEOUT + "'")
                 for schema, version in batch:
+                    if not knows("tenant", version, self._folder):
+                        raise Refused(f"It is at version {version}: upgrade Zapisano first.")
                     await migrate_tenant(conn, schema, version, folder=self._folder)
                     if self.report.isolated:
                         role = tenant_role(self._database, schema)

@@ -58,7 +58,11 @@ def explained() -> Generator[None]:
         raise BrokenSetting(
             "DATABASE_URL: cannot be read; write postgresql://user:password@host:5432/database"
         ) from error
-    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as e:
+    except (
+        asyncpg.InvalidAuthorizationSpecificationError,
+        asyncpg.InvalidCatalogNameError,
+        asyncpg.ObjectNotInPrerequisiteStateError,  # ALLOW_CONNECTIONS false: maintenance
+    ) as e:
         raise Busy(f"The database refuses the login: {e}.") from e
     except asyncpg.ProtocolViolationError as e:
         raise Busy(f"What answers at the database's address refuses us: {e}.") from e

@@ -3,7 +3,8 @@
 from collections.abc import AsyncGenerator
 
 from zapisano.db import OwnerConnection, open_database, roles
-from zapisano.db.migrate import head, tenants_behind
+from zapisano.db.chains import head
+from zapisano.db.migrate import tenants_behind
 from zapisano.db.probe import backends_are_shared, bare_transaction
 from zapisano.errors import BrokenSetting, Busy
 from zapisano.ops import store

@@ -155,6 +155,8 @@ def _simulated_world(config: StackConfig, keys: Keys) -> dict[str, str]:
         "ZAPISANO_PUBLIC_URL": api,
         "WEBHOOK_URL": api,
         "TELEGRAM_API_BASE": outside,
+        # The way back from the checkout page, which the phone shows in its own browser.
+        "TELEGRAM_LINK_BASE": f"{outside}/t",
         "SALES_BOT_TOKEN": keys.sales_bot_token,
         "YOOKASSA_API_URL": f"{outside}/v3",
         "YOOKASSA_SHOP_ID": keys.yookassa_shop_id,
