@@ -4,19 +4,16 @@ Run as a script by the system's `python3` it starts itself anew with the project
 says what it is; imported there, it is the product's own class.
 """
 
-import os
 import sys
 from pathlib import Path
 
-VENV = Path(__file__).resolve().parent.parent / ".venv"
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    import door
 
-if Path(sys.prefix).resolve() != VENV.resolve() and __name__ == "__main__":
-    python = VENV / "bin" / "python"
-    if not python.exists():
-        sys.exit("There is no .venv yet: run `make demo` (or `make check`) once.")
-    os.execv(python, [str(python), *sys.argv])  # noqa: S606 # our own interpreter, no shell
+    door.enter()
 
-from zapisano.bots.storage import PrefixedRedisStorage  # noqa: E402 # after the change of python
+from zapisano.bots.storage import PrefixedRedisStorage
 
 __all__ = ["PrefixedRedisStorage"]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import hypothesis
 import pytest
 
 from own_settings import settings_for
@@ -15,6 +16,12 @@ from zapisano.db import Database, open_database
 from zapisano.db.migrate import Migration
 from zapisano.settings import Settings
 from zapisano.tenancy import Tenant, provision, register
+
+# Machines are shared: how long an example takes to make or to run says nothing about the product.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
 
 OWNER = f"booking_user:{OWNER_PASSWORD}"
 

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from zapisano import __version__
 from zapisano.bots.route import telegram_router
-from zapisano.db import Database, open_database
+from zapisano.db import START_PATIENCE_SECONDS, Database, open_database
 from zapisano.payments import YooKassa
 from zapisano.settings import Settings
 from zapisano.web import checkout, docs, events, master, metrics, webhook
@@ -47,8 +47,8 @@ def create_api(
     app.include_router(master.router)
     app.include_router(events.router)
     app.include_router(docs.router)
-    app.include_router(telegram_router(settings, database))
-    app.include_router(checkout.router)
+    app.include_router(telegram_router(settings, database), include_in_schema=False)
+    app.include_router(checkout.router, include_in_schema=False)
     app.mount("/static", checkout.static_files(), name="static")
     return app
 
@@ -73,7 +73,7 @@ def _equip(
     app.state.provider = YooKassa(settings)
     app.add_middleware(BodyLimit)
     install_error_handlers(app)
-    app.include_router(metrics.router)
+    app.include_router(metrics.router, include_in_schema=False)
 
 
 @asynccontextmanager
@@ -106,7 +106,7 @@ async def run(settings: Settings, parts: Sequence[Part], *, port: int | None = N
         part: bind(settings.host, port or getattr(settings, PORTS[part][0]), PORTS[part][1])
         for part in parts
     }
-    database = await open_database(settings)
+    database = await open_database(settings, patience_seconds=START_PATIENCE_SECONDS)
     try:
         sites: list[Site] = []
         for part in parts:

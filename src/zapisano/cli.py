@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from zapisano.errors import AppError, BrokenSetting
-from zapisano.settings import Settings, load
+from zapisano.settings import Settings
 from zapisano.stack import commands as stack
+from zapisano.stack.beside import settings_here
 from zapisano.telemetry import configure_logging
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -73,6 +74,7 @@ def worker() -> None:
     """Do the jobs."""
     from zapisano import worker as composition
 
+    settings_here()
     composition.main()
 
 
@@ -116,6 +118,16 @@ def create(
 
 
 @tenants.command()
+def seed(
+    count: Annotated[int, typer.Argument(metavar="N", min=1, max=100_000)],
+) -> None:
+    """Make tenants without owners until there are N, for a demo or a measurement."""
+    from zapisano.ops import tenants as ops
+
+    _do(lambda settings: ops.seed(settings, count))
+
+
+@tenants.command()
 def suspend(tenant: TenantName) -> None:
     """Pause a tenant; its data stays."""
     from zapisano.ops import tenants as ops
@@ -154,7 +166,7 @@ def _do(work: Callable[[Settings], Awaitable[None]]) -> None:
     """Read the settings, then work."""
     import uvloop
 
-    settings = load()
+    settings = settings_here()
     configure_logging(as_json=settings.log_json, file=settings.log_file)
 
     async def do() -> None:

@@ -65,7 +65,8 @@ def configure_logging(*, as_json: bool, file: Path | None = None) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=_handlers(formatter, file), level=logging.INFO, force=True)
-    for noisy in ("httpx", "httpcore", "aiogram.event", "uvicorn.access", "pgqueuer"):
+    quiet = ("httpx", "httpcore", "aiogram.event", "uvicorn.access", "pgqueuer", "alembic")
+    for noisy in quiet:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

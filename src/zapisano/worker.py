@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from zapisano.booking import BookingChanged, Remind
 from zapisano.bots.attach import Attaching, ensure_sales_bot
+from zapisano.bots.booking import BookingNotices, booking_router
 from zapisano.bots.dispatch import Dispatch, dispatcher
 from zapisano.bots.jobs import (
     AskForToken,
@@ -22,13 +24,13 @@ from zapisano.bots.paused import paused_router
 from zapisano.bots.polling import Polling, alone_polling, polling
 from zapisano.bots.registry import Bots, open_bots
 from zapisano.bots.sales import sales_router
-from zapisano.bots.storage import Memory, create_memory
-from zapisano.db import Database, open_database
+from zapisano.bots.storage import Memory, create_memory, forget_keys
+from zapisano.db import START_PATIENCE_SECONDS, Database, open_database
 from zapisano.jobs import Handlers, Runner, schedule
 from zapisano.payments import OrderCanceled, OrderPaid, YooKassa, payments_handlers
 from zapisano.settings import Settings, load
 from zapisano.telemetry import configure_logging, tell_supervisor
-from zapisano.tenancy import Provision, TenantChanged, TenantId, TenantReady, provision
+from zapisano.tenancy import ForgetKeys, Provision, TenantChanged, TenantId, TenantReady, provision
 
 Clock = Callable[[], datetime]
 
@@ -53,7 +55,7 @@ def utc_now() -> datetime:
 @asynccontextmanager
 async def open_parts(settings: Settings, now: Clock = utc_now) -> AsyncGenerator[Parts]:
     """Open everything a worker needs, and close it again."""
-    database = await open_database(settings)
+    database = await open_database(settings, patience_seconds=START_PATIENCE_SECONDS)
     bots, provider = open_bots(settings, database), YooKassa(settings)
     memory = create_memory(settings)
     try:
@@ -74,7 +76,7 @@ def _dispatch(
         database=database,
         bots=bots,
         sales=dispatcher(memory, sales_router()),
-        tenants=dispatcher(memory, paused_router()),
+        tenants=dispatcher(memory, paused_router(), booking_router()),
         now=now,
     )
 
@@ -83,12 +85,17 @@ def handlers_of(parts: Parts) -> Handlers:
     """Map every job to what does it."""
     handlers = Handlers()
     notices = Notices(parts.settings, parts.bots, parts.now)
+    booking = BookingNotices(parts.database, parts.bots, parts.now)
 
     async def on_provision(job: Provision) -> None:
         await provision(parts.database, TenantId(job.tenant_id))
 
+    async def on_forget_keys(job: ForgetKeys) -> None:
+        await forget_keys(parts.settings, job.tenant_id)
+
     payments_handlers(handlers, parts.database, parts.provider, parts.settings, parts.now)
     handlers.on(Provision, on_provision)
+    handlers.on(ForgetKeys, on_forget_keys)
     handlers.on(HandleUpdate, parts.dispatch.handle)
     handlers.on(Attach, Attaching(parts.settings, parts.bots, parts.now).handle)
     handlers.on(Welcome, notices.welcome)
@@ -99,6 +106,8 @@ def handlers_of(parts: Parts) -> Handlers:
     handlers.on(OrderCanceled, notices.order_canceled)
     handlers.on(TenantReady, notices.tenant_ready)
     handlers.on(TenantChanged, notices.tenant_changed)
+    handlers.on(BookingChanged, booking.changed)
+    handlers.on(Remind, booking.remind)
     return handlers
 
 

@@ -14,6 +14,7 @@ def product() -> Iterator[Product]:
     """
     with running_product() as running:
         yield running
+        assert running.leaks() == []
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from people import Chat, Json, Person, until
 ANNA, BORIS = 100200301, 100200302
 SALES_BOT = "zapisano_sales_bot"
 PORTS = ("ZAPISANO_API_PORT", "ZAPISANO_WEBHOOK_PORT", "ZAPISANO_SIMULATOR_PORT")
+TOKEN = re.compile(r"\d{8,12}:[A-Za-z0-9_-]{35}")
 START_SECONDS = STOP_SECONDS = 60.0
 Result = TypeVar("Result")
 # Kept of the environment: neither an operator's settings nor a `.env` may reach the demo.
@@ -127,6 +128,22 @@ class Product:
         files = [self.root / "screen", *self.folder.glob("logs/*")]
         return {file.name: file.read_text(errors="replace") for file in files}
 
+    def leaks(self) -> list[str]:
+        """What must never be in a log and is: `<file>: <what>`, without the secret itself."""
+        people = self.world.get("/telegram/people").raise_for_status().json()
+        secrets = {
+            **{name: text for name, text in self.secrets.items() if name != "yookassa_shop_id"},
+            **{f"the phone of {one['id']}": one["phone"] for one in people if one["phone"]},
+        }
+        doors = self.rows("SELECT bot_id, path, secret FROM bots")
+        secrets |= {f"the path of {door['bot_id']}": door["path"] for door in doors}
+        secrets |= {f"the secret of {door['bot_id']}": door["secret"] for door in doors}
+        logs = self.logs()
+        named = [
+            f"{f}: {name}" for f, log in logs.items() for name, s in secrets.items() if s in log
+        ]
+        return named + [f"{f}: a bot's token" for f, log in logs.items() if TOKEN.search(log)]
+
     def _record(self) -> Json:
         return json.loads((self.folder / "stack.json").read_text())
 
@@ -157,22 +174,33 @@ class Product:
 
     # --- what is in its database ---
 
-    def rows(self, statement: str, *values: object) -> list[Json]:
+    def rows(self, statement: str, *values: object, schema: str = "shared") -> list[Json]:
         """Ask through a connection of the owner's: what it sees has been committed."""
-        return in_thread(self._rows(statement, values))
+        return in_thread(self._rows(statement, values, schema))
 
-    def row(self, statement: str, *values: object) -> Json:
+    def row(self, statement: str, *values: object, schema: str = "shared") -> Json:
         """The one row of an answer."""
-        (found,) = self.rows(statement, *values)
+        (found,) = self.rows(statement, *values, schema=schema)
         return found
 
-    def value(self, statement: str, *values: object) -> Any:
+    def value(self, statement: str, *values: object, schema: str = "shared") -> Any:
         """The one value of an answer."""
-        (found,) = self.row(statement, *values).values()
+        (found,) = self.row(statement, *values, schema=schema).values()
         return found
 
-    async def _rows(self, statement: str, values: tuple[object, ...]) -> list[Json]:
-        connection = await asyncpg.connect(self.owner_dsn)
+    def contents(self, schema: str) -> str:
+        """Everything in a schema, as one text to compare."""
+        questions = self.rows(
+            """SELECT format('SELECT t::text AS row FROM %I.%I AS t ORDER BY 1', schemaname,
+               tablename) AS all_of_it FROM pg_tables WHERE schemaname = $1 ORDER BY tablename""",
+            schema,
+        )
+        answers = [self.rows(question["all_of_it"]) for question in questions]
+        return "\n".join(row["row"] for rows in answers for row in rows)
+
+    async def _rows(self, statement: str, values: tuple[object, ...], schema: str) -> list[Json]:
+        search = {"search_path": schema}
+        connection = await asyncpg.connect(self.owner_dsn, server_settings=search)
         try:
             return [dict(row) for row in await connection.fetch(statement, *values)]
         finally:

@@ -130,6 +130,9 @@ async def test_the_page_shows_inside_the_demos_phone(
             await page.set_content(frame)
             inside = page.frame_locator("iframe")
             await inside.get_by_role("button", name="Оплатить").click()
+
+            async def moved_on() -> bool:
+                return any("/yookassa/pay/" in one.url for one in page.frames)
+
+            await until(moved_on)
             await expect(inside.get_by_text("299").first).to_be_visible()
-            await page.wait_for_function("document.querySelector('iframe') !== null")
-            assert any("/yookassa/pay/" in one.url for one in page.frames)

@@ -1,6 +1,7 @@
 """Integration tests: real servers and real processes."""
 
 from house import another_buyer, buyer, house
+from salon import salon
 from simulator import own_simulator, phone, simulator, simulator_process
 from telegram_bots import make_bot, new_bot
 
@@ -12,6 +13,7 @@ __all__ = [
     "new_bot",
     "own_simulator",
     "phone",
+    "salon",
     "simulator",
     "simulator_process",
 ]

@@ -2,14 +2,13 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import secrets
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import asyncpg
 import httpx
@@ -28,6 +27,14 @@ from zapisano.settings import Settings
 from zapisano.worker import Parts, handlers_of, open_parts, prepare
 
 Witness = asyncpg.Connection
+Thing = TypeVar("Thing")
+
+
+async def found(look: Callable[[], Awaitable[Thing | None]], what: str) -> Thing:
+    """Look again until there is something."""
+    thing = await until(look, what)
+    assert thing is not None
+    return thing
 
 
 @dataclass
@@ -46,10 +53,10 @@ class House:
             await enqueue(conn, job)
 
     async def jobs(self, kind: str) -> int:
-        found = await self.witness.fetchval(
+        count = await self.witness.fetchval(
             "SELECT count(*) FROM shared.pgqueuer WHERE entrypoint = $1", kind
         )
-        return int(found)
+        return int(count)
 
     async def idle(self) -> None:
         """Wait until no job is left."""
@@ -86,7 +93,7 @@ class House:
             )
             return dict(row) if row else None
 
-        return await until(look, "the bot is attached")
+        return await found(look, "the bot is attached")
 
 
 @dataclass
@@ -107,7 +114,7 @@ class Buyer:
             said = await self.phone.answers(self.sales)
             return next((m for m in reversed(said) if part in m["text"]), None)
 
-        return await until(look, f"“{part}” is said")
+        return await found(look, f"“{part}” is said")
 
     async def says(self, text: str) -> None:
         await self.phone.say(self.sales, text)
@@ -117,18 +124,18 @@ class Buyer:
         message, button = await self.sees(part)
         return await self.phone.press(self.sales, message["message_id"], button["callback_data"])
 
-    async def sees(self, part: str) -> tuple[Json, Json]:
-        """Wait for a button with these words; return its message and itself."""
+    async def sees(self, part: str, under: str = "") -> tuple[Json, Json]:
+        """Wait for a button with these words, `under` such a text; return message and button."""
 
         async def look() -> tuple[Json, Json] | None:
             for message in reversed(await self.phone.answers(self.sales)):
                 for row in message["inline_keyboard"] or []:
                     for button in row:
-                        if part in button["text"]:
+                        if part in button["text"] and under in message["text"]:
                             return message, button
             return None
 
-        return await until(look, f"a button “{part}”")
+        return await found(look, f"a button “{part}”")
 
     async def orders(self, company: str, plan: str = "1 месяц") -> str:
         """Go all the way to the button that pays; return the order's id."""
@@ -138,7 +145,7 @@ class Buyer:
         await self.presses(plan)
         await self.hears("Как называется")
         await self.says(company)
-        _, pay = await self.sees("Оплатить")
+        _, pay = await self.sees("Оплатить", under=company)
         return str(pay["url"].rpartition("/")[2])
 
     async def offer(self) -> Json:
@@ -148,7 +155,7 @@ class Buyer:
             keyboard = (await self.phone.chat(self.sales))["keyboard"]
             return keyboard["rows"][0][0]["request_managed_bot"] if keyboard else None
 
-        return await until(look, "the button that creates a bot")
+        return await found(look, "the button that creates a bot")
 
     async def creates(self, **changes: Any) -> Json:
         """Press that button and confirm Telegram's dialog."""
@@ -251,10 +258,3 @@ async def journal_kinds(witness: Witness, tenant: str) -> list[str]:
         "SELECT kind FROM shared.journal WHERE tenant = $1 ORDER BY id", tenant
     )
     return [row["kind"] for row in rows]
-
-
-def payload_of(row: Any) -> Json:
-    return json.loads(row["payload"])
-
-
-HOUR = timedelta(hours=1)

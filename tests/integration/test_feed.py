@@ -26,17 +26,20 @@ class Listener:
 
     def __init__(self, feed: Feed, after: int = 0) -> None:
         self.ids: list[int] = []
+        self._more = asyncio.Event()
         self._task = asyncio.create_task(self._listen(feed, after))
 
     async def _listen(self, feed: Feed, after: int) -> None:
         async for event in feed.follow(after):
             if event:
                 self.ids.append(event.id)
+                self._more.set()
 
     async def until(self, count: int) -> list[int]:
         async with asyncio.timeout(10):
             while len(self.ids) < count:
-                await asyncio.sleep(0.01)
+                self._more.clear()
+                await self._more.wait()
         return self.ids
 
     async def leave(self) -> None:
@@ -139,6 +142,6 @@ async def test_a_feed_that_stops_lets_its_listeners_go(feed: Feed) -> None:
         return len([event async for event in feed.follow(0)])
 
     task = asyncio.create_task(listen())
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the listener is inside its first statement
     feed.stop()
     assert await asyncio.wait_for(task, 5) == 0

@@ -2,14 +2,13 @@
 
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 import httpx
 import pytest
+from pydantic import SecretStr
 
-from own_settings import settings_for
 from zapisano.app import create_api
 from zapisano.db import Database
 from zapisano.settings import Settings
@@ -141,10 +140,10 @@ async def test_nobody_else_is_let_in(
 
 
 async def test_without_a_token_in_the_settings_nobody_is_let_in(
-    dsn: str, database: Database, tmp_path: Path
+    settings: Settings, database: Database
 ) -> None:
-    settings = settings_for(dsn, tmp_path, MASTER_API_TOKEN="")
-    async with client(settings, database, token="anything") as api:
+    without = settings.model_copy(update={"master_api_token": SecretStr("")})
+    async with client(without, database, token="anything") as api:
         answer = await api.get("/api/tenants")
     assert (answer.status_code, answer.json()["code"]) == (503, "not_configured")
     assert "MASTER_API_TOKEN" in answer.json()["detail"]

@@ -18,7 +18,7 @@ from zapisano.tenancy import Tenant
 
 Witness = asyncpg.Connection
 HEADER = "X-Telegram-Bot-Api-Secret-Token"
-PATH, SECRET = new_secret(), new_secret()
+PATH, SECRET = "path-of-the-first-bot", "secret-of-the-first-bot"
 BOT_ID = 7000000001
 UPDATE = {
     "update_id": 10,

@@ -18,6 +18,7 @@ from zapisano.bots.storage import (
     RedisTurns,
     TenantKeyBuilder,
     create_memory,
+    forget_keys,
     serving,
 )
 from zapisano.errors import Busy
@@ -257,3 +258,16 @@ def test_the_door_opens_for_any_python() -> None:
         check=False,
     )
     assert "PrefixedRedisStorage" in done.stdout, done.stderr
+
+
+async def test_an_archived_tenants_keys_are_forgotten_and_nobody_elses(
+    redis: Redis, valkey_url: str, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", valkey_url)
+    other = tenant[:-1] + str((int(tenant[-1]) + 1) % 10)
+    await redis.mset({f"{tenant}:fsm:{n}": "x" for n in range(2_500)})
+    await redis.mset({f"{other}:fsm:1": "x", f"x{tenant}:1": "x"})
+    assert await forget_keys(load(), tenant) == 2_500
+    assert await redis.keys(f"{tenant}:*") == []
+    assert await redis.exists(f"{other}:fsm:1", f"x{tenant}:1") == 2
+    assert await forget_keys(load(), tenant) == 0

@@ -2,9 +2,12 @@
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
-from zapisano.db import Database
-from zapisano.errors import SlotTaken
+from zapisano.db import Database, open_database
+from zapisano.db.migrate import Migration
+from zapisano.errors import BrokenSetting, Busy, SlotTaken
+from zapisano.settings import Settings
 from zapisano.tenancy import (
     State,
     Suspension,
@@ -105,3 +108,19 @@ async def test_a_tenant_without_a_schema_cannot_become_active(database: Database
         tenant = await register(conn, name="Рано", owner_id=1)
         with pytest.raises(WrongState, match="provisioning"):
             await activate(conn, tenant.id)
+
+
+async def test_a_schema_never_appears_without_the_role_to_log_in_as(
+    settings: Settings, witness: Witness
+) -> None:
+    """Who waits for the schema would log in as its owner, and stay so."""
+    await witness.execute("DROP SCHEMA shared CASCADE")
+    keyless = settings.model_copy(update={"secret_key": SecretStr("")})
+    with pytest.raises(BrokenSetting, match="ZAPISANO_SECRET_KEY"):
+        await Migration(keyless).run()
+    with pytest.raises(Busy, match="not migrated"):
+        await open_database(settings)
+    await Migration(settings).run()
+    opened = await open_database(settings)
+    await opened.close()
+    assert opened.isolated

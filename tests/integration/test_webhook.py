@@ -7,6 +7,7 @@ from datetime import date
 from ipaddress import ip_network
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from pydantic import SecretStr
@@ -99,6 +100,27 @@ async def test_rule_1_a_store_that_fails_is_503(settings: Settings) -> None:
         health = await client.get("/health")
         assert (health.status_code, health.json()["status"]) == (503, "down")
         assert "zapisano_database_up 0.0" in (await client.get("/metrics")).text
+
+
+async def test_rule_1_a_database_under_maintenance_is_503_and_recovers(
+    webhook: httpx.AsyncClient, witness: Witness, postgres: str
+) -> None:
+    assert (await webhook.post(PATH, json=NEWS)).status_code == 200
+    name = await witness.fetchval("SELECT current_database()")
+    admin = await asyncpg.connect(postgres)
+    await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    await admin.execute(
+        """SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+           WHERE datname = $1 AND application_name = 'zapisano'""",
+        name,
+    )
+    # The first may still find a connection that is being cut; each answer is the same.
+    for _ in range(3):
+        assert is_problem(await webhook.post(PATH, json=NEWS), 503, "busy")
+    await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    await admin.close()
+    assert (await webhook.post(PATH, json=NEWS)).status_code == 200
+    assert await witness.fetchval("SELECT deliveries FROM shared.notifications") == 2
 
 
 async def test_rule_1_a_bug_is_500_without_details_and_never_200(

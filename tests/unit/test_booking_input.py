@@ -13,6 +13,7 @@ from zapisano.booking.model import (
     checked_duration,
     checked_hours,
     checked_name,
+    checked_phone,
     checked_price,
     checked_zone,
     clock,
@@ -33,6 +34,7 @@ def test_other_fields_are_read() -> None:
     assert checked_duration(" 45 ") == 45
     assert checked_price("1 500,50 ₽") == Decimal("1500.50")
     assert checked_zone("asia/novosibirsk").key == "Asia/Novosibirsk"
+    assert checked_phone("7 (916) 020-03-46") == checked_phone("+79160200346") == "+79160200346"
     assert checked_day("31.12", TODAY) == date(2026, 12, 31)
     assert checked_day("1.3", TODAY) == date(2027, 3, 1)
     assert checked_day("05.12.2026", TODAY) == date(2026, 12, 5)
@@ -53,6 +55,8 @@ def test_other_fields_are_read() -> None:
         ("price", checked_price, "NaN"),
         ("price", checked_price, "1e30"),
         ("price", checked_price, "0.001"),
+        ("phone", checked_phone, "номер"),
+        ("phone", checked_phone, "1" * 16),
         ("hours", checked_hours, ""),
         ("hours", checked_hours, "10-19"),
         ("hours", checked_hours, "19:00-10:00"),

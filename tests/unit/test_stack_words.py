@@ -15,6 +15,7 @@ from zapisano.stack.process import Process, in_order
 from zapisano.stack.psql import call
 from zapisano.stack.redis_cli import Failure, Reply, Status
 from zapisano.stack.refusal import Refusal
+from zapisano.stack.terminal import program
 
 
 def test_every_broken_setting_is_named_at_once() -> None:
@@ -144,6 +145,15 @@ def test_up_takes_the_operators_settings_and_servers(tmp_path: Path) -> None:
     assert "REDIS_URL" not in env
     assert env["ZAPISANO_SECRET_KEY"]
     assert "ZAPISANO_DEMO" not in env
+    # To commands typed beside it goes only what the operator has not said.
+    assert made.running.settings == {"ZAPISANO_SECRET_KEY": env["ZAPISANO_SECRET_KEY"]}
+
+
+def test_commands_beside_it_see_the_servers_that_up_has_made(tmp_path: Path) -> None:
+    made = plan.up(StackConfig.from_environment({"ZAPISANO_DATA_DIR": str(tmp_path)}))
+    env = made.processes[-1].env
+    names = ("DATABASE_URL", "REDIS_URL", "ZAPISANO_SECRET_KEY", "MASTER_API_TOKEN")
+    assert made.running.settings == {name: env[name] for name in names}
 
 
 def test_up_without_redis_on_purpose_starts_none(tmp_path: Path) -> None:
@@ -161,6 +171,21 @@ def test_a_process_can_only_wait_for_an_earlier_one() -> None:
 
 
 # --- what is printed ---
+
+
+def test_the_panel_names_the_command_as_it_is_typed_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / ".venv" / "bin" / "zapisano"
+    own.parent.mkdir(parents=True)
+    own.write_text("#!/bin/sh\n")
+    own.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(own.with_name("python")))
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.chdir(tmp_path)
+    assert program() == ".venv/bin/zapisano"
+    monkeypatch.setenv("PATH", str(own.parent))
+    assert program() == "zapisano"
 
 
 @pytest.mark.parametrize(

@@ -129,4 +129,5 @@ async def announce(
         service_id=booking.service_id,
         staff_id=booking.staff_id,
         starts_at=booking.starts_at.isoformat(),
+        time_zone=booking.time_zone,
     )

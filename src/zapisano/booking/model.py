@@ -268,6 +268,18 @@ def checked_price(value: str) -> Decimal:
     return round(price, 2)
 
 
+def checked_phone(value: str) -> str:
+    """Return a number as `+79001234567`; Telegram gives it with or without the plus.
+
+    Raises:
+        BadField: it has not 5 to 15 digits (E.164).
+    """
+    digits = re.sub(r"[^0-9]", "", value)
+    if not 5 <= len(digits) <= 15:
+        raise BadField("phone", "share the number of your Telegram account")
+    return f"+{digits}"
+
+
 _WINDOW = re.compile(r"(\d{1,2}):(\d{2})\s*[-–—]\s*(\d{1,2}):(\d{2})")
 
 

@@ -21,6 +21,7 @@ from zapisano.booking.model import (
     UnknownService,
     UnknownStaff,
     Visit,
+    checked_phone,
 )
 from zapisano.db import TenantConnection
 
@@ -214,8 +215,12 @@ async def choose_language(conn: TenantConnection, user_id: int, language: str) -
 
 
 async def share_phone(conn: TenantConnection, user_id: int, phone: str) -> None:
-    """Remember the number a person has shared of themselves."""
-    await store.set_phone(conn, user_id, phone)
+    """Remember the number a person has shared of themselves.
+
+    Raises:
+        BadField: it is no number.
+    """
+    await store.set_phone(conn, user_id, checked_phone(phone))
 
 
 async def ask_phone_once(conn: TenantConnection, user_id: int, now: datetime) -> bool:

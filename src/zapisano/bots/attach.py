@@ -212,6 +212,7 @@ async def ensure_sales_bot(conn: SharedConnection, settings: Settings, vault: Va
         secret=new_secret(),
         managed=False,
     )
+    await store.remove_other_sales_bots(conn, bot_id)
     row = await store.find(conn, bot_id, lock=True)
     if row and not new and (row.revoked or vault.unlock(row.token) != token):
         await store.replace_token(conn, bot_id, token=vault.lock(token), username=row.username)

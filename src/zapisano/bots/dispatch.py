@@ -7,7 +7,15 @@ from typing import Any
 
 import structlog
 from aiogram import BaseMiddleware, Bot, Dispatcher, Router
-from aiogram.types import CallbackQuery, ErrorEvent, Message, TelegramObject, Update
+from aiogram.dispatcher.event.bases import UNHANDLED
+from aiogram.types import (
+    CallbackQuery,
+    ErrorEvent,
+    ManagedBotUpdated,
+    Message,
+    TelegramObject,
+    Update,
+)
 from pydantic import ValidationError
 
 from zapisano.bots import store
@@ -15,6 +23,7 @@ from zapisano.bots.errors import BlockedByPerson, TokenRevoked
 from zapisano.bots.i18n import SALES, language_of
 from zapisano.bots.jobs import HandleUpdate
 from zapisano.bots.registry import Bots
+from zapisano.bots.screens import answer
 from zapisano.bots.storage import Memory, serving, tenant_prefix
 from zapisano.bots.wording import error_text
 from zapisano.db import CONNECTION_LOST, Database
@@ -93,13 +102,11 @@ class EveryTapAnswered(BaseMiddleware):
 
     async def __call__(self, handler: Any, event: TelegramObject, data: dict[str, Any]) -> Any:
         """Answer the tap when nobody else does."""
-        from aiogram.dispatcher.event.bases import UNHANDLED
-
         result = await handler(event, data)
         if result is UNHANDLED and isinstance(event, CallbackQuery):
             language = language_of(event.from_user.language_code)
             _ = SALES.gettext
-            await event.answer(_("This button is from an older message.", locale=language))
+            await answer(event, _("This button is from an older message.", locale=language))
         return result
 
 
@@ -110,7 +117,8 @@ async def on_error(event: ErrorEvent) -> None:
     it is logged and tried again.
     """
     error = event.exception
-    if isinstance(error, Busy | Upstream | CONNECTION_LOST) or not isinstance(error, AppError):
+    passes = isinstance(error, (Busy, Upstream, *CONNECTION_LOST))
+    if passes or not isinstance(error, AppError):
         raise error
     if isinstance(error, BlockedByPerson | TokenRevoked):
         log.info("nobody_to_answer", reason=error.code)
@@ -121,12 +129,14 @@ async def on_error(event: ErrorEvent) -> None:
 
 async def tell(update: Update, error: AppError) -> None:
     """Say what went wrong where the person is looking."""
-    source: Message | CallbackQuery | None = update.callback_query or update.message
+    source = update.callback_query or update.message or update.managed_bot
     if source is None:
         return
-    person = source.from_user
+    person = source.user if isinstance(source, ManagedBotUpdated) else source.from_user
     text = error_text(error, language_of(person.language_code if person else None))
     if isinstance(source, CallbackQuery):
-        await source.answer(text, show_alert=True)
-    else:
+        await answer(source, text, alert=True)
+    elif isinstance(source, Message):
         await source.answer(text)
+    elif update.bot and person:
+        await update.bot.send_message(person.id, text)

@@ -128,6 +128,16 @@ class Notices:
             hello = _("Hello! This is your booking bot. /admin is your side of it.")
             with _nobody_there():
                 await self.bots.of(row).send_message(tenant.owner_id, hello)
+        await self._prompt_next(tenant.owner_id)
+
+    async def _prompt_next(self, owner_id: int) -> None:
+        """Offer the button again to an owner who has paid for one more bot."""
+        async with self.bots.database.shared() as conn:
+            waiting = await store.awaiting(conn, owner_id)
+            tenant = await tenants.get(conn, waiting) if waiting else None
+        if tenant:
+            with _nobody_there():
+                await self._prompt(tenant, reminder=True)
 
     async def tenant_changed(self, job: TenantChanged) -> None:
         """A tenant was suspended or works again: tell the owner; an archived bot is shut."""

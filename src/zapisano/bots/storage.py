@@ -5,12 +5,12 @@ hash tag, `{client_001}:fsm:…`, so that a tenant's keys live together.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from aiogram.fsm.storage.base import (
     BaseEventIsolation,
@@ -26,6 +26,7 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.lock import Lock
 from redis.exceptions import RedisError
 
+from zapisano.db.names import tenant_schema
 from zapisano.errors import Busy
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
@@ -35,6 +36,7 @@ log = get_logger("zapisano.bots")
 SALES_PREFIX = "sales:"
 # A conversation left for a week starts anew; nothing is kept for ever.
 STATE_TTL = timedelta(days=7)
+SCAN_COUNT = 1000
 LOCK_SECONDS = 8.0
 WAIT_FOR_TURN_SECONDS = 10.0
 LOOK_AGAIN_SECONDS = 0.03
@@ -274,3 +276,26 @@ def create_memory(settings: Settings) -> Memory:
     prefix = settings.redis_key_prefix if settings.only_tenant else ""
     storage = PrefixedRedisStorage(redis, prefix or None)
     return Memory(storage, InTurn(storage.create_isolation()))
+
+
+async def forget_keys(settings: Settings, tenant_id: str) -> int:
+    """Delete whatever Redis keeps of an archived tenant; return how many keys there were.
+
+    Raises:
+        Busy: Redis is not answering.
+    """
+    redis = open_redis(settings)
+    if redis is None:
+        return 0
+    prefix = tenant_prefix(tenant_schema(tenant_id))
+    pattern = (hash_tagged(prefix) if settings.redis_cluster else prefix) + "*"
+    gone = 0
+    try:
+        with _busy_when_down():
+            # Deleted one by one: a cluster refuses a command over several of its slots.
+            scan = cast("Callable[..., AsyncIterator[bytes]]", redis.scan_iter)  # pyright: ignore[reportUnknownMemberType]  # its kwargs have no type
+            async for key in scan(pattern, count=SCAN_COUNT):
+                gone += await redis.unlink(key)
+    finally:
+        await redis.aclose()
+    return gone

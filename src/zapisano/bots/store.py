@@ -64,7 +64,7 @@ async def of_tenant(conn: SharedConnection, tenant_id: str) -> BotRow | None:
 
 
 async def sales(conn: SharedConnection) -> BotRow | None:
-    """Return the sales bot that was registered last, or None."""
+    """Return the sales bot, or None."""
     row = await conn.fetchrow(
         """SELECT bot_id, tenant_id, username, token, path, secret, managed, webhook_url,
                unauthorized_times, attached_at
@@ -143,6 +143,11 @@ async def replace_token(
 async def remove_of_tenant(conn: SharedConnection, tenant_id: TenantId) -> None:
     """Forget a tenant's bot, to make room for another."""
     await conn.execute("DELETE FROM shared.bots WHERE tenant_id = $1", tenant_id)
+
+
+async def remove_other_sales_bots(conn: SharedConnection, bot_id: int) -> None:
+    """Forget sales bots of earlier settings."""
+    await conn.execute("DELETE FROM shared.bots WHERE tenant_id IS NULL AND bot_id <> $1", bot_id)
 
 
 async def set_username(conn: SharedConnection, bot_id: int, username: str) -> None:

@@ -10,10 +10,11 @@ from zapisano.db.connection import (
     SharedConnection,
     TenantConnection,
 )
-from zapisano.db.database import Database, open_database
+from zapisano.db.database import START_PATIENCE_SECONDS, Database, open_database
 
 __all__ = [
     "CONNECTION_LOST",
+    "START_PATIENCE_SECONDS",
     "Connection",
     "Database",
     "Output",

@@ -1,5 +1,7 @@
 """Transactions: shared, inside a tenant, and as the owner. Opened at the edge, committed here."""
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import LiteralString
@@ -14,11 +16,15 @@ from zapisano.db.connection import (
 )
 from zapisano.db.names import quoted, tenant_role, tenant_schema
 from zapisano.db.pool import Pool, connect, speak_json
-from zapisano.errors import BrokenSetting
+from zapisano.db.registry import check_version
+from zapisano.errors import BrokenSetting, Busy
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
 
 log = get_logger("zapisano.db")
+
+PAUSE_SECONDS = 0.1  # between two looks at a server or a schema that is not ready yet
+START_PATIENCE_SECONDS = 600.0  # what a process of ours grants a server that starts beside it
 
 
 class Database:
@@ -105,24 +111,44 @@ def database_name(dsn: str) -> str:
     return urlsplit(dsn).path.lstrip("/")
 
 
-async def open_database(settings: Settings) -> Database:
+async def open_database(
+    settings: Settings, *, patience_seconds: float = 0.0, quiet: bool = False
+) -> Database:
     """Log in as the app's own role where there is one, else as the owner, with a warning.
+
+    A process that starts beside the server or the migration waits `patience_seconds` for them.
+    With `quiet` the caller says by itself that isolation is off.
 
     Raises:
         BrokenSetting: no address is set.
-        Busy: the server is not answering.
+        Busy: the server is not answering, or its schema is older than this program.
     """
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            database = await _log_in(settings)
+            break
+        except Busy:
+            if time.monotonic() >= deadline:
+                raise
+        await asyncio.sleep(PAUSE_SECONDS)
+    if not database.isolated and not quiet:
+        log.warning("isolation_by_role_is_off", remedy=roles.remedy(settings))
+    return database
+
+
+async def _log_in(settings: Settings) -> Database:
     explicit = settings.app_database_url.get_secret_value()
-    owner = settings.database_url.get_secret_value()
-    if explicit:
-        return Database(settings, dsn=explicit, isolated=True)
-    settings.require("database_url")
-    raw = await connect(owner, statement_cache=0)
+    if not explicit:
+        settings.require("database_url")
+    address = explicit or settings.database_url.get_secret_value()
+    raw = await connect(address, statement_cache=0)
     try:
-        isolated = await roles.isolation_is_on(OwnerConnection(raw))
+        conn = OwnerConnection(raw)
+        await check_version(conn)
+        isolated = bool(explicit) or await roles.isolation_is_on(conn)
     finally:
         await raw.close(timeout=5)
-    if isolated:
-        return Database(settings, dsn=roles.app_dsn(settings), isolated=True)
-    log.warning("isolation_by_role_is_off", remedy=roles.remedy(settings))
-    return Database(settings, dsn=owner, isolated=False)
+    if isolated and not explicit:
+        address = roles.app_dsn(settings)
+    return Database(settings, dsn=address, isolated=isolated)

@@ -5,99 +5,25 @@ keeps its own books: the shared chain in `shared.schema_version`, the tenant cha
 `shared.tenant_version`, which shows each schema its own row of `shared.tenant_versions`.
 """
 
-import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal, LiteralString, cast
+from typing import LiteralString
 
-from alembic.config import Config
-from alembic.operations import Operations
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from asyncpg import PostgresError
 
 from zapisano.db import roles
+from zapisano.db.chains import FOLDER, head, knows, render
 from zapisano.db.connection import OwnerConnection
 from zapisano.db.database import database_name
 from zapisano.db.names import SchemaName, quoted, tenant_role
 from zapisano.db.pool import connect
-from zapisano.errors import AppError
+from zapisano.errors import AppError, Refused
 from zapisano.settings import Settings
 
-Chain = Literal["shared", "tenant"]
-FOLDER = Path(__file__).with_name("migrations")
-VERSION_TABLES: dict[Chain, LiteralString] = {
-    "shared": "schema_version",
-    "tenant": "tenant_version",
-}
 BATCH_SIZE = 50
 LOCK_TIMEOUT: LiteralString = "5s"
 MIGRATION_LOCK = 7_260_921  # any constant: one migration at a time per database
-
-
-@cache
-def _scripts(chain: Chain, folder: Path) -> ScriptDirectory:
-    config = Config()
-    config.set_main_option("script_location", str(folder / chain))
-    return ScriptDirectory.from_config(config)
-
-
-def head(chain: Chain, folder: Path = FOLDER) -> str:
-    """Return the newest version of a chain."""
-    newest = _scripts(chain, folder).get_current_head()
-    if newest is None:
-        raise LookupError(f"the chain {chain} has no versions")
-    return newest
-
-
-def knows(chain: Chain, version: str, folder: Path = FOLDER) -> bool:
-    """Say whether `version` belongs to a chain of this program."""
-    return version in {script.revision for script in _scripts(chain, folder).walk_revisions()}
-
-
-class _Statements(io.StringIO):
-    """Alembic writes one statement per call; keep them apart."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.all: list[str] = []
-
-    def write(self, text: str, /) -> int:
-        statement = text.strip().rstrip(";")
-        if statement and not statement.startswith("--"):
-            self.all.append(statement)
-        return len(text)
-
-
-@cache
-def render(
-    chain: Chain, start: str | None, *, end: str = "head", folder: Path = FOLDER
-) -> tuple[LiteralString, ...]:
-    """Return the statements that lead from version `start` (None: nothing) to `end`."""
-    scripts = _scripts(chain, folder)
-    buffer = _Statements()
-
-    def upgrade(revision: Any, _context: MigrationContext) -> Any:  # as Alembic types it
-        return scripts._upgrade_revs(end, revision)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # what its `upgrade` calls
-
-    context = MigrationContext.configure(
-        dialect_name="postgresql",
-        dialect_opts={"paramstyle": "named"},  # else 'a%' and ':x' inside SQL are corrupted
-        opts={
-            "as_sql": True,
-            "starting_rev": start,
-            "fn": upgrade,
-            "version_table": VERSION_TABLES[chain],
-            "version_table_schema": "shared",
-            "output_buffer": buffer,
-        },
-    )
-    with Operations.context(context):
-        context.run_migrations()
-    kept = [s for s in buffer.all if chain == "shared" or not s.startswith("CREATE TABLE shared.")]
-    return cast("tuple[LiteralString, ...]", tuple(kept))
 
 
 @dataclass
@@ -113,11 +39,14 @@ class Report:
 class Migration:
     """One run over the shared schema and every tenant, alone in its database."""
 
-    def __init__(self, settings: Settings, *, folder: Path = FOLDER) -> None:
+    def __init__(
+        self, settings: Settings, *, folder: Path = FOLDER, batch_size: int = BATCH_SIZE
+    ) -> None:
         """Read the owner's address from the settings; `folder` holds the two chains."""
         settings.require("database_url")
         self._settings = settings
         self._folder = folder
+        self._batch_size = batch_size
         self._dsn = settings.database_url.get_secret_value()
         self._database = database_name(self._dsn)
         self.report = Report()
@@ -132,9 +61,9 @@ class Migration:
         try:
             await raw.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
             conn = OwnerConnection(raw)
+            # Together: who waits for the schema must not find it without the role to log in as.
             async with raw.transaction():
                 await self._shared(conn)
-            async with raw.transaction():
                 self.report.isolated = await roles.ensure_roles(
                     conn, self._settings, self._database
                 )
@@ -149,6 +78,8 @@ class Migration:
         current = (
             await conn.fetchval("SELECT version_num FROM shared.schema_version") if exists else None
         )
+        if current is not None and not knows("shared", current, self._folder):
+            raise Refused(f"The database is at version {current}: upgrade Zapisano first.")
         await apply(conn, render("shared", current, folder=self._folder))
 
     async def _tenants(
@@ -161,8 +92,8 @@ class Migration:
         on_progress(0, len(behind))
         if canary and not await self._batch(conn, canary):
             return
-        for start in range(0, len(rest), BATCH_SIZE):
-            batch = rest[start : start + BATCH_SIZE]
+        for start in range(0, len(rest), self._batch_size):
+            batch = rest[start : start + self._batch_size]
             if not await self._batch(conn, batch):
                 for tenant in batch:
                     await self._batch(conn, [tenant])
@@ -174,6 +105,8 @@ class Migration:
             async with conn.raw.transaction():
                 await conn.execute("SET LOCAL lock_timeout TO '" + LOCK_TIMEOUT + "'")
                 for schema, version in batch:
+                    if not knows("tenant", version, self._folder):
+                        raise Refused(f"It is at version {version}: upgrade Zapisano first.")
                     await migrate_tenant(conn, schema, version, folder=self._folder)
                     if self.report.isolated:
                         role = tenant_role(self._database, schema)

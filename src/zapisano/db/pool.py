@@ -7,8 +7,8 @@ it (soft affinity: if that one is busy, another serves), and a connection that h
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -40,19 +40,32 @@ async def connect(
         Busy: the server cannot be reached or refuses the login.
         BrokenSetting: the address cannot be read.
     """
-    try:
+    with explained():
         return await asyncpg.connect(
             dsn,
             timeout=CONNECT_TIMEOUT_SECONDS,
             statement_cache_size=statement_cache,
             server_settings={**SESSION, "application_name": application},
         )
+
+
+@contextmanager
+def explained() -> Generator[None]:
+    """Say in a person's words why a connection could not be opened."""
+    try:
+        yield
     except (asyncpg.ClientConfigurationError, ValueError) as error:
         raise BrokenSetting(
             "DATABASE_URL: cannot be read; write postgresql://user:password@host:5432/database"
         ) from error
-    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as e:
+    except (
+        asyncpg.InvalidAuthorizationSpecificationError,
+        asyncpg.InvalidCatalogNameError,
+        asyncpg.ObjectNotInPrerequisiteStateError,  # ALLOW_CONNECTIONS false: maintenance
+    ) as e:
         raise Busy(f"The database refuses the login: {e}.") from e
+    except asyncpg.ProtocolViolationError as e:
+        raise Busy(f"What answers at the database's address refuses us: {e}.") from e
     except (*CONNECTION_LOST, TimeoutError) as e:
         raise Busy(f"The database is not answering ({type(e).__name__}).") from e
 

@@ -1,5 +1,6 @@
 """`zapisano tenants …`: the same verbs as the master API, on the command line."""
 
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from zapisano.errors import Refused
 from zapisano.ops import screen
 from zapisano.settings import Settings
 from zapisano.tenancy import Overview, State, Suspension, TenantId, store
+from zapisano.tenancy.seed import seed as seed_tenants
 
 PAGE = 500
 MAX_NAME = 100
@@ -94,6 +96,15 @@ async def create(settings: Settings, name: str, owner_id: int, language: str) ->
             )
         await tenancy.provision(database, made.id)
     screen.say(f"{made.id} is made and awaits its bot.")
+
+
+async def seed(settings: Settings, count: int) -> None:
+    """Make tenants that nobody owns, until there are so many of them."""
+    began = time.monotonic()
+    async with _opened(settings) as database:
+        with screen.progress("Tenants") as show_progress:
+            await seed_tenants(database, count, lambda done: show_progress(done, count))
+    screen.say(f"{count} tenants are there ({time.monotonic() - began:.1f} s).")
 
 
 async def suspend(settings: Settings, name: str) -> None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
 NO_BROWSER = typer.Option("--no-browser", help="Do not open the page.")
+TENANTS = typer.Option(
+    "--tenants", metavar="N", min=0, max=100_000, help="Make N tenants beside those that are sold."
+)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -34,11 +37,13 @@ def _answers() -> Generator[StackConfig]:
 
 
 @app.command()
-def demo(*, no_browser: Annotated[bool, NO_BROWSER] = False) -> None:
+def demo(
+    *, no_browser: Annotated[bool, NO_BROWSER] = False, tenants: Annotated[int, TENANTS] = 0
+) -> None:
     """Run everything on this machine, the outside world simulated, and open the page."""
     from zapisano.stack import plan
 
-    start("demo", plan.demo, browser=not no_browser)
+    start("demo", plan.demo, browser=not no_browser, tenants=tenants)
 
 
 @app.command()
@@ -49,7 +54,7 @@ def up() -> None:
     start("up", plan.up, browser=False)
 
 
-def start(mode: str, plan_of: "Planner", *, browser: bool) -> None:
+def start(mode: str, plan_of: "Planner", *, browser: bool, tenants: int = 0) -> None:
     """Run a plan in the foreground; the tests give plans with programs of their own.
 
     Raises:
@@ -58,7 +63,7 @@ def start(mode: str, plan_of: "Planner", *, browser: bool) -> None:
     from zapisano.stack import run
 
     with _answers() as config:
-        run.run(config, mode, plan_of, browser=browser)
+        run.run(config, mode, plan_of, browser=browser, tenants=tenants)
 
 
 @app.command(context_settings=PASS_ON, options_metavar="[client_001] [psql's options]")

@@ -28,6 +28,7 @@ class Running:
     redis_url: str = ""
     ports: Mapping[str, int] = field(default_factory=dict[str, int])
     pids: Mapping[str, int] = field(default_factory=dict[str, int])
+    settings: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
 
 @contextmanager

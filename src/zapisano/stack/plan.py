@@ -38,14 +38,13 @@ def demo(config: StackConfig) -> Plan:
     """The whole business on one machine, with the simulators as the outside world."""
     keys = secret_keys.load_or_make(config.folder / "secrets.json")
     postgres, valkey = _postgres(config, keys), _valkey(config, keys)
-    env = {
-        **_without_real_world(config.environment),
-        **_own_settings(config),
+    made = {
         **_own_keys(keys),
         **_simulated_world(config, keys),
         "DATABASE_URL": postgres.dsn(),
         "REDIS_URL": valkey.url,
     }
+    env = {**_without_real_world(config.environment), **_own_settings(config), **made}
     admin = postgres.dsn(DATABASE, user=SUPERUSER)
     simulator = Process("simulator", _module("zapisano.simulator"), env)
     needs = (simulator, postgres.process(), valkey.process())
@@ -54,7 +53,7 @@ def demo(config: StackConfig) -> Plan:
     return Plan(
         processes=(*needs, *parts),
         ports=_ports(config) | {SIMULATOR_PORT: config.simulator_port},
-        running=_running(config, env, admin, page=f"{_url(config.simulator_port)}/"),
+        running=_running(config, env, made, admin, page=f"{_url(config.simulator_port)}/"),
     )
 
 
@@ -77,12 +76,16 @@ def up(config: StackConfig) -> Plan:
     return Plan(
         processes=(*servers, *product(tuple(servers), env)),
         ports=_ports(config),
-        running=_running(config, env, admin, page=""),
+        running=_running(config, env, _not_given(made, given), admin, page=""),
     )
 
 
 def product(needs: tuple[Process, ...], env: Mapping[str, str]) -> tuple[Process, ...]:
-    """The product's processes: the schema first, then the HTTP apps and the job process."""
+    """The product's processes: the migration, the HTTP apps and the job process.
+
+    The apps and the job process wait for servers and schema by themselves, so that the seconds
+    their imports take are spent beside the others' start.
+    """
     after = tuple(process.name for process in needs)
     migrate = Process(
         "migrate",
@@ -94,10 +97,22 @@ def product(needs: tuple[Process, ...], env: Mapping[str, str]) -> tuple[Process
         slow_note="is bringing the schemas up to date",
     )
     later = (*after, "migrate")
-    serve = Process(
-        "serve", (*_module("zapisano"), "serve"), {**env, **_webhook_log()}, after=later
+    log = _webhook_log()
+    return (
+        migrate,
+        *(
+            Process(
+                name,
+                (*_module("zapisano"), name),
+                {**env, **log} if name == "serve" else env,
+                after=later,
+                waits_itself=True,
+                patience_seconds=float("inf"),
+                slow_note="is waiting for the servers",
+            )
+            for name in ("serve", "worker")
+        ),
     )
-    return (migrate, serve, Process("worker", (*_module("zapisano"), "worker"), env, after=later))
 
 
 def _webhook_log() -> dict[str, str]:
@@ -140,6 +155,8 @@ def _simulated_world(config: StackConfig, keys: Keys) -> dict[str, str]:
         "ZAPISANO_PUBLIC_URL": api,
         "WEBHOOK_URL": api,
         "TELEGRAM_API_BASE": outside,
+        # The way back from the checkout page, which the phone shows in its own browser.
+        "TELEGRAM_LINK_BASE": f"{outside}/t",
         "SALES_BOT_TOKEN": keys.sales_bot_token,
         "YOOKASSA_API_URL": f"{outside}/v3",
         "YOOKASSA_SHOP_ID": keys.yookassa_shop_id,
@@ -173,7 +190,17 @@ def _ports(config: StackConfig) -> dict[str, int]:
     return {API_PORT: config.api_port, WEBHOOK_PORT: config.webhook_port}
 
 
-def _running(config: StackConfig, env: Mapping[str, str], admin: str, page: str) -> Running:
+def _not_given(made: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in made.items() if name not in given}
+
+
+def _running(
+    config: StackConfig,
+    env: Mapping[str, str],
+    made: Mapping[str, str],
+    admin: str,
+    page: str,
+) -> Running:
     return Running(
         page_url=page,
         api_url=_url(config.api_port),
@@ -181,6 +208,7 @@ def _running(config: StackConfig, env: Mapping[str, str], admin: str, page: str)
         database_url=database_url(env),
         admin_database_url=admin,
         redis_url=redis_url(env),
+        settings=made,
     )
 
 

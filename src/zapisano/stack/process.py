@@ -24,7 +24,8 @@ def nothing(_lock: int) -> None:
 class Process:
     """One program: how it starts, when it counts as up, how it is stopped.
 
-    `after` names processes that must be up first (and stop later). `ready` is a `Ready` or a
+    `after` names processes that must be up first (and stop later); with `waits_itself` it starts
+    beside them, because it waits for what it needs while it loads. `ready` is a `Ready` or a
     question asked again and again. `prepare` runs before each start in a thread, and hands the
     descriptor it is given to whatever it starts. `death_signal` comes when we are killed.
     """
@@ -33,6 +34,7 @@ class Process:
     argv: tuple[str, ...]
     env: Mapping[str, str]
     after: tuple[str, ...] = ()
+    waits_itself: bool = False
     ready: Ready | Callable[[], bool] = Ready.NOTIFY
     prepare: Callable[[int], None] = nothing
     account: Account | None = None

@@ -10,14 +10,19 @@ from dataclasses import replace
 from zapisano.stack import folder, ports
 from zapisano.stack.config import StackConfig
 from zapisano.stack.plan import Plan
+from zapisano.stack.seeding import seeding
 from zapisano.stack.supervisor import supervise
 from zapisano.stack.terminal import Terminal
 
 Planner = Callable[[StackConfig], Plan]
 
 
-def run(config: StackConfig, mode: str, plan_of: Planner, *, browser: bool) -> None:
+def run(
+    config: StackConfig, mode: str, plan_of: Planner, *, browser: bool, tenants: int = 0
+) -> None:
     """Run `zapisano <mode>` in the foreground until it is told to stop.
+
+    `tenants` are made, or completed to that many, once everything is up.
 
     Raises:
         Refusal: nothing was started, for a reason that the operator can mend.
@@ -35,21 +40,12 @@ def run(config: StackConfig, mode: str, plan_of: Planner, *, browser: bool) -> N
 
         screen.on_ready.append(tell)
         if browser and plan.running.page_url:
-            screen.on_ready.append(_Once(lambda: open_page(plan.running.page_url)))
-        asyncio.run(supervise(plan.processes, config.folder, screen))
+            screen.on_greeted.append(lambda: open_page(plan.running.page_url))
+        with seeding(plan, tenants) as seeds:
+            screen.on_greeted.append(seeds.start)
+            screen.on_stopping.append(seeds.stop)
+            asyncio.run(supervise(plan.processes, config.folder, screen))
         screen.stopped()
-
-
-class _Once:
-    """Does its work at the first call only: parts that come back open no second page."""
-
-    def __init__(self, work: Callable[[], None]) -> None:
-        self._work: Callable[[], None] | None = work
-
-    def __call__(self, _pids: Mapping[str, int]) -> None:
-        if self._work is not None:
-            self._work()
-            self._work = None
 
 
 def open_page(url: str) -> None:

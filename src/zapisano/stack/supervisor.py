@@ -68,7 +68,9 @@ class _Supervisor:
             tasks -= done
 
     async def _keep(self, keeper: Keeper) -> None:
-        await keeper.keep([self._keepers[name] for name in keeper.process.after])
+        process = keeper.process
+        first = () if process.waits_itself else process.after
+        await keeper.keep([self._keepers[name] for name in first])
 
     async def _shut(self, keeper: Keeper) -> None:
         name = keeper.process.name

@@ -1,6 +1,8 @@
 """What a person sees in the terminal: progress while starting, then where to click."""
 
 import os
+import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,7 +26,10 @@ NAMES = {
 
 
 class Terminal:
-    """The supervisor's `Screen` on a terminal, or line by line into a pipe."""
+    """The supervisor's `Screen` on a terminal, or line by line into a pipe.
+
+    `on_ready` is told at each time that everything is up, `on_greeted` once, after the panel.
+    """
 
     def __init__(self, mode: str, folder: Path, running: Running) -> None:
         self._console = Console(highlight=False)
@@ -35,6 +40,8 @@ class Terminal:
         self._status: Status | None = None
         self._is_ready = False
         self.on_ready: list[Callable[[Mapping[str, int]], None]] = []
+        self.on_greeted: list[Callable[[], None]] = []
+        self.on_stopping: list[Callable[[], None]] = []
 
     def starting(self, name: str) -> None:
         """Show it beside the spinner."""
@@ -60,10 +67,14 @@ class Terminal:
             self._end_status()
             seconds = seconds_since_start()
             self._console.print(panel(self._mode, self._folder, self._running, seconds))
+            for go_on in self.on_greeted:
+                go_on()
 
     def stopping(self) -> None:
         """The operator asked for the end."""
         self._end_status()
+        for end in self.on_stopping:
+            end()
         self._console.print(Text("\nStopping; Ctrl-C again hurries.", "dim"))
 
     def stopped(self) -> None:
@@ -93,7 +104,7 @@ def panel(mode: str, folder: Path, running: Running, seconds: float) -> Panel:
     rows.add_column(overflow="fold")
     rows.add_row("API", f"{running.api_url}/docs")
     rows.add_row("Webhook", f"{running.webhook_url}/health")
-    rows.add_row("Look inside", "zapisano psql client_001 · zapisano redis KEYS 'client_001:*'")
+    rows.add_row("Look inside", f"{program()} psql client_001\n{program()} tenants list")
     rows.add_row("Keys, logs", str(folder))
     parts: list[Text | Table] = [rows, Text("\nCtrl-C stops all of it and loses nothing.", "dim")]
     if running.page_url:
@@ -101,6 +112,15 @@ def panel(mode: str, folder: Path, running: Running, seconds: float) -> Panel:
         parts.insert(0, Text.assemble("Open  ", (running.page_url, link), "\n"))
     title = f"[bold]Записано[/] · {mode} · ready in {seconds:.1f} s"
     return Panel(Group(*parts), title=title, title_align="left", expand=False, padding=(1, 2))
+
+
+def program() -> str:
+    """How `zapisano` is typed here: by its name alone where a shell finds this very one."""
+    own = Path(sys.executable).with_name("zapisano")
+    found = shutil.which("zapisano")
+    if not own.exists() or (found and Path(found).samefile(own)):
+        return "zapisano"
+    return os.path.relpath(own) if own.is_relative_to(Path.cwd()) else str(own)
 
 
 def seconds_since_start() -> float:

@@ -23,7 +23,8 @@ from typing import IO, ClassVar
 
 from zapisano import journal
 from zapisano.db import Database, OwnerConnection, roles
-from zapisano.db.migrate import knows, migrate_tenant
+from zapisano.db.chains import FOLDER, knows
+from zapisano.db.migrate import migrate_tenant
 from zapisano.db.names import SchemaName, tenant_schema
 from zapisano.errors import AppError, Busy, Conflict, NotFound, Refused
 from zapisano.jobs import enqueue
@@ -125,6 +126,7 @@ async def _write(
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _forget_half_written(path.parent, schema)
+        _refuse_to_replace(path)
         with _new_private(half_written) as file:
             rows = await _fill(conn, settings, tenant, schema, file, now)
             await asyncio.to_thread(_flush, file)
@@ -202,6 +204,11 @@ class _Entry:
         return Content(self._name, self.rows, self._digest.hexdigest())
 
 
+def _refuse_to_replace(path: Path) -> None:
+    if path.exists():
+        raise Conflict(f"The archive {path.name} is there already.")
+
+
 def _new_private(path: Path) -> IO[bytes]:
     """Create a file that nobody else may read."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
@@ -234,8 +241,11 @@ async def restore(
     *,
     now: datetime,
     file: Path | None = None,
+    chains: Path = FOLDER,
 ) -> Tenant:
     """Bring an archived tenant back from `file`, or from its newest archive, at today's version.
+
+    `chains` is the folder of the migrations that lead there.
 
     Raises:
         WrongState: the tenant is not archived.
@@ -254,7 +264,8 @@ async def restore(
         path = file or await _newest(conn, settings, tenant.id)
         with _opened(path) as book:
             manifest = await asyncio.to_thread(_checked, book, settings, schema)
-            rows = await _load(conn, book, schema, manifest)
+            _refuse_newer(manifest, chains)
+            rows = await _load(conn, book, schema, manifest, chains)
         if database.isolated:
             await roles.create_tenant_role(conn, database.name, schema)
         await export.mark_restored(conn, schema, path.name, now)
@@ -303,9 +314,12 @@ def _checked(book: zipfile.ZipFile, settings: Settings, schema: SchemaName) -> M
         raise BrokenArchive(f"The archive is not whole: {error}") from error
     if manifest.tenant != schema:
         raise BrokenArchive(f"This is the archive of {manifest.tenant}, not of {schema}.")
-    if not knows("tenant", manifest.version):
-        raise Refused(f"The archive is at version {manifest.version}: upgrade Zapisano first.")
     return manifest
+
+
+def _refuse_newer(manifest: Manifest, chains: Path) -> None:
+    if not knows("tenant", manifest.version, chains):
+        raise Refused(f"The archive is at version {manifest.version}: upgrade Zapisano first.")
 
 
 def _digest(book: zipfile.ZipFile, name: str) -> str:
@@ -317,10 +331,14 @@ def _digest(book: zipfile.ZipFile, name: str) -> str:
 
 
 async def _load(
-    conn: OwnerConnection, book: zipfile.ZipFile, schema: SchemaName, manifest: Manifest
+    conn: OwnerConnection,
+    book: zipfile.ZipFile,
+    schema: SchemaName,
+    manifest: Manifest,
+    chains: Path,
 ) -> int:
     await export.create_schema(conn, schema)
-    await migrate_tenant(conn, schema, None, end=manifest.version)
+    await migrate_tenant(conn, schema, None, end=manifest.version, folder=chains)
     await export.settle_values(conn, schema)
     known = await export.tables(conn, schema)
     await export.empty(conn, known)
@@ -333,7 +351,7 @@ async def _load(
     await export.go_on_counting(conn, manifest.sequences)
     rows += await export.copy_due_in(conn, _read(book, f"shared/{DUE}"))
     await export.leave(conn)
-    await migrate_tenant(conn, schema, manifest.version)
+    await migrate_tenant(conn, schema, manifest.version, folder=chains)
     if rows != sum(content.rows for content in manifest.contents):
         raise BrokenArchive("The archive gave other rows than its manifest counts.")
     return rows

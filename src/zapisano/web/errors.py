@@ -44,7 +44,7 @@ class Forbidden(AppError):
 
 
 class TooLarge(AppError):
-    """The body is longer than this route reads."""
+    """The body is longer than any route reads."""
 
     code, status, text = "too_large", 413, "The body is too large."
 
@@ -114,6 +114,8 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
     """Write what the framework itself refuses: no such route, no such method."""
     if not isinstance(error, HTTPException):
         raise error
+    if error.status_code == TooLarge.status:
+        return problem(TooLarge())
     title = TITLES.get(error.status_code, error.detail)
     log.info("request_refused", code=f"http_{error.status_code}")
     return _answer(error.status_code, f"http_{error.status_code}", title, title, error.headers)

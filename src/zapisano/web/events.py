@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from zapisano.journal import Event
 from zapisano.web.auth import operator_only
 from zapisano.web.feed import Feed
+from zapisano.web.master import EVERYWHERE, WRONG
 
 KEEP_ALIVE = b": still here\n\n"
 LARGEST_ID = 2**63 - 1
@@ -29,7 +30,9 @@ router = APIRouter(prefix="/api", tags=["Events"], dependencies=[Depends(operato
         200: {
             "description": "Events for ever; a comment each 10 s while nothing happens",
             "content": {"text/event-stream": {"example": EXAMPLE}},
-        }
+        },
+        **EVERYWHERE,
+        **WRONG,
     },
 )
 async def events(

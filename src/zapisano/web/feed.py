@@ -60,6 +60,7 @@ class Feed:
         while not self._stopped:
             if position is None or position < self._count - len(self._delivered):
                 position = self._count
+                replayed.extend(await self._there_before(after))
                 async for event in self._replay(after):
                     replayed.append(event.id)
                     after = event.id
@@ -71,7 +72,9 @@ class Feed:
                 if event.id not in replayed:
                     after = max(after, event.id)
                     yield event
-            if position == self._count and not await _set_within(news, KEEP_ALIVE_SECONDS):
+            if self._stopped or position < self._count:
+                continue
+            if not await _set_within(news, KEEP_ALIVE_SECONDS):
                 yield None
 
     def stop(self) -> None:
@@ -93,6 +96,12 @@ class Feed:
             if event.id == last:
                 return first + index + 1
         return None
+
+    async def _there_before(self, after: int) -> list[int]:
+        """Return the last ids up to `after`: whoever begins there has seen them elsewhere."""
+        async with self._database.shared() as conn:
+            events = await journal.read(conn, after=after - WINDOW, limit=WINDOW)
+        return [event.id for event in events if event.id <= after]
 
     async def _replay(self, after: int) -> AsyncGenerator[Event]:
         while not self._stopped:

@@ -20,14 +20,18 @@ TenantPath = Annotated[
 LONGEST_ID = len("client_123456789")
 
 
+NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
+
+
 class NewTenant(BaseModel):
     """What is needed to make a tenant."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)] = (
-        Field(description="The business's name, as its customers read it")
-    )
+    name: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=NO_CONTROLS),
+    ] = Field(description="The business's name, as its customers read it")
     owner_id: int = Field(gt=0, lt=2**52, description="Telegram id of the owner")
     language: Literal["ru", "en"] = Field("ru", description="The language we speak to the owner")
 

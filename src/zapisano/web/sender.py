@@ -1,4 +1,4 @@
-"""Who really sent a request, and no more of its body than is wanted."""
+"""Who really sent a request."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -6,7 +6,6 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from fastapi import Request
 
 from zapisano.settings import Network
-from zapisano.web.errors import TooLarge
 
 Address = IPv4Address | IPv6Address
 
@@ -43,20 +42,3 @@ def read_address(text: str) -> Address | None:
 def is_in(address: Address | None, networks: Sequence[Network]) -> bool:
     """Say whether an address belongs to one of the networks; an unknown one never does."""
     return address is not None and any(address in network for network in networks)
-
-
-async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """Read the body, and stop reading when it grows over the limit, whatever it has announced.
-
-    Raises:
-        TooLarge: it is longer than `limit_bytes`.
-    """
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limit_bytes:
-        raise TooLarge(f"body: must not be larger than {limit_bytes} bytes")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit_bytes:
-            raise TooLarge(f"body: must not be larger than {limit_bytes} bytes")
-    return bytes(body)

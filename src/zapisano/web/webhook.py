@@ -20,13 +20,12 @@ from zapisano.payments.inbox import MalformedNotification
 from zapisano.payments.model import Received
 from zapisano.telemetry import ACKNOWLEDGED_SECONDS, NOTIFICATIONS, get_logger
 from zapisano.web.errors import Forbidden
-from zapisano.web.sender import is_in, read_body, sender_of
+from zapisano.web.sender import is_in, sender_of
 from zapisano.web.state import state_of
 
 log = get_logger("zapisano.web")
 router = APIRouter(tags=["YooKassa"])
 
-MAX_BODY_BYTES = 64 * 1024
 STALLED_AFTER_SECONDS = 60.0
 
 
@@ -38,15 +37,17 @@ async def notify(request: Request) -> dict[str, str]:
     address = sender_of(request, state.settings.trusted_proxies)
     if not is_in(address, state.settings.yookassa_networks):
         _foreign(str(address), strict=state.settings.yookassa_sender_check == "strict")
-    raw = await read_body(request, MAX_BODY_BYTES)
     try:
-        said = payments.read_notification(raw)
+        said = payments.read_notification(await request.body())
     except MalformedNotification:
         NOTIFICATIONS.labels("malformed").inc()
         raise
     async with state.database.shared() as conn:
         received = await payments.receive(conn, said.event, said.object_id, said.body, str(address))
     _count(received)
+    log.info(
+        "notification_received", kind=said.event, object_id=said.object_id, is_new=received.is_new
+    )
     ACKNOWLEDGED_SECONDS.observe(time.perf_counter() - started)
     return {"status": "ok"}
 

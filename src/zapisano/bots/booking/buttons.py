@@ -44,7 +44,7 @@ class Pick(CallbackData, prefix="p"):
         """Refuse what no button of ours carries: a step without its day, a day that is none."""
         if self.day or self.step in {Step.DAY, Step.CONFIRM, Step.DONE}:
             assert self.picked_day  # noqa: S101 # parsing raises ValueError, which is the refusal
-        if self.step in {Step.CONFIRM, Step.DONE}:
+        if self.at or self.step in {Step.CONFIRM, Step.DONE}:
             assert self.picked_time is not None  # noqa: S101 # as above
         return self
 

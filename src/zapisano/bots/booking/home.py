@@ -10,8 +10,9 @@ from aiogram.utils.i18n import gettext as _
 from zapisano.booking import choose_language
 from zapisano.bots.booking.buttons import Do, Go, Place, Speak, button
 from zapisano.bots.booking.person import Visitor
-from zapisano.bots.booking.screen import Screen, answer, show
+from zapisano.bots.booking.screen import Screen, show
 from zapisano.bots.i18n import BOOKING, speaking
+from zapisano.bots.screens import answer
 from zapisano.settings import Settings
 
 # Each in its own words, whatever is spoken now.

@@ -31,6 +31,7 @@ from zapisano.bots.errors import BlockedByPerson
 from zapisano.bots.i18n import BOOKING, speaking
 from zapisano.bots.registry import Bots
 from zapisano.db import Database
+from zapisano.errors import NotFound
 from zapisano.telemetry import get_logger
 from zapisano.tenancy import State, Tenant
 from zapisano.tenancy import store as tenants
@@ -66,7 +67,11 @@ class BookingNotices:
             if user_id != booking.user_id:
                 with speaking(BOOKING, language or tenant.owner_language):
                     screen = _for_owner(booking, customer, job, staff=many)
-                await self._send(bot, tenant, user_id, screen)
+                if (
+                    not await self._send(bot, tenant, user_id, screen)
+                    and user_id == tenant.owner_id
+                ):
+                    await self._tell_in_sales_chat(tenant, screen)
 
     async def remind(self, job: Remind) -> None:
         """Remind the customer, if the booking still stands and it is the time to."""
@@ -96,6 +101,14 @@ class BookingNotices:
             log.info("nobody_is_told", tenant=tenant_id, state=tenant.state)
             return None
         return tenant, self.bots.of(row)
+
+    async def _tell_in_sales_chat(self, tenant: Tenant, screen: Screen) -> None:
+        """An owner who has not opened the tenant's bot yet has opened the one that sold it."""
+        try:
+            sales, _row = await self.bots.sales()
+            await sales.send_message(tenant.owner_id, f"{escape(tenant.name)}\n{screen.text}")
+        except (BlockedByPerson, NotFound) as error:
+            log.warning("owner_not_told", tenant=tenant.id, reason=error.code)
 
     async def _send(self, bot: Bot, tenant: Tenant, user_id: int, screen: Screen) -> bool:
         try:

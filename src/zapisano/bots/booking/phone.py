@@ -7,8 +7,6 @@ from aiogram.utils.i18n import gettext as _
 from zapisano.booking import ask_phone_once, share_phone
 from zapisano.bots.booking.person import Visitor
 
-MAX_PHONE = 20
-
 
 def router() -> Router:
     """Return the handlers of a shared contact and of "Not now"."""
@@ -43,7 +41,7 @@ async def take(message: Message, visitor: Visitor) -> None:
         await message.answer(_("Please share your own number, with the button below."))
         return
     async with visitor.database.tenant(visitor.tenant.id) as conn:
-        await share_phone(conn, visitor.person.user_id, contact.phone_number[:MAX_PHONE])
+        await share_phone(conn, visitor.person.user_id, contact.phone_number)
     await message.answer(_("Thank you, noted."), reply_markup=ReplyKeyboardRemove())
 
 

@@ -192,7 +192,7 @@ async def confirm_screen(conn: TenantConnection, visitor: Visitor, pick: Pick) -
     staff = await staff_offered(conn)
     chosen = next((one.name for one in staff if one.id == pick.staff), None)
     if len(staff) > 1:
-        lines.append(f"👤 {escape(chosen or _('Anybody'))}")
+        lines.append("👤 " + escape(chosen or _("Anybody")))
     if not pick.move and (price := (await service_of(conn, pick.service)).price):
         lines.append(f"💳 {money(price)}")
     text = _("✅ Move here") if pick.move else _("✅ Book")

@@ -11,15 +11,9 @@ from aiogram.types import (
     Message,
 )
 
-from zapisano.telemetry import get_logger
-
-log = get_logger("zapisano.bots")
+from zapisano.bots.screens import GONE, SAME, answer
 
 Rows = list[list[InlineKeyboardButton]]
-# Telegram's words for an edit that would change nothing, and for messages that cannot be edited.
-UNCHANGED = "message is not modified"
-NOT_EDITABLE = ("message can't be edited", "message to edit not found", "message_id_invalid")
-TOO_LATE = ("query is too old", "query id is invalid", "query_id_invalid")
 
 
 @dataclass(frozen=True)
@@ -60,22 +54,13 @@ async def put(bot: Bot, chat_id: int, message_id: int | None, screen: Screen) ->
                 screen.text, chat_id=chat_id, message_id=message_id, reply_markup=screen.keyboard
             )
         except TelegramBadRequest as error:
-            if UNCHANGED in error.message:
+            if SAME in error.message:
                 return
-            if not _says(error, NOT_EDITABLE):
+            if not any(part in error.message.lower() for part in GONE):
                 raise
         else:
             return
     await bot.send_message(chat_id, screen.text, reply_markup=screen.keyboard)
-
-
-async def answer(tap: CallbackQuery, text: str = "", *, alert: bool = False) -> None:
-    """Answer a tap; one that Telegram no longer waits for needs no answer."""
-    try:
-        await tap.answer(text or None, show_alert=alert)
-    except TelegramBadRequest as error:
-        if not _says(error, TOO_LATE):
-            raise
 
 
 async def say(event: Message | CallbackQuery, text: str) -> None:
@@ -84,15 +69,3 @@ async def say(event: Message | CallbackQuery, text: str) -> None:
         await answer(event, text, alert=True)
     else:
         await event.answer(text)
-
-
-async def delete(message: Message) -> None:
-    """Take a message out of the chat, where that is still possible."""
-    try:
-        await message.delete()
-    except TelegramBadRequest as error:
-        log.info("message_stays", reason=error.message)
-
-
-def _says(error: TelegramBadRequest, words: tuple[str, ...]) -> bool:
-    return any(word in error.message.lower() for word in words)

@@ -175,6 +175,7 @@ def example(field: str) -> str:
         "price": _("Please write the price in roubles, for example: 1500"),
         "hours": _("Please write the time like this: 10:00-19:00"),
         "time zone": _("Please write the zone like this: Europe/Moscow"),
+        "phone": _("Please share your own number, with the button below."),
         "day": _("Please write a day of the coming year like this: 31.12"),
     }
     return examples.get(field, _("This cannot be accepted. Please check what you have written."))

@@ -48,7 +48,9 @@ async def day_screen(press: Press) -> Screen:
     here = today(await rules_of(press.conn), now)
     day = _read_day(press.do, here)
     visits = await agenda(press.conn, day)
-    title = f"<b>{day_name(day)}</b>" + (f" · {_('today')}" if day == here else "")
+    title = f"<b>{day_name(day)}</b>"
+    if day == here:
+        title += " · " + _("today")
     lines = [title, *(_line(visit) for visit in visits[:MAX_VISITS])]
     if not visits:
         lines.append(_("No bookings."))

@@ -14,7 +14,8 @@ from zapisano.bots.booking.home import old_button
 from zapisano.bots.booking.owner import day, services, staff, typed, zone
 from zapisano.bots.booking.owner.press import Press
 from zapisano.bots.booking.person import IsOwner, Visitor
-from zapisano.bots.booking.screen import Screen, answer, delete, put, show
+from zapisano.bots.booking.screen import Screen, put, show
+from zapisano.bots.screens import answer, remove
 
 Act = Callable[[Press], Awaitable[Screen]]
 ACTS: Mapping[str, Act] = {
@@ -90,7 +91,7 @@ async def read(message: Message, visitor: Visitor, state: FSMContext, bot: Bot) 
         async with visitor.database.tenant(visitor.tenant.id) as conn:
             more = await typed.accept(conn, visitor, asked, value)
     except BadField:
-        await delete(message)
+        await remove(message)
         await put(bot, chat_id, asked.message_id, typed.prompt(asked, value))
         return
     except TooMany:
@@ -103,7 +104,7 @@ async def read(message: Message, visitor: Visitor, state: FSMContext, bot: Bot) 
     else:
         await state.clear()
         screen = await _screen(visitor, typed.leads_to(asked))
-    await delete(message)
+    await remove(message)
     await put(bot, chat_id, asked.message_id, screen)
 
 

@@ -69,11 +69,7 @@ def known(field: str) -> bool:
 
 def prompt(asked: Asked, refused: str | None = None) -> Screen:
     """Ask, with an example; after a refusal say what could not be read."""
-    kind = asked.field.partition(".")[2] or asked.field
-    if asked.field == "service.add":
-        kind = ADDING[len(asked.draft)][0]
-    elif asked.field.startswith("hours."):
-        kind = "hours"
+    kind = _kind(asked)
     lines = (
         [_("“{value}” will not do.").format(value=escape(refused[:MAX_ECHO]))] if refused else []
     )
@@ -82,6 +78,21 @@ def prompt(asked: Asked, refused: str | None = None) -> Screen:
         lines.append(_("With a break: 10:00-14:00, 15:00-19:00. Closed: -"))
     back = button(_("‹ Back"), leads_to(asked))
     return Screen("\n".join(lines), [[back]])
+
+
+def _kind(asked: Asked) -> str:
+    """Return the field of the domain whose example helps."""
+    match asked.field.partition("."):
+        case ("service", _, "add"):
+            return ADDING[len(asked.draft)][0]
+        case ("hours", _, _):
+            return "hours"
+        case ("off", _, _):
+            return "day"
+        case ("zone", _, _):
+            return "time zone"
+        case (_, _, field):
+            return field
 
 
 def _staff_example() -> str:

@@ -145,7 +145,9 @@ export class ChatView {
       if (keyboard.one_time) this.showKeys(false);
       this.act.reply(key);
     };
-    const mark = key.request_contact ? icon("person") : key.request_managed_bot ? icon("bot") : null;
+    // A label that begins with a picture of its own needs no second one.
+    const own = /^\p{Extended_Pictographic}/u.test(key.text);
+    const mark = own ? null : key.request_contact ? icon("person") : key.request_managed_bot ? icon("bot") : null;
     return h("button", { type: "button", class: special ? "key special" : "key", on: { click: press } }, mark, h("span", {}, key.text));
   }
 

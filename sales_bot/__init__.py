@@ -1,0 +1,1 @@
+"""The guides' own doors to the product's code."""

@@ -1,0 +1,137 @@
+"""The doctor's look at PostgreSQL."""
+
+from collections.abc import AsyncGenerator
+
+from zapisano.db import OwnerConnection, open_database, roles
+from zapisano.db.chains import head
+from zapisano.db.migrate import tenants_behind
+from zapisano.db.probe import backends_are_shared, bare_transaction
+from zapisano.errors import BrokenSetting, Busy
+from zapisano.ops import store
+from zapisano.ops.model import Check, failed, good, warning
+from zapisano.settings import Settings
+
+OLDEST_VERSION = 150000
+BTREE_GIST_REMEDY = "install the package postgresql-contrib of your server's version"
+
+
+async def check_database(settings: Settings) -> list[Check]:
+    """Look at the server, the pooler before it, the schemas and the roles."""
+    return [check async for check in _checks(settings)]
+
+
+async def _checks(settings: Settings) -> AsyncGenerator[Check]:
+    dsn = settings.database_url.get_secret_value()
+    if not dsn:
+        yield failed(
+            "PostgreSQL",
+            "DATABASE_URL is not set",
+            "set DATABASE_URL=postgresql://booking_user:…@host/booking_saas, or use `zapisano up`, "
+            "which brings its own",
+        )
+        return
+    try:
+        async with bare_transaction(dsn) as conn:
+            yield _server(await store.server(conn))
+            yield _gist(await store.server(conn))
+            migrated = await store.shared_version(conn) == head("shared")
+            yield await _migrations(conn)
+            if migrated:
+                yield await _held(conn)
+        yield await _pooler(settings, dsn)
+        if migrated:
+            yield await _isolation(settings)
+    except (Busy, BrokenSetting) as error:
+        yield failed(
+            "PostgreSQL",
+            error.detail.removeprefix("DATABASE_URL: "),
+            "see that the server runs, and that DATABASE_URL has its host, port, user, password "
+            "and database",
+        )
+
+
+def _server(server: store.Server) -> Check:
+    found = f"{server.version}, database {server.database} as {server.login}"
+    if server.number < OLDEST_VERSION:
+        return failed("PostgreSQL", found, "use PostgreSQL 15 or newer (16 for isolation by role)")
+    if server.owns_shared is False:
+        return failed(
+            "PostgreSQL",
+            f"{found}, who does not own the schema shared",
+            "let DATABASE_URL log in as the owner of the tables (booking_user)",
+        )
+    return good("PostgreSQL", found)
+
+
+def _gist(server: store.Server) -> Check:
+    name = "Extension btree_gist"
+    if server.gist:
+        return good(name, "is there")
+    if server.gist_available:
+        return failed(name, "is not created", "zapisano migrate")
+    return failed(name, "is not installed on the server", BTREE_GIST_REMEDY)
+
+
+async def _migrations(conn: OwnerConnection) -> Check:
+    name, version = "Migrations", await store.shared_version(conn)
+    if version is None:
+        return failed(name, "the database is empty", "zapisano migrate")
+    if version != head("shared"):
+        return failed(name, f"the shared schema is at {version}", "zapisano migrate")
+    tenants, behind = await store.count_tenants(conn), await tenants_behind(conn)
+    if behind:
+        first = ", ".join(schema for schema, _ in behind[:5])
+        return failed(
+            name, f"{len(behind)} of {tenants} tenants are behind: {first}", "zapisano migrate"
+        )
+    return good(name, f"up to date: {version}, {tenants} tenants at {head('tenant')}")
+
+
+async def _held(conn: OwnerConnection) -> Check:
+    held = await store.jobs_held(conn)
+    if held:
+        return warning(
+            "Jobs",
+            f"{held} have failed for good",
+            "see `job_failed` in the worker's log; shared.pgqueuer keeps them as status 'failed'",
+        )
+    return good("Jobs", "none has failed for good")
+
+
+async def _pooler(settings: Settings, dsn: str) -> Check:
+    name = "Connection pooler"
+    if not await backends_are_shared(dsn):
+        return good(name, "none that pools transactions")
+    remedy = (
+        "let DATABASE_URL name PostgreSQL's own address: Zapisano pools by itself, and its jobs "
+        "listen for notifications, which a transaction pooler drops"
+    )
+    if settings.database_statement_cache:
+        return failed(
+            name,
+            "a transaction pooler is in front while statements are cached: a tenant may be shown "
+            "another one's rows",
+            f"{remedy}; or at least set DATABASE_STATEMENT_CACHE=0",
+        )
+    return warning(name, "a transaction pooler is in front", remedy)
+
+
+async def _isolation(settings: Settings) -> Check:
+    name = "Isolation by role"
+    try:
+        database = await open_database(settings, quiet=True)
+        try:
+            async with database.shared() as conn:
+                login = await conn.fetchval("SELECT current_user::text")
+        finally:
+            await database.close()
+    except Busy as error:
+        return failed(
+            name,
+            f"the app cannot log in: {error.detail}",
+            "zapisano migrate (it sets the app's password anew from ZAPISANO_SECRET_KEY), and see "
+            "that pg_hba.conf lets booking_app in",
+        )
+    if not database.isolated:
+        return warning(name, "is off: everything works as one role", roles.remedy(settings))
+    return good(name, f"is on; the app logs in as {login}")

@@ -1,0 +1,74 @@
+"""`zapisano doctor`: look at everything at once, and say what to do."""
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from zapisano.errors import AppError
+from zapisano.ops import screen
+from zapisano.ops.database import check_database
+from zapisano.ops.machine import check_machine
+from zapisano.ops.model import Check, Outcome
+from zapisano.ops.services import check_redis, check_telegram, check_yookassa
+from zapisano.settings import Settings
+
+MARKS = {
+    Outcome.OK: "[green]✓[/]",
+    Outcome.WARNING: "[yellow]![/]",
+    Outcome.FAILED: "[bold red]✗[/]",
+}
+
+
+class Unwell(AppError):
+    """At least one check failed."""
+
+    code, text = "unwell", "Something has to be done."
+
+
+async def examine(settings: Settings) -> list[Check]:
+    """Make every check; the slow ones side by side."""
+    rooms = (check_database, check_redis, check_telegram, check_yookassa, check_machine)
+    found = await asyncio.gather(*(room(settings) for room in rooms))
+    return [check for checks in found for check in checks]
+
+
+async def report(settings: Settings, *, as_json: bool) -> None:
+    """Show what every check found: JSON, or a table for people.
+
+    Raises:
+        Unwell: a check failed.
+    """
+    checks = await examine(settings)
+    count = Counter(check.outcome for check in checks)
+    if as_json:
+        well = not count[Outcome.FAILED]
+        body = {"ok": well, "checks": [asdict(check) for check in checks]}
+        screen.say(json.dumps(body, ensure_ascii=False, indent=2))
+    elif sys.stdout.isatty():
+        _table(checks)
+    else:
+        _lines(checks)
+    if count[Outcome.FAILED]:
+        raise Unwell(f"Failed: {count[Outcome.FAILED]}, warnings: {count[Outcome.WARNING]}.")
+
+
+def _table(checks: Sequence[Check]) -> None:
+    table = Table("", "what", "found", "what to do", header_style="bold", show_lines=True)
+    for check in checks:
+        words = (escape(text) for text in (check.name, check.found, check.remedy))
+        table.add_row(MARKS[check.outcome], *words)
+    Console().print(table)
+
+
+def _lines(checks: Sequence[Check]) -> None:
+    for check in checks:
+        screen.say(f"{check.outcome:7}  {check.name}: {check.found}")
+        if check.remedy:
+            screen.say(f"         → {check.remedy}")

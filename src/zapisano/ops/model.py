@@ -1,0 +1,37 @@
+"""What a check of the doctor found."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How a check ended. A warning lets the service run, but not as it should."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at, what was found, and what to do about it ('' when all is well)."""
+
+    name: str
+    outcome: Outcome
+    found: str
+    remedy: str = ""
+
+
+def good(name: str, found: str) -> Check:
+    """Nothing to do."""
+    return Check(name, Outcome.OK, found)
+
+
+def warning(name: str, found: str, remedy: str) -> Check:
+    """It works, but."""
+    return Check(name, Outcome.WARNING, found, remedy)
+
+
+def failed(name: str, found: str, remedy: str) -> Check:
+    """It does not work until something is done."""
+    return Check(name, Outcome.FAILED, found, remedy)

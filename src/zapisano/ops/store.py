@@ -1,0 +1,53 @@
+"""What the doctor asks PostgreSQL."""
+
+from dataclasses import dataclass
+
+from zapisano.db import OwnerConnection
+
+
+@dataclass(frozen=True)
+class Server:
+    """A PostgreSQL server and who we are there."""
+
+    version: str
+    number: int
+    login: str
+    database: str
+    owns_shared: bool | None
+    gist: bool
+    gist_available: bool
+
+
+async def server(conn: OwnerConnection) -> Server:
+    """Ask the server what it is. `owns_shared` is None while there is no shared schema."""
+    row = await conn.fetchrow(
+        """SELECT current_setting('server_version') AS version,
+               current_setting('server_version_num')::int AS number,
+               current_user::text AS login, current_database()::text AS database,
+               (SELECT pg_has_role(current_user, nspowner, 'USAGE')
+                FROM pg_catalog.pg_namespace WHERE nspname = 'shared') AS owns_shared,
+               EXISTS (SELECT 1 FROM pg_catalog.pg_extension
+                       WHERE extname = 'btree_gist') AS gist,
+               EXISTS (SELECT 1 FROM pg_catalog.pg_available_extensions
+                       WHERE name = 'btree_gist') AS gist_available"""
+    )
+    assert row is not None  # noqa: S101 # a SELECT without FROM has one row
+    return Server(**row)
+
+
+async def shared_version(conn: OwnerConnection) -> str | None:
+    """Return the version of the shared schema, None when there is none."""
+    if not await conn.fetchval("SELECT to_regclass('shared.schema_version') IS NOT NULL"):
+        return None
+    version: str | None = await conn.fetchval("SELECT version_num FROM shared.schema_version")
+    return version
+
+
+async def count_tenants(conn: OwnerConnection) -> int:
+    """Return how many tenants have a schema."""
+    return int(await conn.fetchval("SELECT count(schema_name) FROM shared.tenant_versions"))
+
+
+async def jobs_held(conn: OwnerConnection) -> int:
+    """Return how many jobs have failed for good and wait for a person."""
+    return int(await conn.fetchval("SELECT count(id) FROM shared.pgqueuer WHERE status = 'failed'"))

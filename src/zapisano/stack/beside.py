@@ -1,0 +1,26 @@
+"""Commands typed beside a running stack: they see the servers, keys and world that it has made."""
+
+import os
+
+from zapisano.settings import Settings, load
+from zapisano.stack.folder import find_running
+
+
+def settings_here() -> Settings:
+    """The settings; with no database set, those of the stack that runs in the data folder.
+
+    Raises:
+        BrokenSetting: a setting is wrong.
+    """
+    settings = load()
+    if settings.database_url.get_secret_value():
+        return settings
+    try:
+        running = find_running(settings.data_dir.expanduser().absolute())
+    except OSError:
+        # No such folder, or another user's: nothing of ours runs there.
+        return settings
+    if running is None:
+        return settings
+    os.environ.update(running.settings)
+    return load()

@@ -1,0 +1,155 @@
+"""The story of the house as a visitor of the demo page lives it, in a real Chromium.
+
+Its pictures are kept in `test-output/`; two of them are in the README (`docs/images/README.md`).
+"""
+
+import re
+
+from chromium import NARROW, OUTPUT, WIDE, chromium, judge, needs_chromium, open_page
+from playwright.async_api import FrameLocator, Locator, Page, expect
+from product import Product
+
+pytestmark = needs_chromium
+STATIONS = 7
+SLOW_MS = 60_000
+
+
+async def said(page: Page, text: str) -> None:
+    """A message with this text is in the chat."""
+    await expect(page.get_by_role("log").get_by_text(text).last).to_be_visible(timeout=SLOW_MS)
+
+
+async def tap(page: Page, text: str) -> None:
+    """Press the chat's button with this on it, the newest of them."""
+    await page.get_by_role("log").get_by_role("button", name=text).last.click(timeout=SLOW_MS)
+
+
+async def lit(page: Page, count: int) -> None:
+    """So many stations of the story have been reached."""
+    await expect(page.locator(".station.done")).to_have_count(count, timeout=SLOW_MS)
+
+
+async def hint(page: Page, text: str) -> None:
+    """The sentence above the phone says what to press next."""
+    await expect(page.locator("#hint")).to_contain_text(text, timeout=SLOW_MS)
+
+
+def web_page(page: Page) -> FrameLocator:
+    """What the browser inside the phone shows."""
+    return page.frame_locator("iframe")
+
+
+async def picture(page: Page, name: str) -> None:
+    """A picture for the README, of its size on the page."""
+    await page.screenshot(path=OUTPUT / f"{name}.png", animations="disabled")
+
+
+async def order(page: Page, company: str) -> None:
+    """From the first button to our checkout page."""
+    await hint(page, "Начните здесь")
+    await judge(page, "sale-1-start")
+    await page.get_by_role("button", name="Начать").click()
+    await tap(page, "Выбрать тариф")
+    await tap(page, "1 месяц · 299 ₽")
+    await said(page, "Как называется")
+    await page.get_by_label("Сообщение", exact=True).fill(company)
+    await page.keyboard.press("Enter")
+    await said(page, company)
+    await lit(page, 1)
+    await judge(page, "sale-2-order")
+
+
+async def pay(page: Page) -> None:
+    """Our page, YooKassa's page, and the way back to the chat."""
+    await page.get_by_role("log").get_by_text("Оплатить 299 ₽").last.click()
+    ours = web_page(page)
+    button = ours.get_by_role("button", name=re.compile("Оплатить 299"))
+    await expect(button).to_be_visible(timeout=SLOW_MS)
+    await judge(page, "sale-3-checkout")
+    await button.click()
+    await ours.get_by_role("link", name="5555 •••• 4477").click(timeout=SLOW_MS)
+    await judge(page, "sale-4-yookassa")
+    await ours.get_by_role("button", name=re.compile("Заплатить")).click()
+    done = ours.get_by_role("heading", name="Готово: вернитесь в чат")
+    await expect(done).to_be_visible(timeout=SLOW_MS)
+    await judge(page, "sale-5-paid")
+    await ours.get_by_role("link", name="Вернуться в чат").click()
+    await expect(page.locator("iframe")).to_have_count(0, timeout=SLOW_MS)
+    await said(page, "Осталось одно нажатие")
+
+
+async def create_bot(page: Page) -> None:
+    """The one button, Telegram's dialog, and the new bot."""
+    await lit(page, 5)
+    await hint(page, "Создать бота")
+    await judge(page, "sale-6-one-button")
+    await page.get_by_role("button", name="Создать бота").click()
+    dialog = page.get_by_role("dialog", name="Новый бот")
+    await judge(page, "sale-7-dialog")
+    await dialog.get_by_role("button", name="Создать бота").click()
+    await said(page, "Готово! Ваш бот")
+    await lit(page, 6)
+    await judge(page, "sale-8-bot")
+
+
+async def greet_the_owner(page: Page) -> None:
+    """The owner opens the new bot, so that it may write to her."""
+    await page.get_by_role("log").get_by_text("Открыть @").last.click()
+    await page.get_by_role("button", name="Начать").click(timeout=SLOW_MS)
+    await said(page, "Это Студия Лён")
+    await judge(page, "sale-9-owner")
+
+
+def days(page: Page) -> Locator:
+    """The days of the calendar that can be pressed."""
+    return page.get_by_role("log").get_by_role("button", name=re.compile(r"^\d{1,2}$"))
+
+
+async def book(page: Page) -> None:
+    """The phone is handed to a customer, who books a haircut."""
+    await page.locator("#hint").get_by_role("button").click()
+    await expect(page.get_by_role("button", name="Вы: Борис")).to_be_visible()
+    await page.get_by_role("button", name="Начать").click(timeout=SLOW_MS)
+    await tap(page, "Записаться")
+    await tap(page, "Стрижка")
+    await said(page, "В какой день?")
+    await judge(page, "sale-10-day")
+    await days(page).nth(1).or_(days(page).last).first.click()
+    await said(page, "Во сколько?")
+    await picture(page, "demo")
+    await judge(page, "sale-11-time")
+    await tap(page, "15:00")
+    await said(page, "Всё верно?")
+    await tap(page, "✅ Записаться")
+    await said(page, "Вы записаны!")
+    await lit(page, STATIONS)
+    # Both sides of the page speak of the same hour, wherever the browser thinks it is.
+    await expect(page.get_by_role("log").get_by_text("15:00")).to_be_visible()
+    await expect(page.locator("#story").get_by_text("в 15:00")).to_be_visible()
+    await judge(page, "sale-12-booked")
+
+
+async def see_it_as_the_owner(page: Page) -> None:
+    """On a real phone's width the owner reads of the booking and opens her day."""
+    await said(page, "Новая запись")
+    await judge(page, "sale-13-owner-told")
+    await tap(page, "Управление")
+    await said(page, "сегодня")
+    await tap(page, "›")
+    await judge(page, "sale-14-owner-day")
+
+
+async def test_a_visitor_buys_a_bot_and_is_booked_in_it(own_product: Product) -> None:
+    product = own_product
+    async with chromium() as browser:
+        async with open_page(browser, f"{product.simulator_url}/", WIDE) as page:
+            await order(page, "Студия Лён")
+            await pay(page)
+            await create_bot(page)
+            await greet_the_owner(page)
+            await book(page)
+        bot = product.value("SELECT username FROM bots WHERE tenant_id = 'client_001'")
+        async with open_page(browser, f"{product.simulator_url}/?bot={bot}", NARROW) as page:
+            await see_it_as_the_owner(page)
+    assert product.value("SELECT count(*) FROM bookings", schema="client_001") == 1
+    assert product.leaks() == []

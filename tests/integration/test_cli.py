@@ -1,0 +1,242 @@
+"""The command line, as processes: what they print, how they end, and that they drain."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+from simulator import free_port, ready_socket
+
+from zapisano.settings import Settings
+from zapisano.tenancy import Tenant
+
+Witness = asyncpg.Connection
+ROOT = Path(__file__).resolve().parents[2]
+ZAPISANO = (sys.executable, "-P", "-m", "zapisano")
+
+
+@pytest.fixture
+def env(settings: Settings, tmp_path: Path) -> dict[str, str]:
+    """An operator's environment, with nothing of ours but the path."""
+    return {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "ZAPISANO_SECRET_KEY": settings.secret_key.get_secret_value(),
+        "MASTER_API_TOKEN": settings.master_api_token.get_secret_value(),
+        "ZAPISANO_DATA_DIR": str(tmp_path / "data"),
+        "ZAPISANO_API_PORT": str(free_port()),
+        "ZAPISANO_WEBHOOK_PORT": str(free_port()),
+    }
+
+
+def zapisano(
+    env: dict[str, str], folder: Path, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*ZAPISANO, *arguments],
+        env=env,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+async def test_a_tenants_life_on_the_command_line(
+    env: dict[str, str], tmp_path: Path, witness: Witness
+) -> None:
+    made = zapisano(env, tmp_path, "tenants", "create", "Салон [bold]", "--owner", "5")
+    assert (made.returncode, made.stdout) == (0, "client_001 is made and awaits its bot.\n")
+    assert await witness.fetchval("SELECT count(*) FROM client_001.services") == 1
+    listed = zapisano(env, tmp_path, "tenants", "list").stdout
+    assert listed == "client_001\tawaiting_bot\tСалон [bold]\t-\t-\tt0001\n"
+    for verb, said in (
+        ("suspend", "client_001 is suspended (operator).\n"),
+        ("resume", "client_001 is awaiting_bot.\n"),
+        ("restore", ""),
+        ("archive", f"client_001 is archived in {tmp_path}/data/archive/client_001-"),
+        ("restore", "client_001 is awaiting_bot again.\n"),
+    ):
+        done = zapisano(env, tmp_path, "tenants", verb, "client_001")
+        assert done.stdout.startswith(said) if said else done.returncode == 1
+    shown = zapisano(env, tmp_path, "tenants", "show", "client_001").stdout
+    assert "owner\t5 (ru)\n" in shown
+    none = zapisano(env, tmp_path, "tenants", "list", "--state", "archived")
+    assert (none.returncode, none.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (("tenants", "show", "client_777"), 1, "There is no tenant client_777."),
+        (("tenants", "show", "../x"), 1, "tenant: '../x' is no tenant id"),
+        (("tenants", "archive", "client_001; drop"), 1, "is no tenant id"),
+        (("tenants", "create", " ", "--owner", "1"), 1, "name: has 1 to 100 characters"),
+        (("tenants", "create", "x", "--owner", "0"), 1, "owner: is a Telegram id"),
+        (("serve", "--port", "8080"), 2, "--port: say which part it is for"),
+    ],
+)
+def test_expected_trouble_is_one_line(
+    env: dict[str, str], tmp_path: Path, arguments: tuple[str, ...], code: int, line: str
+) -> None:
+    ended = zapisano(env, tmp_path, *arguments)
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert line in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "broken", "code", "lines"),
+    [
+        ("serve", {"ZAPISANO_API_PORT": "x", "ZAPISANO_TIME_ZONE": "Mars"}, 2, 2),
+        ("serve", {"DATABASE_URL": ""}, 2, 1),
+        ("serve", {"DATABASE_URL": "postgresql://u:topsecret@127.0.0.1:9/x"}, 1, 1),
+        ("migrate", {"DATABASE_URL": "postgres over there"}, 2, 1),
+        ("migrate", {"ZAPISANO_SECRET_KEY": ""}, 2, 1),
+    ],
+)
+def test_a_broken_setting_is_a_line_each(
+    env: dict[str, str],
+    tmp_path: Path,
+    command: str,
+    broken: dict[str, str],
+    code: int,
+    lines: int,
+) -> None:
+    ended = zapisano({**env, **broken}, tmp_path, command)
+    assert (ended.returncode, ended.stderr.count("\n")) == (code, lines), ended.stderr
+    assert "topsecret" not in ended.stderr
+    for name in broken:
+        assert name in ended.stderr or code == 1
+
+
+@pytest.mark.parametrize("setting", ["ZAPISANO_API_PORT", "ZAPISANO_WEBHOOK_PORT"])
+def test_a_taken_port_is_one_line_that_names_the_setting(
+    env: dict[str, str], tmp_path: Path, setting: str
+) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", int(env[setting])))
+        holder.listen()
+        ended = zapisano(env, tmp_path, "serve")
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert ended.stderr.startswith(f"{setting}: cannot listen on 127.0.0.1:")
+
+
+def test_doctor_speaks_json_and_ends_with_1(env: dict[str, str], tmp_path: Path) -> None:
+    ended = zapisano(env, tmp_path, "doctor", "--json")
+    told = json.loads(ended.stdout)
+    assert (ended.returncode, told["ok"]) == (1, False)
+    failed = {check["name"] for check in told["checks"] if check["outcome"] == "failed"}
+    assert failed == {"Sales bot", "YooKassa"}
+
+
+@contextmanager
+def serving(
+    env: dict[str, str], folder: Path, command: tuple[str, ...]
+) -> Generator["subprocess.Popen[str]"]:
+    with ready_socket() as (address, wait):
+        process = subprocess.Popen(
+            command,
+            env={**env, "NOTIFY_SOCKET": address},
+            cwd=folder,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            wait()
+            yield process
+        finally:
+            process.kill()
+            process.wait(10)
+            if process.stderr:
+                process.stderr.close()
+
+
+def test_both_apps_in_one_process_end_together_with_open_streams(
+    env: dict[str, str], tmp_path: Path, tenants: tuple[Tenant, Tenant]
+) -> None:
+    api, webhook = (
+        f"http://127.0.0.1:{env[name]}" for name in ("ZAPISANO_API_PORT", "ZAPISANO_WEBHOOK_PORT")
+    )
+    bearer = {"Authorization": f"Bearer {env['MASTER_API_TOKEN']}"}
+    with (
+        serving(env, tmp_path, (*ZAPISANO, "serve")) as process,
+        httpx.Client(trust_env=False, timeout=10) as client,
+        client.stream("GET", f"{api}/api/events?after=0", headers=bearer) as stream,
+    ):
+        lines = stream.iter_lines()
+        told = (int(line[4:]) for line in lines if line.startswith("id: "))
+        assert [next(told) for _ in range(6)] == [1, 2, 3, 4, 5, 6]
+        assert client.get(f"{webhook}/health").status_code in {200, 503}
+        assert client.get(f"{api}/api/tenants", headers=bearer).json()["next"] is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(9) == 0
+        assert process.stderr
+        said = process.stderr.read()
+    assert f"INFO:     Uvicorn running on {api}" in said
+    assert f"INFO:     Uvicorn running on {webhook}" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_the_guides_webhook_server_starts_with_any_python(
+    env: dict[str, str], inside: bool, tmp_path: Path
+) -> None:
+    folder = ROOT / "sales_bot" if inside else ROOT
+    script = "yookassa_webhook.py" if inside else "sales_bot/yookassa_webhook.py"
+    log = tmp_path / "webhook.log"
+    own = {**env, "ZAPISANO_LOG_FILE": str(log)}
+    with serving(own, folder, (another_python(), script)) as process:
+        port = env["ZAPISANO_WEBHOOK_PORT"]
+        health = httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False)
+        assert health.status_code in {200, 503}
+        process.send_signal(signal.SIGINT)
+        assert process.wait(9) == 0
+        assert process.stderr
+        assert f"INFO:     Uvicorn running on http://0.0.0.0:{port}" in process.stderr.read()
+
+
+def test_the_guides_config_reads_the_product_settings(env: dict[str, str]) -> None:
+    own = {**env, "CLIENT_ID": "client_001", "REDIS_KEY_PREFIX": "client_001:", "REDIS_HOST": "h"}
+    line = "import config as c; print(c.CLIENT_ID, c.REDIS_KEY_PREFIX, c.REDIS_ENABLED, c.REDIS_DB)"
+    ended = subprocess.run(
+        [another_python(), "-c", line],
+        env=own,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.stdout == "client_001 client_001: True 0\n", ended.stderr
+
+
+def another_python() -> str:
+    """The Python that made our environment: without our libraries, like the system's."""
+    return str(Path(sys.base_prefix) / "bin" / "python3")
+
+
+def test_a_door_without_a_house_says_so(tmp_path: Path) -> None:
+    (tmp_path / "sales_bot").mkdir()
+    for name in ("door.py", "sales_bot/yookassa_webhook.py"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    ended = subprocess.run(
+        [another_python(), "yookassa_webhook.py"],
+        cwd=tmp_path / "sales_bot",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "make demo" in ended.stderr
+    assert ended.stderr.count("\n") == 1

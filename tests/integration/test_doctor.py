@@ -1,0 +1,279 @@
+"""The doctor finds what is wrong with each connection and credential, and shows no secret."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+from simulator import Simulator, free_port
+from telegram_bots import until
+
+from zapisano.db.probe import backends_are_shared
+from zapisano.ops.doctor import Unwell, examine, report
+from zapisano.ops.machine import check_machine, unreachable
+from zapisano.ops.model import Check, Outcome
+from zapisano.ops.services import check_redis, check_telegram, check_yookassa
+from zapisano.settings import Settings
+from zapisano.tenancy import Tenant
+
+Witness = asyncpg.Connection
+NOBODY_LISTENS = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def well(settings: Settings, simulator: Simulator, valkey_url: str) -> Settings:
+    """Settings with which everything answers."""
+    return settings.model_copy(
+        update={
+            "redis_url": SecretStr(valkey_url),
+            "telegram_api_base": simulator.base_url,
+            "sales_bot_token": SecretStr(simulator.sales_bot_token),
+            "yookassa_api_url": f"{simulator.base_url}/v3",
+            "yookassa_shop_id": simulator.config.yookassa_shop_id,
+            "yookassa_secret_key": SecretStr(simulator.config.yookassa_secret_key),
+            "demo": True,
+        }
+    )
+
+
+def named(checks: list[Check], name: str) -> Check:
+    return next(check for check in checks if check.name == name)
+
+
+async def outcome(settings: Settings, name: str) -> Check:
+    return named(await examine(settings), name)
+
+
+async def test_all_is_well(
+    well: Settings, tenants: tuple[Tenant, Tenant], capsys: pytest.CaptureFixture[str]
+) -> None:
+    checks = await examine(well)
+    assert [check for check in checks if check.outcome is Outcome.FAILED] == []
+    assert named(checks, "Isolation by role").found == "is on; the app logs in as booking_app"
+    assert "2 tenants at t0001" in named(checks, "Migrations").found
+    await report(well, as_json=True)
+    assert '"ok": true' in capsys.readouterr().out
+
+
+async def test_a_database_that_is_not_there(well: Settings) -> None:
+    broken = well.model_copy(
+        update={"database_url": SecretStr("postgresql://u:topsecret@127.0.0.1:9/x")}
+    )
+    check = await outcome(broken, "PostgreSQL")
+    assert (check.outcome, "topsecret" in str(check)) == (Outcome.FAILED, False)
+    assert "DATABASE_URL" in check.remedy
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [("/test_", "/no_such_", "does not exist"), ("booking_user", "nobody_known", "refuses")],
+)
+async def test_a_database_that_refuses(well: Settings, old: str, new: str, found: str) -> None:
+    dsn = well.database_url.get_secret_value().replace(old, new)
+    check = await outcome(well.model_copy(update={"database_url": SecretStr(dsn)}), "PostgreSQL")
+    assert check.outcome is Outcome.FAILED
+    assert found in check.found
+
+
+async def test_an_address_that_cannot_be_read(well: Settings) -> None:
+    broken = well.model_copy(update={"database_url": SecretStr("postgres is over there")})
+    assert (await outcome(broken, "PostgreSQL")).outcome is Outcome.FAILED
+
+
+async def test_tenants_that_are_behind(
+    well: Settings, tenants: tuple[Tenant, Tenant], witness: Witness
+) -> None:
+    await witness.execute(
+        "UPDATE shared.tenant_versions SET version_num = 't0000' WHERE schema_name = 'client_002'"
+    )
+    check = await outcome(well, "Migrations")
+    assert (check.outcome, check.remedy) == (Outcome.FAILED, "zapisano migrate")
+    assert "1 of 2 tenants are behind: client_002" in check.found
+
+
+async def test_another_secret_key_locks_the_app_out(well: Settings) -> None:
+    other = well.model_copy(
+        update={"secret_key": SecretStr("another-secret-key-0123456789-abcdef")}
+    )
+    check = await outcome(other, "Isolation by role")
+    assert check.outcome is Outcome.FAILED
+    assert "zapisano migrate" in check.remedy
+
+
+async def test_jobs_that_failed_for_good(well: Settings, witness: Witness) -> None:
+    await witness.execute(
+        "INSERT INTO shared.pgqueuer (priority, status, entrypoint) VALUES (0, 'failed', 'x')"
+    )
+    assert (await outcome(well, "Jobs")).outcome is Outcome.WARNING
+
+
+async def test_redis(well: Settings, valkey_url: str) -> None:
+    for url in ("redis://127.0.0.1:9/0", "over there"):
+        check = (await check_redis(well.model_copy(update={"redis_url": SecretStr(url)})))[0]
+        assert (check.outcome, bool(check.remedy)) == (Outcome.FAILED, True)
+    cluster = (await check_redis(well.model_copy(update={"redis_cluster": True})))[0]
+    assert cluster.remedy == "set REDIS_CLUSTER=false"
+    off = (await check_redis(well.model_copy(update={"redis_enabled": False})))[0]
+    assert off.outcome is Outcome.WARNING
+    password = urlsplit(valkey_url).password
+    if password:
+        url = valkey_url.replace(password, "wrong")
+        check = (await check_redis(well.model_copy(update={"redis_url": SecretStr(url)})))[0]
+        assert "refuses the login" in check.found
+
+
+async def test_telegram(well: Settings) -> None:
+    token = "7000000001:AAanother-token-that-nobody-has-given-00"
+    wrong = await check_telegram(well.model_copy(update={"sales_bot_token": SecretStr(token)}))
+    assert wrong[0].outcome is Outcome.FAILED
+    assert "401" in wrong[0].found or "404" in wrong[0].found
+    assert token not in str(wrong)
+    away = await check_telegram(well.model_copy(update={"telegram_api_base": NOBODY_LISTENS}))
+    assert "TELEGRAM_PROXY" in away[0].remedy
+    assert well.sales_bot_token.get_secret_value() not in str(away)
+    none = await check_telegram(well.model_copy(update={"sales_bot_token": SecretStr("")}))
+    assert "SALES_BOT_TOKEN" in none[0].found
+
+
+async def test_a_webhook_that_leads_elsewhere(well: Settings, simulator: Simulator) -> None:
+    token = simulator.sales_bot_token
+    hook = {"url": "http://127.0.0.1:9/telegram/x"}
+    simulator.client.post(f"/bot{token}/setWebhook", json=hook).raise_for_status()
+    try:
+        for port, expected in ((9, Outcome.OK), (99, Outcome.WARNING)):
+            ours = well.model_copy(update={"webhook_url": f"http://127.0.0.1:{port}"})
+            check = named(await check_telegram(ours), "Sales bot's webhook")
+            assert check.outcome is expected
+    finally:
+        simulator.client.post(f"/bot{token}/deleteWebhook")
+
+
+async def test_yookassa(well: Settings) -> None:
+    wrong = (
+        await check_yookassa(well.model_copy(update={"yookassa_secret_key": SecretStr("test_no")}))
+    )[0]
+    assert (wrong.outcome, "401" in wrong.found) == (Outcome.FAILED, True)
+    real = (await check_yookassa(well.model_copy(update={"yookassa_test": False})))[0]
+    assert "YOOKASSA_TEST" in real.remedy
+    away = (await check_yookassa(well.model_copy(update={"yookassa_api_url": NOBODY_LISTENS})))[0]
+    assert away.outcome is Outcome.FAILED
+    none = (await check_yookassa(well.model_copy(update={"yookassa_shop_id": ""})))[0]
+    assert none.outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("https://booking.example.org", ""),
+        ("http://booking.example.org", "is not https"),
+        ("https://localhost", "is known on this network only"),
+        ("https://server", "is known on this network only"),
+        ("https://box.local", "is known on this network only"),
+        ("https://booking.example.org/hook", "has more than a host"),
+    ],
+)
+def test_an_address_from_outside(url: str, problem: str) -> None:
+    assert unreachable(url) == problem
+
+
+async def test_the_machine(settings: Settings, tmp_path: Path) -> None:
+    plans = tmp_path / "plans.toml"
+    plans.write_text("[1m]\nname = 'x'\n")
+    file = tmp_path / "file"
+    file.write_text("")
+    broken = settings.model_copy(
+        update={
+            "secret_key": SecretStr("a" * 64),
+            "master_api_token": SecretStr("super_secret_token_123456"),
+            "data_dir": file,
+            "plans_file": plans,
+            "webhook_url": "https://10.0.0.5",
+        }
+    )
+    checks = await check_machine(broken)
+    assert {check.outcome for check in checks} == {Outcome.FAILED}
+    assert all(check.remedy for check in checks)
+
+
+async def test_a_failure_is_an_error_at_the_end(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Unwell, match="Failed: 2"):
+        await report(settings.model_copy(update={"redis_enabled": False}), as_json=False)
+    out = capsys.readouterr().out
+    assert "failed   Sales bot: SALES_BOT_TOKEN is not set\n         → make a bot" in out
+
+
+@contextmanager
+def pooler(dsn: str, folder: Path, mode: str) -> Generator[str]:
+    """Debian's PgBouncer before the test's database, under another account if we are root."""
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        pytest.skip("left out: no pgbouncer on this machine (Debian's package pgbouncer)")
+    parts, port = urlsplit(dsn), free_port()
+    folder.chmod(0o755)
+    (folder / "users.txt").write_text(f'"{parts.username}" "{parts.password}"\n')
+    (folder / "pgbouncer.ini").write_text(
+        f"""[databases]
+* = host={parts.hostname} port={parts.port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = plain
+auth_file = {folder}/users.txt
+pool_mode = {mode}
+default_pool_size = 5
+ignore_startup_parameters = search_path,timezone,jit,extra_float_digits
+"""
+    )
+    account = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
+    process = subprocess.Popen(
+        [program, "-q", str(folder / "pgbouncer.ini")], user=account, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield f"postgresql://{parts.username}:{parts.password}@127.0.0.1:{port}{parts.path}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+async def answering(dsn: str) -> str:
+    address = urlsplit(dsn).hostname, urlsplit(dsn).port
+
+    async def look() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(address) == 0
+
+    await until(look, "the pooler listens")
+    return dsn
+
+
+async def test_a_transaction_pooler_is_refused_while_statements_are_cached(
+    well: Settings, dsn: str
+) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder, pooler(dsn, Path(folder), "transaction") as url:
+        pooled = well.model_copy(update={"database_url": SecretStr(await answering(url))})
+        check = await outcome(pooled, "Connection pooler")
+        assert check.outcome is Outcome.FAILED
+        assert "DATABASE_STATEMENT_CACHE=0" in check.remedy
+        uncached = pooled.model_copy(update={"database_statement_cache": 0})
+        assert (await outcome(uncached, "Connection pooler")).outcome is Outcome.WARNING
+
+
+async def test_a_session_pooler_is_no_transaction_pooler(dsn: str) -> None:
+    import tempfile
+
+    assert not await backends_are_shared(dsn)
+    with tempfile.TemporaryDirectory() as folder, pooler(dsn, Path(folder), "session") as url:
+        assert not await backends_are_shared(await answering(url))

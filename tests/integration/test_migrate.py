@@ -1,0 +1,212 @@
+"""The fan-out over tenants: a canary first, batches, the failed named, resumed after a kill."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import sys
+import textwrap
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from zapisano.db import Database
+from zapisano.db.chains import FOLDER
+from zapisano.db.migrate import Migration
+from zapisano.errors import Refused
+from zapisano.ops.migrate import TenantsFailed
+from zapisano.ops.migrate import migrate as migrate_command
+from zapisano.settings import Settings
+from zapisano.tenancy import Tenant, archive, restore
+from zapisano.tenancy.seed import seed
+
+Witness = asyncpg.Connection
+REVISION = '''
+"""A column more, and what only a test does."""
+from alembic import op
+
+revision = "t9999"
+down_revision = "{head}"
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE services ADD COLUMN note text")
+    op.execute("{more}")
+'''
+BATCH = 5
+COUNT = 2 * BATCH + 4
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The product's chains, in a place where a revision may be added."""
+    copy = tmp_path / "chains"
+    shutil.copytree(FOLDER, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+def add_revision(folder: Path, more: str = "SELECT 1") -> None:
+    versions = folder / "tenant" / "versions"
+    heads = [re.findall(r'revision = "(t\d+)"', f.read_text())[0] for f in versions.glob("*.py")]
+    (versions / "t9999_more.py").write_text(REVISION.format(head=max(heads), more=more))
+
+
+def migration(settings: Settings, folder: Path) -> Migration:
+    return Migration(settings, folder=folder, batch_size=BATCH)
+
+
+async def many(database: Database, witness: Witness) -> None:
+    await seed(database, COUNT, lambda _: None)
+    assert await at_head(witness) == 0
+
+
+async def at_head(witness: Witness) -> int:
+    return int(
+        await witness.fetchval(
+            "SELECT count(*) FROM shared.tenant_versions WHERE version_num = 't9999'"
+        )
+    )
+
+
+async def columns(witness: Witness) -> int:
+    return int(
+        await witness.fetchval(
+            """SELECT count(*) FROM information_schema.columns
+               WHERE table_name = 'services' AND column_name = 'note'"""
+        )
+    )
+
+
+async def test_all_tenants_are_brought_to_the_head_and_progress_is_told(
+    settings: Settings, database: Database, witness: Witness, folder: Path
+) -> None:
+    await many(database, witness)
+    add_revision(folder)
+    told: list[tuple[int, int]] = []
+
+    def tell(done: int, total: int) -> None:
+        told.append((done, total))
+
+    report = await migration(settings, folder).run(tell)
+    assert (len(report.migrated), report.failed, report.isolated) == (COUNT, {}, True)
+    assert (await at_head(witness), await columns(witness)) == (COUNT, COUNT)
+    assert told[0] == (0, COUNT)
+    assert told[-1] == (COUNT, COUNT)
+    again = await migration(settings, folder).run()
+    assert (again.behind, again.migrated) == (0, [])
+
+
+async def test_a_change_that_fails_on_the_canary_reaches_nobody_else(
+    settings: Settings, database: Database, witness: Witness, folder: Path
+) -> None:
+    await many(database, witness)
+    add_revision(folder, "SELECT no_such_column FROM services")
+    report = await migration(settings, folder).run()
+    assert list(report.failed) == ["client_001"]
+    assert "no_such_column" in report.failed["client_001"]
+    assert (await at_head(witness), await columns(witness)) == (0, 0)
+
+
+async def test_one_odd_tenant_stays_behind_alone(
+    settings: Settings, database: Database, witness: Witness, folder: Path
+) -> None:
+    await many(database, witness)
+    await witness.execute("ALTER TABLE client_007.services ADD COLUMN note text")
+    add_revision(folder)
+    report = await migration(settings, folder).run()
+    assert list(report.failed) == ["client_007"]
+    assert await at_head(witness) == COUNT - 1
+    await witness.execute("ALTER TABLE client_007.services DROP COLUMN note")
+    assert (await migration(settings, folder).run()).migrated == ["client_007"]
+
+
+async def test_a_tenant_that_is_in_use_does_not_hold_up_the_others(
+    settings: Settings, database: Database, witness: Witness, folder: Path
+) -> None:
+    await seed(database, 5, lambda _: None)
+    add_revision(folder)
+    async with witness.transaction():
+        await witness.execute("LOCK TABLE client_003.services IN ACCESS SHARE MODE")
+        report = await migration(settings, folder).run()
+    assert list(report.failed) == ["client_003"]
+    assert await at_head(witness) == 4
+    assert (await migration(settings, folder).run()).migrated == ["client_003"]
+
+
+async def test_a_killed_migration_is_resumed(
+    settings: Settings, database: Database, witness: Witness, folder: Path
+) -> None:
+    await many(database, witness)
+    add_revision(folder)
+    program = textwrap.dedent(
+        """
+        import asyncio, os, pathlib, signal, sys
+        from zapisano.db.migrate import Migration
+        from zapisano.settings import load
+
+        def die(done, total):
+            if done > 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        migration = Migration(load(), folder=pathlib.Path(sys.argv[1]), batch_size=int(sys.argv[2]))
+        asyncio.run(migration.run(die))
+        """
+    )
+    env = {
+        **os.environ,
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "ZAPISANO_SECRET_KEY": settings.secret_key.get_secret_value(),
+    }
+    killed = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, str(folder), str(BATCH), env=env
+    )
+    assert await killed.wait() == -signal.SIGKILL
+    assert await at_head(witness) == await columns(witness) == 1 + BATCH
+    report = await migration(settings, folder).run()
+    assert len(report.migrated) == COUNT - 1 - BATCH
+    assert await at_head(witness) == await columns(witness) == COUNT
+
+
+async def test_two_migrations_at_once_do_the_work_once(
+    settings: Settings, database: Database, witness: Witness, folder: Path
+) -> None:
+    await seed(database, 20, lambda _: None)
+    add_revision(folder)
+    reports = await asyncio.gather(*(migration(settings, folder).run() for _ in range(2)))
+    assert sorted(len(report.migrated) for report in reports) == [0, 20]
+
+
+async def test_the_command_names_the_failed_and_ends_with_an_error(
+    settings: Settings,
+    database: Database,
+    tenants: tuple[Tenant, Tenant],
+    witness: Witness,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    await migrate_command(settings)
+    assert "tenants migrated: 0" in capsys.readouterr().out
+    await witness.execute("UPDATE shared.tenant_versions SET version_num = 't0000'")
+    with pytest.raises(
+        TenantsFailed, match=r"client_001: It is at version t0000.*\n1 more were not tried"
+    ):
+        await migrate_command(settings)
+
+
+async def test_an_archive_of_an_older_version_comes_back_at_the_head(
+    settings: Settings,
+    database: Database,
+    tenants: tuple[Tenant, Tenant],
+    witness: Witness,
+    folder: Path,
+) -> None:
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    await archive(database, settings, "client_001", now=now)
+    add_revision(folder)
+    await restore(database, settings, "client_001", now=now, chains=folder)
+    assert await at_head(witness) == await columns(witness) == 1
+    await archive(database, settings, "client_001", now=now + timedelta(days=1))
+    with pytest.raises(Refused, match="upgrade Zapisano first"):
+        await restore(database, settings, "client_001", now=now)

@@ -1,0 +1,164 @@
+"""Without WEBHOOK_URL updates are fetched; with CLIENT_ID one tenant is served alone."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncGenerator
+
+import pytest
+from house import Buyer, House, Witness, found, in_the_world, serving_api, working
+from simulator import Phone, Simulator, ready_socket
+from telegram_bots import until
+
+from zapisano import worker
+from zapisano.bots.jobs import Attach
+from zapisano.db import open_database
+from zapisano.settings import Settings
+from zapisano.tenancy import Tenant
+from zapisano.worker import open_parts, prepare
+
+
+@contextlib.asynccontextmanager
+async def a_worker(settings: Settings) -> AsyncGenerator[None]:
+    """A whole worker for the length of the block, stopped as by SIGTERM."""
+    stop, ready = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(worker.run(settings, stop, on_ready=ready.set))
+    await asyncio.wait([task, asyncio.create_task(ready.wait())], return_when="FIRST_COMPLETED")
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+@pytest.fixture
+def fetching(settings: Settings, simulator: Simulator, valkey_url: str) -> Settings:
+    return in_the_world(settings, simulator, valkey_url)
+
+
+async def test_polling_serves_the_sales_bot_and_the_bots_it_sells(
+    fetching: Settings, simulator: Simulator, phone: Phone, witness: Witness
+) -> None:
+    async with a_worker(fetching), open_parts(fetching) as parts:
+        house = House(fetching, parts.database, parts, witness, simulator)
+        buyer = Buyer(phone, simulator.sales_bot_id)
+        await house.pay(await buyer.orders("Ромашка"))
+        made = await buyer.creates()
+        await house.bot_of(phone.person)
+        own = Buyer(phone, made["id"])
+        await own.phone.start(made["id"])
+
+        async def taken_in() -> bool:
+            return bool(
+                await witness.fetchval("SELECT 1 FROM shared.updates WHERE bot_id = $1", made["id"])
+            )
+
+        await until(taken_in, "the new bot's update is fetched")
+
+
+async def test_a_process_with_client_id_serves_that_tenant_alone(
+    house: House, buyer: Buyer, valkey_url: str
+) -> None:
+    made: list[int] = []
+    for name in ("Первый", "Второй"):
+        await house.pay(await buyer.orders(name))
+        bot = await buyer.creates()
+        await buyer.hears(f"@{bot['username']} работает")
+        made.append(bot["id"])
+    await house.idle()
+    await house.witness.execute(
+        "UPDATE shared.tenants SET state = 'suspended', suspended_for = 'operator'"
+    )
+    alone = house.settings.model_copy(update={"client_id": "client_001", "webhook_url": ""})
+    async with a_worker(alone):
+
+        async def fetched_by() -> list[int] | None:
+            log = house.simulator.get("/telegram/control/log", method="getUpdates")
+            return sorted({call["bot"] for call in log} & {*made}) or None
+
+        await found(fetched_by, "updates are fetched")
+        own = Buyer(buyer.phone, made[0])
+        await own.phone.start(made[0])
+        await own.hears("приостановлен поддержкой")
+        assert await fetched_by() == [made[0]]
+    taken_in = "SELECT count(*) FROM shared.updates WHERE bot_id = $1"
+    assert await house.witness.fetchval(taken_in, made[0]) == 0
+
+
+async def test_the_worker_process_starts_says_so_and_drains(
+    fetching: Settings, dsn: str, simulator: Simulator, valkey_url: str
+) -> None:
+    environment = {
+        **os.environ,
+        "DATABASE_URL": dsn,
+        "ZAPISANO_SECRET_KEY": fetching.secret_key.get_secret_value(),
+        "REDIS_URL": valkey_url,
+        "SALES_BOT_TOKEN": simulator.sales_bot_token,
+        "TELEGRAM_API_BASE": simulator.base_url,
+        "WEBHOOK_URL": "http://127.0.0.1:9",
+        "YOOKASSA_SHOP_ID": "1",
+        "YOOKASSA_SECRET_KEY": "test_x",
+    }
+    with ready_socket() as (address, wait):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            "from zapisano.worker import main; main()",
+            env={**environment, "NOTIFY_SOCKET": address},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        await asyncio.to_thread(wait)
+        process.send_signal(signal.SIGTERM)
+        _, errors = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 0, errors.decode()
+    assert simulator.sales_bot_token.encode() not in errors
+
+
+async def test_a_worker_starts_while_telegram_is_away(
+    settings: Settings, simulator: Simulator, valkey_url: str, witness: Witness, phone: Phone
+) -> None:
+    """The money's jobs do not wait for Telegram, and Telegram's own go on when it is back."""
+    simulator.fail("reset", method="*", bot=simulator.sales_bot_id, times=3)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        ours = in_the_world(settings, simulator, valkey_url).model_copy(update={"webhook_url": url})
+        database = await open_database(ours)
+        async with serving_api(ours, database, listening), open_parts(ours) as parts:
+            await prepare(parts)
+            async with working(parts):
+                house = House(ours, database, parts, witness, simulator)
+                await house.idle()
+                buyer = Buyer(phone, simulator.sales_bot_id)
+                await phone.start(buyer.sales)
+                await buyer.hears("Бот для записи")
+        await database.close()
+
+
+async def test_a_second_start_asks_telegram_for_no_second_webhook(house: House) -> None:
+    def webhooks() -> int:
+        log = house.simulator.get(
+            "/telegram/control/log", bot=house.simulator.sales_bot_id, method="setWebhook"
+        )
+        return len([call for call in log if call["params"]["url"].startswith(base)])
+
+    base = house.settings.webhook_url
+    assert webhooks() == 1
+    await prepare(house.parts)
+    await house.do(Attach(house.simulator.sales_bot_id))
+    await house.idle()
+    assert webhooks() == 1
+
+
+async def test_a_bot_without_a_tenant_of_its_own_is_not_polled(
+    fetching: Settings, tenants: tuple[Tenant, Tenant], simulator: Simulator
+) -> None:
+    """A tenant that still awaits its bot has nothing to be polled."""
+    alone = fetching.model_copy(update={"client_id": tenants[0].id})
+    before = len(simulator.get("/telegram/control/log", method="getUpdates"))
+    async with a_worker(alone):
+        pass
+    assert len(simulator.get("/telegram/control/log", method="getUpdates")) == before
