@@ -15,14 +15,15 @@ POLL_SECONDS = 0.05
 
 def until(
     look: Callable[[], Found | None],
-    what: Callable[[], str] = lambda: "it",
+    what: Callable[[], str] | str = "it",
     seconds: float = PATIENCE_SECONDS,
 ) -> Found:
     """Look again and again until something is there; `what` says what was missing at the end."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:.0f} s: {what()}")
+            missing = what if isinstance(what, str) else what()
+            raise AssertionError(f"not within {seconds:.0f} s: {missing}")
         time.sleep(POLL_SECONDS)
     return found
 
