@@ -15,7 +15,7 @@ POLL_SECONDS = 0.05
 
 def until(
     look: Callable[[], Found | None],
-    what: Callable[[], str] | str = "it",
+    what: str | Callable[[], str] = "it",
     seconds: float = PATIENCE_SECONDS,
 ) -> Found:
     """Look again and again until something is there; `what` says what was missing at the end."""
