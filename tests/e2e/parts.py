@@ -4,6 +4,7 @@
 the others once and only that one anew.
 """
 
+import asyncio
 import json
 import os
 import secrets
@@ -14,11 +15,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Coroutine, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -38,6 +40,7 @@ SALES_BOT = 7000000001
 SHOP_ID, SHOP_KEY = "100500", "test_simulator"
 MASTER_TOKEN = "master-token-of-the-test-suite-01234567"
 START_SECONDS = STOP_SECONDS = 60.0
+Result = TypeVar("Result")
 UNLIMITED = {"per_second": 1_000_000, "burst": 1_000_000}
 
 
@@ -106,6 +109,36 @@ class Part:
         return [one for one in parsed if wanted.items() <= one.items()]
 
 
+class Witness:
+    """A connection of the owner's that stays open, for tests that look often."""
+
+    def __init__(self, dsn: str) -> None:
+        """Connect when first asked; the loop is run by whoever asks, one at a time."""
+        self._dsn = dsn
+        self._loop = asyncio.new_event_loop()
+        self._thread = ThreadPoolExecutor(1)
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+
+    def rows(self, statement: str, *values: object) -> list[Json]:
+        """What a SELECT brings."""
+        return self._run(self._rows(statement, values))
+
+    async def _rows(self, statement: str, values: tuple[object, ...]) -> list[Json]:
+        if self._connection is None:
+            self._connection = await asyncpg.connect(self._dsn)
+        return [dict(row) for row in await self._connection.fetch(statement, *values)]
+
+    def close(self) -> None:
+        """Log out."""
+        if self._connection:
+            self._run(self._connection.close())
+        self._thread.shutdown()
+        self._loop.close()
+
+    def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        return self._thread.submit(self._loop.run_until_complete, work).result()
+
+
 @dataclass
 class House:
     """A database, the simulated world and `serve`, running; workers are started by the test."""
@@ -126,6 +159,7 @@ class House:
             "simulator", ("zapisano.simulator",), self._simulator_env(), self.root / "simulator.log"
         )
         self.serve = self.part("serve")
+        self.witness = Witness(self.owner_dsn)
         self.workers = 0
 
     def part(self, name: str, **changes: str) -> Part:
@@ -182,14 +216,7 @@ class House:
 
     def rows(self, statement: str, *values: object) -> list[Json]:
         """Ask through a connection of the owner's: what it sees has been committed."""
-        return in_thread(self._rows(statement, values))
-
-    async def _rows(self, statement: str, values: tuple[object, ...]) -> list[Json]:
-        connection = await asyncpg.connect(self.owner_dsn)
-        try:
-            return [dict(row) for row in await connection.fetch(statement, *values)]
-        finally:
-            await connection.close()
+        return self.witness.rows(statement, *values)
 
     def value(self, statement: str, *values: object) -> Any:
         """The one value of an answer."""
@@ -298,6 +325,7 @@ def running_house(servers: Servers, template: str, **extra: str) -> Generator[Ho
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zapisano-house-")))
         redis = urlunsplit(urlsplit(servers.valkey_url)._replace(path="/9"))
         house = House(root, servers.postgres.dsn(name), redis, extra)
+        stack.callback(house.witness.close)
         stack.callback(house.http.close)
         stack.callback(house.world.close)
         for part in (house.simulator, house.serve):

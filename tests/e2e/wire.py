@@ -54,6 +54,7 @@ class Held:
 
     said: Said
     let_go: Callable[[], None]
+    is_given_up: Callable[[], bool]  # whoever said it has hung up, tired of waiting
 
 
 class Tap:
@@ -150,17 +151,21 @@ class Tap:
         while data := await reader.read(READ_BYTES):
             if found := REQUEST.match(data):
                 words = f"{found[1].decode()} {found[2].decode()}"
-                await self.passes(Said("http", (named(words),), data, time.monotonic()))
+                await self.passes(Said("http", (named(words),), data, time.monotonic()), reader)
             there.write(data)
             await there.drain()
 
-    async def passes(self, said: Said) -> None:
+    async def passes(self, said: Said, reader: asyncio.StreamReader) -> None:
         """Write down what is said, and hold it back if it is wanted."""
         self.heard.append(said)
         if self._wanted and self._wanted(said):
             self._wanted = None
             delivered = asyncio.Event()
-            self.held.put(Held(said, lambda: _none(self._loop.call_soon_threadsafe(delivered.set))))
+
+            def let_go() -> None:
+                self._loop.call_soon_threadsafe(delivered.set)
+
+            self.held.put(Held(said, let_go, reader.at_eof))
             await delivered.wait()
 
 
@@ -185,7 +190,7 @@ class Sql:
             if head[:1] not in SENT_AT_ONCE:
                 continue
             if statement:
-                await self._runs(statement, bytes(batch))
+                await self._runs(statement, bytes(batch), reader)
             there.write(batch)
             await there.drain()
             batch, statement = bytearray(), ""
@@ -212,11 +217,12 @@ class Sql:
             return self._prepared[body.split(b"\0", 2)[1]]
         return ""
 
-    async def _runs(self, statement: str, payload: bytes) -> None:
+    async def _runs(self, statement: str, payload: bytes, reader: asyncio.StreamReader) -> None:
         words = named(statement)
         begins = words.startswith("BEGIN")
         self._path = (words,) if begins else (*self._path, words)
-        await self._tap.passes(Said(self._speaker, self._path, payload, time.monotonic()))
+        said = Said(self._speaker, self._path, payload, time.monotonic())
+        await self._tap.passes(said, reader)
         if words.startswith(("COMMIT", "ROLLBACK")) or not self._path[0].startswith("BEGIN"):
             self._path = ()
 
@@ -235,7 +241,3 @@ def named(words: str) -> str:
     for pattern, name in NAMES:
         words = pattern.sub(name, words)
     return words.strip()
-
-
-def _none(_: object) -> None:
-    """Take a value where none is wanted."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
+from structlog.contextvars import bind_contextvars
 
 from zapisano.bots import inbox, store
 from zapisano.bots.errors import Malformed, TooLarge
@@ -29,6 +30,7 @@ class Door:
     """What a path leads to; known for a short while, so that most updates cost one round trip."""
 
     bot_id: int
+    tenant_id: str | None
     secret: bytes
     known_until: float
 
@@ -56,7 +58,8 @@ class Doors:
             raise NotFound
         if len(self._known) >= MOST_DOORS:
             self._known.clear()
-        door = Door(found[0], found[1].encode(), time.monotonic() + DOOR_SECONDS)
+        bot_id, tenant_id, secret = found
+        door = Door(bot_id, tenant_id, secret.encode(), time.monotonic() + DOOR_SECONDS)
         self._known[path] = door
         return door
 
@@ -97,6 +100,7 @@ class Intake:
     async def take_in(self, path: str, request: Request) -> None:
         """Check the secret, then the body; store the update and its job in one commit."""
         door = await self.doors.find(self.database, path)
+        bind_contextvars(bot=door.bot_id, tenant=door.tenant_id)
         # Bytes: a header that is not ASCII is simply wrong, and the time tells nothing.
         if not hmac.compare_digest(_header(request), door.secret):
             raise Unauthorized("The secret token is wrong.")

@@ -90,10 +90,12 @@ async def attached(
     return [_bot(row) for row in rows]
 
 
-async def find_door(conn: SharedConnection, path: str) -> tuple[int, str] | None:
-    """Return the id and the secret of the bot whose updates come to `path`, or None."""
-    row = await conn.fetchrow("SELECT bot_id, secret FROM shared.bots WHERE path = $1", path)
-    return (row["bot_id"], row["secret"]) if row else None
+async def find_door(conn: SharedConnection, path: str) -> tuple[int, str | None, str] | None:
+    """Return id, tenant and secret of the bot whose updates come to `path`, or None."""
+    row = await conn.fetchrow(
+        "SELECT bot_id, tenant_id, secret FROM shared.bots WHERE path = $1", path
+    )
+    return (row["bot_id"], row["tenant_id"], row["secret"]) if row else None
 
 
 async def awaiting(conn: SharedConnection, owner_id: int) -> TenantId | None:

@@ -66,8 +66,12 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 def problem(error: AppError) -> JSONResponse:
-    """Write an error as problem JSON; one worth a retry says when."""
+    """Write an error as problem JSON and into the log; one worth a retry says when."""
     headers = {"Retry-After": RETRY_AFTER_SECONDS} if isinstance(error, Busy | Upstream) else None
+    if error.status >= 500:
+        log.warning("request_not_served", code=error.code, detail=error.detail)
+    else:
+        log.info("request_refused", code=error.code, detail=error.detail)
     return _answer(error.status, error.code, error.text, error.detail, headers)
 
 
@@ -87,8 +91,6 @@ def _answer(
 async def _app_error(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, AppError):
         raise error
-    if error.status >= 500:
-        log.warning("request_not_served", code=error.code, detail=error.detail)
     return problem(error)
 
 
@@ -115,6 +117,7 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
     if error.status_code == TooLarge.status:
         return problem(TooLarge())
     title = TITLES.get(error.status_code, error.detail)
+    log.info("request_refused", code=f"http_{error.status_code}")
     return _answer(error.status_code, f"http_{error.status_code}", title, title, error.headers)
 
 
@@ -158,7 +161,7 @@ class RequestContext:
 def _last_resort(error: Exception) -> JSONResponse:
     """Answer to what no route expected: a lost database may come back, the rest is a bug."""
     if isinstance(error, CONNECTION_LOST):
-        log.warning("request_not_served", reason=type(error).__name__, exc_info=error)
+        log.warning("database_lost", reason=type(error).__name__)
         return problem(Busy())
     log.error("request_failed", exc_info=error)
     return problem(AppError())

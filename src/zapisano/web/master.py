@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from structlog.contextvars import bind_contextvars
 
 from zapisano import tenancy
 from zapisano.db import Database
@@ -15,6 +16,8 @@ from zapisano.web.errors import MEDIA_TYPE
 TenantPath = Annotated[
     str, Path(pattern=r"^client_[0-9]{3,9}$", examples=["client_001"], description="Tenant's id")
 ]
+
+LONGEST_ID = len("client_123456789")
 
 
 NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
@@ -123,10 +126,17 @@ STATE = _problem(409, "wrong_state", "The tenant's state does not allow it", "cl
 FULL = _problem(507, "disk_trouble", "The data folder is full; nothing was dropped", "Free …")
 ONE = {**EVERYWHERE, **UNKNOWN, **WRONG}
 
+
+async def name_tenant(request: Request) -> None:
+    """Let every log line of this request name the tenant that it is about."""
+    if tenant_id := request.path_params.get("tenant_id"):
+        bind_contextvars(tenant=str(tenant_id)[:LONGEST_ID])
+
+
 router = APIRouter(
     prefix="/api/tenants",
     tags=["Tenants"],
-    dependencies=[Depends(operator_only)],
+    dependencies=[Depends(operator_only), Depends(name_tenant)],
     responses=EVERYWHERE,
 )
 
