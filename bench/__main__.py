@@ -2,10 +2,12 @@
 
 import argparse
 import asyncio
+import logging
 
 from bench import cluster, tenants
 from bench.figures import show
 from bench.updates import updates
+from zapisano.telemetry import configure_logging
 
 
 async def run(count: int) -> None:
@@ -26,6 +28,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.tenants < 1:
         parser.error("--tenants: at least 1")
+    configure_logging(as_json=False, level=logging.WARNING)
     asyncio.run(run(arguments.tenants))
 
 
