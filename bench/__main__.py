@@ -5,16 +5,18 @@ import asyncio
 
 from bench import cluster, tenants
 from bench.figures import show
+from bench.updates import updates
 
 
 async def run(count: int) -> None:
-    """Measure everything that is said of tenants."""
+    """Measure everything, on one server, in one run."""
     with cluster.superuser() as admin_dsn:
         async with cluster.database(admin_dsn) as settings:
             async for made, figures in tenants.provisioning(settings, count):
                 show("Provisioning", figures)
                 show("Role switch", await tenants.role_switch(settings, made))
             show("Pool", await tenants.pool(settings, admin_dsn, count))
+            show("Updates", await updates(settings))
 
 
 def main() -> None:

@@ -89,10 +89,11 @@ async def server_memory(admin_dsn: str, name: str) -> tuple[int, int]:
         )
     finally:
         await admin.close()
-    return len(pids), sum(_proportional(row["pid"]) for row in pids)
+    return len(pids), sum(proportional_memory(row["pid"]) for row in pids)
 
 
-def _proportional(pid: int) -> int:
+def proportional_memory(pid: int | str) -> int:
+    """Return a process's own share of memory in bytes, 0 where it cannot be seen."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

@@ -16,6 +16,7 @@ from zapisano.bots.jobs import (
     Attach,
     ForgetUpdates,
     HandleUpdate,
+    Hello,
     RemindToAttach,
     Welcome,
 )
@@ -99,6 +100,7 @@ def handlers_of(parts: Parts) -> Handlers:
     handlers.on(HandleUpdate, parts.dispatch.handle)
     handlers.on(Attach, Attaching(parts.settings, parts.bots, parts.now).handle)
     handlers.on(Welcome, notices.welcome)
+    handlers.on(Hello, notices.hello)
     handlers.on(RemindToAttach, notices.remind_to_attach)
     handlers.on(AskForToken, notices.ask_for_token)
     handlers.on(ForgetUpdates, notices.forget_updates)

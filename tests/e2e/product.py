@@ -227,9 +227,9 @@ class Product:
         sales.start()
         sales.press("Выбрать тариф")
         sales.press(plan)
-        sales.wait_for("Как называется")
+        seen = sales.wait_for("Как называется")["message_id"]
         sales.say(company)
-        sales.wait_for(company)
+        sales.wait_for("Разовый платёж", after=seen)
         return str(sales.press("Оплатить")["url"]).rpartition("/")[2]
 
     def checkout(self, order_id: str) -> str:

@@ -50,11 +50,15 @@ class Place:
                 self.doors[server].open()
 
     def sold(self, person: Person) -> Json:
-        """A tenant whose bot works, bought by this person: its row in `bots`."""
+        """A tenant whose bot works, bought by this person: its row in `bots`.
+
+        The bot is one of BotFather's, with a pasted token: a managed bot's token renews itself.
+        """
         (order,) = self.house.order(person)
         self.house.pay(self.house.checkout(order))
-        chat = self.house.sales(person)
-        chat.create_bot(f"salon_{person.id}_bot")
+        until(lambda: self.paid_at(order), lambda: str(self.house.queue()))
+        made = person.at_botfather("Салон", f"salon_{person.id}_bot")
+        self.house.sales(person).say(made["token"])
         return until(lambda: self.bot_of(person), lambda: str(self.house.queue()))
 
     def bot_of(self, person: Person) -> Json | None:
@@ -192,7 +196,9 @@ REFUSALS = (
 @pytest.fixture(scope="module")
 def doorstep(place: Place) -> Json:
     """A tenant's bot, whose door strangers may try."""
-    return place.sold(place.house.new_person())
+    bot = place.sold(place.house.new_person())
+    place.house.idle()
+    return bot
 
 
 @pytest.mark.parametrize("bad", REFUSALS, ids=lambda bad: f"{bad.where}: {bad.name}")
@@ -205,7 +211,7 @@ def test_bad_input_is_refused(place: Place, doorstep: Json, bad: Refusal) -> Non
     assert answer.headers["content-type"].startswith("application/problem+json")
     assert answer.headers["x-request-id"] == request_id
     assert until(lambda: house.serve.lines(request_id=request_id), request_id)
-    if bad.where == "telegram":
+    if bad.where == "telegram" and bad.body is not HUGE:  # that one is not even looked at
         assert house.serve.lines(request_id=request_id, tenant=doorstep["tenant_id"])
     if "client_987" in bad.where:
         assert house.serve.lines(request_id=request_id, tenant="client_987")
@@ -218,13 +224,15 @@ def send(house: House, bot: Json, bad: Refusal, request_id: str) -> httpx.Respon
     where, _, rest = bad.where.partition("/")
     secret = {"X-Telegram-Bot-Api-Secret-Token": bot["secret"]}
     address, headers = {
-        "yookassa": (f"{house.webhook_url}/webhook/yookassa", {"X-Forwarded-For": "185.71.76.1"}),
+        "yookassa": (f"{house.webhook_url}/webhook/yookassa", {}),
         "telegram": (f"{house.api_url}/telegram/{rest or bot['path']}", secret),
         "master": (f"{house.api_url}/api/tenants{'/' if rest else ''}{rest}", MASTER),
     }[where]
-    every = {"Content-Type": "application/json", **headers, **dict(bad.headers)}
+    every = {**headers, **dict(bad.headers), "X-Request-Id": request_id}
+    raw = {name: value.encode("latin-1") for name, value in every.items()}
+    raw["Content-Type"] = b"application/json"
     content = bad.body if isinstance(bad.body, bytes) else bad.body()
-    return house.http.post(address, content=content, headers={**every, "X-Request-Id": request_id})
+    return house.http.post(address, content=content, headers=raw)
 
 
 def stored(house: House) -> Json:
@@ -241,9 +249,8 @@ def stored(house: House) -> Json:
 def test_an_unknown_event_is_kept_and_ignored(place: Place) -> None:
     """It may mean something to a later version: it is acknowledged, kept, and does nothing."""
     address = f"{place.house.webhook_url}/webhook/yookassa"
-    headers = {"X-Forwarded-For": "185.71.76.1"}
     body = notification(event="payment.teleported", object={"id": "from-the-future"})
-    assert place.house.http.post(address, content=body, headers=headers).status_code == 200
+    assert place.house.http.post(address, content=body).status_code == 200
     (kept,) = place.house.rows(
         "SELECT event, outcome, body FROM shared.notifications WHERE object_id = 'from-the-future'"
     )
@@ -325,7 +332,8 @@ def test_yookassa_down_at_checkout_is_said_kindly(place: Place) -> None:
         page = house.http.post(f"{house.api_url}/checkout/{order}/pay")
         assert page.status_code == 502
         assert page.headers["content-type"].startswith("text/html")
-        assert "Оплатить" in page.text
+        assert 'role="alert"' in page.text
+        assert f'action="/checkout/{order}/pay' in page.text
         assert house.serve.lines(event="yookassa_not_answering")
     house.pay(house.checkout(order))
     until(lambda: place.paid_at(order), lambda: str(house.queue()))
@@ -369,7 +377,7 @@ def test_database_down_is_503_until_it_is_back(place: Place) -> None:
     with place.without("database"):
         assert place.worker.process is not None
         assert place.worker.process.wait(60) != 0
-        assert "Traceback" not in place.worker.text().rpartition("worker_")[2] or True
+        print("DBG", place.worker.text()[-6000:])
         health = house.http.get(f"{house.webhook_url}/health")
         assert (health.status_code, health.json()["status"]) == (503, "down")
         for method, path in (("GET", "/api/tenants"), ("GET", f"/checkout/{order}")):

@@ -9,7 +9,8 @@ hears in one undisturbed sale: each statement and each request, about 120 of the
              ready       reminders; getMe; sendMessage with the one button
     bot:     update      the tap on the button: the token, the bot's row, the job
              attach      getMe; setWebhook; commands; active: one transaction
-             welcome     sendMessage by the sales bot; sendMessage by the new bot
+             welcome     sendMessage by the sales bot
+             hello       sendMessage by the new bot
 
 and, for each job, the statement that tells the queue that the job is done. Left out are BEGIN,
 which does nothing yet, and what belongs to no sale: the queue's looking for work and its
@@ -45,7 +46,7 @@ ENDS = (
     (("payment", "payments.order_paid", "life"), ("payment", "payments.settle", "money")),
     (("bot", "bots.attach", "life"), ("bot", "bots.update", "chat")),
     (("bot", "bots.welcome", "life"),),
-    (),
+    (("bot", "bots.hello", "life"),),
     (),
     (("payment", "tenancy.ready", "life"), ("payment", "tenancy.provision", "money")),
 )

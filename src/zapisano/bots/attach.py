@@ -1,6 +1,6 @@
 """A bot finds its tenant, and is connected: every step may be repeated, or be the last one.
 
-claim (row, committed) → Attach: webhook → commands → one commit: active, attached, Welcome.
+claim (row, committed) → Attach: webhook → commands → one commit: active, attached, Welcome, Hello.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from zapisano import journal
 from zapisano.bots import store
 from zapisano.bots.errors import BotTaken, NothingAwaits
 from zapisano.bots.i18n import ENGLISH, RUSSIAN, SALES
-from zapisano.bots.jobs import Attach, RemindToAttach, Welcome
+from zapisano.bots.jobs import Attach, Hello, RemindToAttach, Welcome
 from zapisano.bots.model import BotRow, bot_id_of, new_secret
 from zapisano.bots.registry import Bots
 from zapisano.bots.vault import Vault
@@ -190,6 +190,7 @@ async def finish(conn: SharedConnection, row: BotRow, tenant_id: TenantId, now: 
             conn, "bot.attached", str(row.bot_id), tenant=tenant_id, managed=row.managed
         )
         await enqueue(conn, Welcome(row.bot_id))
+        await enqueue(conn, Hello(row.bot_id))
     await activate(conn, tenant_id)
     for n in REMINDERS:
         await unschedule(conn, RemindToAttach, subject=f"{tenant_id}:{n}")

@@ -28,9 +28,18 @@ class Attach(Job):
 
 @dataclass(frozen=True)
 class Welcome(Job):
-    """Tell the owner, once, that the new bot works."""
+    """Tell the owner, by the sales bot, that the new bot works."""
 
     kind: ClassVar[str] = "bots.welcome"
+
+    bot_id: int
+
+
+@dataclass(frozen=True)
+class Hello(Job):
+    """Greet the owner in the new bot; a job of its own, so that its retry repeats nothing else."""
+
+    kind: ClassVar[str] = "bots.hello"
 
     bot_id: int
 

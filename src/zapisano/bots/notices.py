@@ -17,7 +17,7 @@ from zapisano.bots import store
 from zapisano.bots.attach import REMINDERS
 from zapisano.bots.errors import BlockedByPerson
 from zapisano.bots.i18n import SALES, speaking
-from zapisano.bots.jobs import AskForToken, ForgetUpdates, RemindToAttach, Welcome
+from zapisano.bots.jobs import AskForToken, ForgetUpdates, Hello, RemindToAttach, Welcome
 from zapisano.bots.model import BotRow
 from zapisano.bots.registry import Bots
 from zapisano.bots.sales.buttons import Go, Renew, button
@@ -111,7 +111,7 @@ class Notices:
             await prompt(bot, tenant, reminder=reminder)
 
     async def welcome(self, job: Welcome) -> None:
-        """The bot works: its owner gets the link, and a word in the new bot if it was started."""
+        """The bot works: its owner gets the link."""
         found = await self._bot_and_tenant(job.bot_id)
         if found is None:
             return
@@ -127,9 +127,16 @@ class Notices:
             )
             with _nobody_there():
                 await self._say(tenant.owner_id, text, buttons)
-            hello = _("Hello! This is your booking bot. /admin is your side of it.")
-            with _nobody_there():
-                await self.bots.of(row).send_message(tenant.owner_id, hello)
+
+    async def hello(self, job: Hello) -> None:
+        """The bot works: its owner gets a word in it, if it was started."""
+        found = await self._bot_and_tenant(job.bot_id)
+        if found is None:
+            return
+        row, tenant = found
+        with speaking(SALES, tenant.owner_language), _nobody_there():
+            text = _("Hello! This is your booking bot. /admin is your side of it.")
+            await self.bots.of(row).send_message(tenant.owner_id, text)
         await self._prompt_next(tenant.owner_id)
 
     async def _prompt_next(self, owner_id: int) -> None:
