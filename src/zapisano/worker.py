@@ -89,7 +89,7 @@ def handlers_of(parts: Parts) -> Handlers:
     booking = BookingNotices(parts.database, parts.bots, parts.now)
 
     async def on_provision(job: Provision) -> None:
-        await provision(parts.database, TenantId(job.tenant_id))
+        await provision(parts.database, TenantId(job.tenant_id), time_zone=parts.settings.time_zone)
 
     async def on_forget_keys(job: ForgetKeys) -> None:
         await forget_keys(parts.settings, job.tenant_id)

@@ -49,8 +49,10 @@ async def register_once(
     return tenant
 
 
-async def provision(database: Database, tenant: TenantId) -> None:
+async def provision(database: Database, tenant: TenantId, *, time_zone: str | None = None) -> None:
     """Make the schema, then the role, then let the tenant wait for its bot.
+
+    `time_zone` is where its business is, until its owner says otherwise.
 
     Every step may be repeated: a worker that is killed between any two leaves nothing to mend.
     """
@@ -65,6 +67,12 @@ async def provision(database: Database, tenant: TenantId) -> None:
     if database.isolated:
         async with database.owner() as owner:
             await roles.create_tenant_role(owner, database.name, schema)
+    async with database.shared() as conn:
+        if (await store.get(conn, tenant)).state is not State.PROVISIONING:
+            return
+    if time_zone:
+        async with database.tenant(tenant) as inside:
+            await store.set_time_zone(inside, time_zone)
     async with database.shared() as conn:
         found = await store.get(conn, tenant, lock=True)
         if found.state is not State.PROVISIONING:
