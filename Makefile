@@ -19,7 +19,7 @@ check: .venv/dev ## format, lint, types, imports, tidy and unit tests (under 30 
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/deptry src
 	$(BIN)/pyright
-	$(BIN)/pytest -q tests/unit tests/test_tidy.py
+	$(BIN)/pytest -q -n 2 tests/unit tests/test_tidy.py
 
 test: .venv/dev ## the whole suite, on real PostgreSQL and Valkey
 	$(BIN)/pytest -q -n 2 --dist loadgroup tests $(ARGS)

@@ -43,7 +43,9 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return structlog.stdlib.get_logger(name)
 
 
-def configure_logging(*, as_json: bool, file: Path | None = None) -> None:
+def configure_logging(
+    *, as_json: bool, file: Path | None = None, level: int = logging.INFO
+) -> None:
     """Send every record, ours and the libraries', through one formatter that hides secrets."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -64,7 +66,7 @@ def configure_logging(*, as_json: bool, file: Path | None = None) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(handlers=_handlers(formatter, file), level=logging.INFO, force=True)
+    logging.basicConfig(handlers=_handlers(formatter, file), level=level, force=True)
     quiet = ("httpx", "httpcore", "aiogram.event", "uvicorn.access", "pgqueuer", "alembic")
     for noisy in quiet:
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -13,12 +13,17 @@ PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.05
 
 
-def until(look: Callable[[], Found | None], what: Callable[[], str] | str = "it") -> Found:
+def until(
+    look: Callable[[], Found | None],
+    what: str | Callable[[], str] = "it",
+    seconds: float = PATIENCE_SECONDS,
+) -> Found:
     """Look again and again until something is there; `what` says what was missing at the end."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + seconds
     while not (found := look()):
-        missing = what if isinstance(what, str) else what() if time.monotonic() > deadline else ""
-        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS:.0f} s: {missing}"
+        if time.monotonic() > deadline:
+            missing = what if isinstance(what, str) else what()
+            raise AssertionError(f"not within {seconds:.0f} s: {missing}")
         time.sleep(POLL_SECONDS)
     return found
 
@@ -149,7 +154,7 @@ class Person:
 
     def with_bot(self, bot: int | str) -> Chat:
         """The chat with a bot, by its number or its username; waits until the bot exists."""
-        number = bot if isinstance(bot, int) else until(lambda: self._find(bot), f"@{bot}")
+        number = bot if isinstance(bot, int) else until(lambda: self._find(bot), lambda: f"@{bot}")
         return Chat(self.http, self.id, number)
 
     def _find(self, username: str) -> int | None:

@@ -25,7 +25,7 @@ ANNA, BORIS = 100200301, 100200302
 SALES_BOT = "zapisano_sales_bot"
 PORTS = ("ZAPISANO_API_PORT", "ZAPISANO_WEBHOOK_PORT", "ZAPISANO_SIMULATOR_PORT")
 TOKEN = re.compile(r"\d{8,12}:[A-Za-z0-9_-]{35}")
-START_SECONDS = STOP_SECONDS = 60.0
+START_SECONDS = STOP_SECONDS = 120.0
 Result = TypeVar("Result")
 # Kept of the environment: neither an operator's settings nor a `.env` may reach the demo.
 KEPT = ("PATH", "LANG", "HOME", "TMPDIR", "VIRTUAL_ENV")
@@ -69,7 +69,11 @@ class Product:
                 cwd=self.root,
             )
         before = self.screen().count("ready in")
-        until(lambda: self._has_ended() or self.screen().count("ready in") > before, self.screen)
+        until(
+            lambda: self._has_ended() or self.screen().count("ready in") > before,
+            self.screen,
+            START_SECONDS,
+        )
         assert not self._has_ended(), self.screen()
 
     def _has_ended(self) -> bool:
@@ -223,9 +227,9 @@ class Product:
         sales.start()
         sales.press("Выбрать тариф")
         sales.press(plan)
-        sales.wait_for("Как называется")
+        seen = sales.wait_for("Как называется")["message_id"]
         sales.say(company)
-        sales.wait_for(company)
+        sales.wait_for("Разовый платёж", after=seen)
         return str(sales.press("Оплатить")["url"]).rpartition("/")[2]
 
     def checkout(self, order_id: str) -> str:

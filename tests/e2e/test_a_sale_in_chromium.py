@@ -125,17 +125,21 @@ async def book(page: Page) -> None:
     await lit(page, STATIONS)
     # Both sides of the page speak of the same hour, wherever the browser thinks it is.
     await expect(page.get_by_role("log").get_by_text("15:00")).to_be_visible()
-    await expect(page.locator("#story").get_by_text("в 15:00")).to_be_visible()
+    await expect(page.locator(".station.done").last).to_contain_text("в 15:00")
     await judge(page, "sale-12-booked")
 
 
 async def see_it_as_the_owner(page: Page) -> None:
     """On a real phone's width the owner reads of the booking and opens her day."""
     await said(page, "Новая запись")
+    await picture(page, "phone")
     await judge(page, "sale-13-owner-told")
     await tap(page, "Управление")
-    await said(page, "сегодня")
-    await tap(page, "›")
+    await said(page, "· сегодня")
+    day = page.get_by_role("log").locator(".message.theirs").first
+    while "15:00-16:00" not in (shown := await day.text_content() or ""):
+        await tap(page, "›")
+        await expect(day).not_to_have_text(shown, timeout=SLOW_MS)
     await judge(page, "sale-14-owner-day")
 
 

@@ -24,6 +24,7 @@ SHIMS = Path(__file__).parent / "shims"
 DOORS = ("config.py", "door.py", "middlewares", "sales_bot")
 TUNNEL = "https://salon.ngrok-free.app"
 PATIENCE_SECONDS = 120.0
+READY = "SELECT count(*) FROM shared.tenants WHERE state = 'awaiting_bot'"
 HEADING = re.compile(r"^#{2,3} (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^```(?:bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -197,6 +198,7 @@ def open_workshop() -> Generator[Workshop]:
                 "POST", "/api/tenants", json={"name": name, "owner_id": 100200301}
             )
             assert made.status_code == 201, made.text
+        until(lambda: product.value(READY) == 2, product.screen)
         yield Workshop(product)
     finally:
         product.close()

@@ -1,9 +1,13 @@
 """Archive and restore: nothing lost, nothing half done, nobody else touched."""
 
+import asyncio
+import os
 import resource
+import signal
+import sys
 import zipfile
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -254,8 +258,6 @@ async def test_an_altered_archive_is_refused(
 async def test_a_writer_in_the_schema_is_waited_for_and_its_row_is_in_the_archive(
     database: Database, settings: Settings, tenants: tuple[Tenant, Tenant], witness: Witness
 ) -> None:
-    import asyncio
-
     writing = witness.transaction()
     await writing.start()
     await witness.execute("INSERT INTO client_001.services (name) VALUES ('В последний миг')")
@@ -271,3 +273,70 @@ async def test_a_writer_in_the_schema_is_waited_for_and_its_row_is_in_the_archiv
     await task
     await restore(database, settings, "client_001", now=NOW)
     assert await witness.fetchval("SELECT count(*) FROM client_001.services") == 2
+
+
+@pytest.mark.parametrize("held", ["client_001.services", "shared.archives"])
+async def test_an_archiving_that_is_killed_has_dropped_nothing(
+    database: Database,
+    settings: Settings,
+    tenants: tuple[Tenant, Tenant],
+    witness: Witness,
+    held: str,
+) -> None:
+    """Killed before the first row is read, and after the file is in its place."""
+    async with stopped_at(witness, f"LOCK TABLE {held} IN EXCLUSIVE MODE"):
+        await kill_when_waiting(settings, witness, "archive")
+    async with database.shared() as conn:
+        assert (await store.get(conn, "client_001")).state is State.AWAITING_BOT
+    assert await witness.fetchval("SELECT count(*) FROM client_001.services") == 1
+    files = list((settings.data_dir / "archive").glob("client_001-*.zip"))
+    assert len(files) == (held == "shared.archives")
+    path = await archive(database, settings, "client_001", now=NOW)
+    assert path not in files
+    await restore(database, settings, "client_001", now=NOW)
+    assert await witness.fetchval("SELECT count(*) FROM client_001.services") == 1
+
+
+@pytest.mark.parametrize("held", ["shared.tenant_versions", "shared.due", "shared.journal"])
+async def test_a_restoring_that_is_killed_has_made_nothing(
+    database: Database,
+    settings: Settings,
+    tenants: tuple[Tenant, Tenant],
+    witness: Witness,
+    held: str,
+) -> None:
+    await archive(database, settings, "client_001", now=NOW)
+    async with stopped_at(witness, f"LOCK TABLE {held} IN EXCLUSIVE MODE"):
+        await kill_when_waiting(settings, witness, "restore")
+    async with database.shared() as conn:
+        assert (await store.get(conn, "client_001")).state is State.ARCHIVED
+    assert not await witness.fetchval("SELECT to_regnamespace('client_001') IS NOT NULL")
+    await restore(database, settings, "client_001", now=NOW)
+    assert await witness.fetchval("SELECT count(*) FROM client_001.services") == 1
+
+
+@asynccontextmanager
+async def stopped_at(witness: Witness, lock: str) -> AsyncGenerator[None]:
+    """Hold a lock, so that whoever needs it waits there."""
+    async with witness.transaction():
+        await witness.execute(lock)
+        yield
+
+
+async def kill_when_waiting(settings: Settings, witness: Witness, verb: str) -> None:
+    """Run the command, and kill it by SIGKILL when it waits for a lock that somebody holds."""
+    env = {
+        **os.environ,
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "ZAPISANO_SECRET_KEY": settings.secret_key.get_secret_value(),
+        "ZAPISANO_DATA_DIR": str(settings.data_dir),
+    }
+    command = (sys.executable, "-P", "-m", "zapisano", "tenants", verb, "client_001")
+    process = await asyncio.create_subprocess_exec(*command, env=env)
+    waiting = """SELECT 1 FROM pg_locks JOIN pg_database d ON d.oid = database
+        WHERE d.datname = current_database() AND NOT granted"""
+    async with asyncio.timeout(30):
+        while not await witness.fetchval(waiting):
+            assert process.returncode is None
+    process.kill()
+    assert await process.wait() == -signal.SIGKILL

@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from aiogram.fsm.storage.base import StorageKey
@@ -96,46 +97,74 @@ async def test_a_cluster_client_makes_hash_tags() -> None:
     assert storage.key_builder.build(PERSON, "data").startswith("{client_001}:fsm:")
 
 
+class Relay:
+    """A way to Valkey that can be cut and mended."""
+
+    def __init__(self, valkey_url: str) -> None:
+        parts = urlsplit(valkey_url)
+        self._target = (parts.hostname or "", parts.port or 0)
+        self._server: asyncio.Server | None = None
+        self._talks: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    async def mend(self) -> None:
+        self._server = await asyncio.start_server(self._forward, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        if self._server:
+            self._server.close()
+        for talk in self._talks:
+            talk.cancel()
+        await asyncio.gather(*self._talks, return_exceptions=True)
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talk = asyncio.current_task()
+        assert talk is not None
+        self._talks.add(talk)
+        upstream, out = await asyncio.open_connection(*self._target)
+        try:
+            await asyncio.gather(self._pipe(reader, out), self._pipe(upstream, writer))
+        except (asyncio.CancelledError, OSError):
+            return  # the streams' own callback would report a cancelled talk as an error
+        finally:
+            writer.transport.abort()
+            out.transport.abort()
+
+    async def _pipe(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            sink.write(data)
+        sink.close()
+
+
+@pytest.fixture
+async def relay(valkey_url: str) -> AsyncGenerator[Relay]:
+    made = Relay(valkey_url)
+    await made.mend()
+    yield made
+    await made.cut()
+
+
 async def test_redis_that_is_down_is_busy_and_mends_itself(
-    redis: Redis, valkey_url: str, tenant: str
+    relay: Relay, valkey_url: str, tenant: str
 ) -> None:
-    host, port = (
-        valkey_url.removeprefix("redis://").removesuffix("/0").rpartition("@")[2].split(":")
-    )
-    lost: set[asyncio.StreamWriter] = set()
-
-    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream, out = await asyncio.open_connection(host, int(port))
-        lost.update({writer, out})
-
-        async def pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            while data := await source.read(65536):
-                sink.write(data)
-            sink.close()
-
-        await asyncio.gather(pipe(reader, out), pipe(upstream, writer), return_exceptions=True)
-
-    server = await asyncio.start_server(forward, "127.0.0.1", 0)
-    address = server.sockets[0].getsockname()
-    through = Redis(host=address[0], port=address[1], socket_connect_timeout=1)
+    password = urlsplit(valkey_url).password
+    through = Redis(host="127.0.0.1", port=relay.port, password=password, socket_connect_timeout=1)
     storage = PrefixedRedisStorage(through, f"{tenant}:")
     turns = InTurn(storage.create_isolation())
     await storage.set_state(PERSON, "before")
 
-    server.close()
-    for writer in lost:
-        writer.transport.abort()
+    await relay.cut()
     with pytest.raises(Busy, match="Redis"):
         await storage.get_state(PERSON)
     with pytest.raises(Busy, match="Redis"):
         async with turns.lock(PERSON):
             pytest.fail("nobody may pass without the lock")
 
-    server = await asyncio.start_server(forward, *address[:2])
+    await relay.mend()
     async with turns.lock(PERSON):
         assert await storage.get_state(PERSON) == "before"
     await through.aclose()
-    server.close()
 
 
 async def test_updates_of_a_person_are_handled_in_their_order(redis: Redis, tenant: str) -> None:

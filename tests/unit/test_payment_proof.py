@@ -206,3 +206,15 @@ def test_an_odd_answer_is_read_and_proves_nothing(odd: dict[str, Any]) -> None:
 def test_an_answer_without_id_or_status_says_nothing(body: dict[str, Any]) -> None:
     with pytest.raises(ProviderUnavailable):
         read_payment(body)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "   ", "\u2060", "\u200d\u200d", "a" * 101, "a\x00b", "\ue000"]
+)
+def test_a_name_that_shows_nothing_is_no_name(name: str) -> None:
+    assert cleaned_name(name) is None
+
+
+@pytest.mark.parametrize("name", ["Студия «Лён»", "👩‍🦰 Hair", "7", "№1"])
+def test_a_name_with_something_to_see_is_kept(name: str) -> None:
+    assert cleaned_name(f"  {name} ") == name

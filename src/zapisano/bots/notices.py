@@ -22,8 +22,8 @@ from zapisano.bots.model import BotRow
 from zapisano.bots.registry import Bots
 from zapisano.bots.sales.buttons import Go, Renew, button
 from zapisano.bots.sales.prompt import prompt
-from zapisano.bots.sales.words import day
-from zapisano.bots.screens import keyboard, link, quote
+from zapisano.bots.sales.words import day, inside_quotes
+from zapisano.bots.screens import keyboard, link
 from zapisano.db import SharedConnection
 from zapisano.jobs import schedule
 from zapisano.payments import OrderCanceled, OrderPaid
@@ -64,7 +64,7 @@ class Notices:
             order = await orders.get(conn, job.order_id)
             paid = await subscriptions.find(conn, TenantId(job.tenant_id))
         with speaking(SALES, order.buyer_language):
-            name = quote(order.company_name)
+            name = inside_quotes(order.company_name)
             if job.is_new or paid is None:
                 text = _("✅ Payment received. We are making the bot for “{name}”…")
                 await self._say(order.buyer_id, text.format(name=name))
@@ -81,7 +81,9 @@ class Notices:
             text = _("The payment for “{name}” did not go through, nothing was charged.")
             again = Renew(tenant=order.tenant_id) if order.tenant_id else Go(to="plans")
             buttons = keyboard([button(_("Try again"), again)])
-            await self._say(order.buyer_id, text.format(name=quote(order.company_name)), buttons)
+            await self._say(
+                order.buyer_id, text.format(name=inside_quotes(order.company_name)), buttons
+            )
 
     async def tenant_ready(self, job: TenantReady) -> None:
         """The schema is there: the owner is asked to create the bot, and reminded of it later."""
@@ -211,7 +213,7 @@ async def _waits(conn: SharedConnection, tenant: Tenant) -> bool:
 
 
 def _change(tenant: Tenant) -> tuple[str, InlineKeyboardMarkup | None]:
-    name = quote(tenant.name)
+    name = inside_quotes(tenant.name)
     if tenant.state is State.ACTIVE:
         return _("▶️ “{name}” works again.").format(name=name), None
     if tenant.state is not State.SUSPENDED:

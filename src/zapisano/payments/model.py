@@ -190,9 +190,11 @@ def cleaned_name(name: str) -> str | None:
     name = " ".join(name.split())
     if not 1 <= len(name) <= MAX_NAME:
         return None
-    if any(unicodedata.category(letter) in {"Cc", "Cs", "Co", "Cn"} for letter in name):
+    kinds = [unicodedata.category(letter) for letter in name]
+    if any(kind in {"Cc", "Cs", "Co", "Cn"} for kind in kinds):
         return None
-    return name
+    # Joiners and the like are part of names and emoji, but alone they show nothing.
+    return name if any(kind[0] in "LNPS" for kind in kinds) else None
 
 
 def checked_name(name: str) -> str:

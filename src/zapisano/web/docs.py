@@ -19,6 +19,18 @@ PAGES = Environment(
 )
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
+# What a schema says of allowed values, and how a person would.
+LIMITS = {
+    "minimum": "from",
+    "exclusiveMinimum": "above",
+    "maximum": "to",
+    "exclusiveMaximum": "below",
+    "minLength": "characters from",
+    "maxLength": "characters to",
+    "pattern": "like",
+    "default": "default",
+}
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -45,7 +57,7 @@ def _operation(
         "method": method.upper(),
         "path": path,
         "summary": details.get("summary", ""),
-        "text": details.get("description", ""),
+        "text": details.get("description", "").replace("`", ""),
         "arguments": [_argument(one) for one in details.get("parameters", ())],
         "fields": body["fields"],
         "curl": _curl(base, path, method, secured=secured, body=body["example"]),
@@ -55,8 +67,9 @@ def _operation(
 
 def _argument(parameter: Mapping[str, Any]) -> dict[str, Any]:
     shape = parameter.get("schema", {})
+    header = parameter["in"] == "header"
     return {
-        "name": parameter["name"],
+        "name": parameter["name"].title() if header else parameter["name"],
         "where": parameter["in"],
         "required": parameter.get("required", False),
         "rule": _rule(shape),
@@ -74,14 +87,10 @@ def _rule(shape: Mapping[str, Any]) -> str:
     if "$ref" in shape:
         return str(shape["$ref"]).rpartition("/")[2]
     limits = [
-        f"{word} {shape[key]}"
-        for key, word in (
-            ("minimum", "from"), ("exclusiveMinimum", "above"), ("maximum", "to"),
-            ("exclusiveMaximum", "below"), ("minLength", "at least"), ("maxLength", "at most"),
-            ("pattern", "like"), ("default", "default"),
-        )
-        if key in shape and shape[key] != ""
-    ]  # fmt: skip
+        f"{word} {shape[key]:g}" if isinstance(shape[key], float) else f"{word} {shape[key]}"
+        for key, word in LIMITS.items()
+        if shape.get(key, "") != ""
+    ]
     return ", ".join([str(shape.get("type", "any")), *limits])
 
 

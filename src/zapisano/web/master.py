@@ -92,6 +92,15 @@ SHOWN = {
 }
 
 
+NEWLY_MADE = {
+    **SHOWN,
+    "state": "provisioning",
+    "bot_username": None,
+    "paid_until": None,
+    "schema_version": None,
+}
+
+
 def _problem(status: int, code: str, when: str, detail: str) -> dict[int | str, dict[str, Any]]:
     example = {
         "type": f"urn:zapisano:problem:{code}",
@@ -137,7 +146,7 @@ router = APIRouter(
     status_code=201,
     summary="Create a tenant",
     responses={
-        **_shown(201, {**SHOWN, "state": "provisioning"}, "Registered; its schema is being made"),
+        **_shown(201, NEWLY_MADE, "Registered; its schema is being made"),
         **_problem(409, "conflict", "The key was used with another body", "This Idempotency-Key …"),
         **WRONG,
     },

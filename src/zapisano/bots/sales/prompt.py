@@ -4,7 +4,7 @@ from aiogram import Bot
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.sales.buttons import create_bot_keyboard
-from zapisano.bots.screens import quote
+from zapisano.bots.sales.words import inside_quotes
 from zapisano.tenancy import Tenant
 
 
@@ -18,7 +18,7 @@ async def prompt(bot: Bot, tenant: Tenant, *, reminder: bool = False) -> None:
         "No such button, or a bot of your own already? Open @BotFather, send /newbot, and send me "
         "the token it gives you."
     )
-    name = quote(tenant.name)
+    name = inside_quotes(tenant.name)
     if (await bot.me()).can_manage_bots:
         press = _("One tap is left: press the button below, and Telegram creates your bot.")
         text = f"<b>{ready.format(name=name)}</b>\n\n{press}\n\n<i>{other}</i>"

@@ -8,8 +8,8 @@ from aiogram.utils.i18n import get_i18n
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.sales.buttons import Buy, back, button
-from zapisano.bots.sales.words import plan_line, plan_name, roubles
-from zapisano.bots.screens import keyboard, link, quote, show
+from zapisano.bots.sales.words import inside_quotes, plan_line, plan_name, roubles
+from zapisano.bots.screens import keyboard, link, show
 from zapisano.db import Database
 from zapisano.payments import Order, create_order
 from zapisano.settings import Settings
@@ -46,7 +46,7 @@ async def show_renewal(
         for plan in settings.plans.values()
     ]
     text = _("<b>Pay on for “{name}”</b>\n\nDays that are left are kept.")
-    await show(event, text.format(name=quote(tenant.name)), keyboard(*rows, back("mine")))
+    await show(event, text.format(name=inside_quotes(tenant.name)), keyboard(*rows, back("mine")))
 
 
 async def pay_for(
@@ -84,7 +84,7 @@ async def show_order(
         "<b>“{name}”</b>\n{plan} · <b>{sum}</b>\n\n"
         "One payment without automatic charges; the days count from the payment. {after}"
     ).format(
-        name=quote(order.company_name),
+        name=inside_quotes(order.company_name),
         plan=plan_name(settings.plans[order.plan]),
         sum=roubles(order.amount),
         after=after,

@@ -8,16 +8,25 @@ from aiogram.utils.i18n import get_i18n, ngettext
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.i18n import RUSSIAN
+from zapisano.bots.screens import quote
 from zapisano.settings import Plan, Settings
 from zapisano.tenancy import State, Suspension, Tenant
 
 MONTH_DAYS = 30
+INNER_RUSSIAN = str.maketrans("«»", "„“")
+INNER_ENGLISH = str.maketrans("“”", "‘’")
 
 
 def roubles(amount: Decimal) -> str:
     """Write a sum: `299 ₽`, `1 490 ₽`, `99.50 ₽`."""
     whole = amount == amount.to_integral_value()
     return f"{amount:,.{0 if whole else 2}f} ₽".replace(",", "\N{NO-BREAK SPACE}")
+
+
+def inside_quotes(name: str) -> str:
+    """Make a business's name ready to stand in quotation marks: its own become the inner kind."""
+    inner = INNER_RUSSIAN if get_i18n().current_locale == RUSSIAN else INNER_ENGLISH
+    return quote(name.translate(inner))
 
 
 def plan_name(plan: Plan) -> str:

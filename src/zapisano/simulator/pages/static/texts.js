@@ -17,7 +17,7 @@ const RU = {
   hint_attach: "**Дальше:** нажмите в чате «Создать бота».",
   hint_active: "**Бот работает.** Теперь запишитесь к нему.",
   hint_book: "**Дальше:** нажмите «Начать», выберите услугу, день и время.",
-  hint_booked: "**Записано!** Бронь лежит в собственной схеме этого бота.",
+  hint_booked: "**Записано!** Бронь лежит в собственной схеме этого бота, владельцу уже сообщили.",
   hint_become: "Стать клиентом",
 
   you_are: "Вы: {name}",
@@ -134,7 +134,7 @@ const EN = {
   hint_attach: "**Next:** press “Create the bot” in the chat.",
   hint_active: "**The bot is running.** Now book a visit.",
   hint_book: "**Next:** press “Start”, then choose a service, a day and a time.",
-  hint_booked: "**Written down!** The booking lies in this bot's own schema.",
+  hint_booked: "**Written down!** The booking lies in this bot's own schema, and the owner has been told.",
   hint_become: "Become a customer",
 
   you_are: "You are {name}",
