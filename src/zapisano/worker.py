@@ -27,6 +27,7 @@ from zapisano.bots.registry import Bots, open_bots
 from zapisano.bots.sales import sales_router
 from zapisano.bots.storage import Memory, create_memory, forget_keys
 from zapisano.db import START_PATIENCE_SECONDS, Database, open_database
+from zapisano.errors import Busy
 from zapisano.jobs import Handlers, Runner, schedule
 from zapisano.payments import OrderCanceled, OrderPaid, YooKassa, payments_handlers
 from zapisano.settings import Settings, load
@@ -174,7 +175,13 @@ def main() -> None:
 
     Raises:
         BrokenSetting: a setting is missing or wrong.
+        Busy: the database is gone; whoever started this worker starts it again.
     """
     settings = load()
     configure_logging(as_json=settings.log_json, file=settings.log_file)
-    asyncio.run(_main(settings))
+    try:
+        asyncio.run(_main(settings))
+    except BaseExceptionGroup as errors:
+        if errors.split(Busy)[1] is not None:
+            raise
+        raise Busy("The worker has lost the database and has to be started again.") from None

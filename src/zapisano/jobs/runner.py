@@ -111,13 +111,16 @@ class Runner:
             queue.shutdown.set()
 
     async def _lane(self, lane: Lane, queue: PgQueuer) -> None:
-        await queue.qm.run(
-            batch_size=BATCH,
-            dequeue_timeout=POLL,
-            max_concurrent_tasks=CONCURRENCY[lane],
-            heartbeat_timeout=HEARTBEAT,
-            shutdown_on_listener_failure=True,
-        )
+        try:
+            await queue.qm.run(
+                batch_size=BATCH,
+                dequeue_timeout=POLL,
+                max_concurrent_tasks=CONCURRENCY[lane],
+                heartbeat_timeout=HEARTBEAT,
+                shutdown_on_listener_failure=True,
+            )
+        except* CONNECTION_LOST as lost:
+            log.warning("lane_lost", lane=lane, reason=type(lost.exceptions[0]).__name__)
         if not self._stopping.is_set():
             raise Busy(f"The lane {lane} has lost its database connection.")
 
