@@ -33,6 +33,7 @@ from zapisano.payments import OrderCanceled, OrderPaid, YooKassa, payments_handl
 from zapisano.settings import Settings, load
 from zapisano.telemetry import configure_logging, tell_supervisor
 from zapisano.tenancy import ForgetKeys, Provision, TenantChanged, TenantId, TenantReady, provision
+from zapisano.tenancy import store as tenants
 
 Clock = Callable[[], datetime]
 
@@ -146,6 +147,8 @@ async def work(
     """Work until `stop` is set; what is under way is finished."""
     settings, database = parts.settings, parts.database
     if settings.only_tenant:
+        async with database.shared() as conn:
+            await tenants.get(conn, settings.only_tenant)
         await _until(stop, alone_polling(settings, database, parts.dispatch), on_ready)
         return
     await prepare(parts)

@@ -77,7 +77,7 @@ def explained() -> Generator[None]:
     except asyncpg.ProtocolViolationError as e:
         raise Busy(f"What answers at the database's address refuses us: {e}.") from e
     except (*CONNECTION_LOST, TimeoutError) as e:
-        raise Busy(f"The database is not answering ({type(e).__name__}).") from e
+        raise Busy(f"The database of DATABASE_URL is not answering ({type(e).__name__}).") from e
 
 
 async def speak_json(raw: RawConnection) -> RawConnection:
