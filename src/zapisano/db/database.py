@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager
 from typing import LiteralString
 from urllib.parse import urlsplit
 
+from asyncpg import PostgresError
+
 from zapisano.db import roles
 from zapisano.db.connection import (
+    CONNECTION_LOST,
     OwnerConnection,
     RawConnection,
     SharedConnection,
@@ -87,7 +90,12 @@ class Database:
 
 @asynccontextmanager
 async def _transaction(raw: RawConnection, begin: LiteralString) -> AsyncGenerator[None]:
-    await raw.execute(begin)
+    try:
+        await raw.execute(begin)
+    except BaseException:
+        # Perhaps it has begun and could not enter its tenant: nobody may be lent this again.
+        raw.terminate()
+        raise
     try:
         yield
     except BaseException:
@@ -99,8 +107,11 @@ async def _transaction(raw: RawConnection, begin: LiteralString) -> AsyncGenerat
 
 
 async def _rollback(raw: RawConnection) -> None:
+    """Roll back, or hang up, which does the same: the caller's own error is the one to tell."""
     try:
         await raw.execute("ROLLBACK", timeout=5)
+    except (*CONNECTION_LOST, PostgresError, TimeoutError):
+        raw.terminate()
     except BaseException:
         raw.terminate()
         raise
