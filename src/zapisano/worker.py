@@ -56,7 +56,13 @@ def utc_now() -> datetime:
 
 @asynccontextmanager
 async def open_parts(settings: Settings, now: Clock = utc_now) -> AsyncGenerator[Parts]:
-    """Open everything a worker needs, and close it again."""
+    """Open everything a worker needs, and close it again.
+
+    Raises:
+        BrokenSetting: what every job may need is missing; better now than job by job.
+    """
+    settings.require("database_url", "secret_key")
+    _ = settings.plans
     database = await open_database(settings, patience_seconds=START_PATIENCE_SECONDS)
     bots, provider = open_bots(settings, database), YooKassa(settings)
     memory = create_memory(settings)
@@ -90,7 +96,7 @@ def handlers_of(parts: Parts) -> Handlers:
     booking = BookingNotices(parts.database, parts.bots, parts.now)
 
     async def on_provision(job: Provision) -> None:
-        await provision(parts.database, TenantId(job.tenant_id))
+        await provision(parts.database, TenantId(job.tenant_id), time_zone=parts.settings.time_zone)
 
     async def on_forget_keys(job: ForgetKeys) -> None:
         await forget_keys(parts.settings, job.tenant_id)
@@ -129,20 +135,28 @@ async def run(
     now: Clock = utc_now,
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Work until `stop` is set; what is under way is finished."""
+    """Open the parts and work until `stop` is set."""
     async with open_parts(settings, now) as parts:
-        if settings.only_tenant:
-            await _until(stop, alone_polling(settings, parts.database, parts.dispatch), on_ready)
-            return
-        await prepare(parts)
-        runner = Runner(parts.database, handlers_of(parts), now)
-        fetching = None if settings.webhook_url else polling(settings, parts.database)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_stop_all(stop, runner, fetching))
-            if fetching:
-                tasks.create_task(fetching.run())
-            await runner.run(on_ready)
-            stop.set()
+        await work(parts, stop, on_ready=on_ready)
+
+
+async def work(
+    parts: Parts, stop: asyncio.Event, *, on_ready: Callable[[], None] = lambda: None
+) -> None:
+    """Work until `stop` is set; what is under way is finished."""
+    settings, database = parts.settings, parts.database
+    if settings.only_tenant:
+        await _until(stop, alone_polling(settings, database, parts.dispatch), on_ready)
+        return
+    await prepare(parts)
+    runner = Runner(database, handlers_of(parts), parts.now)
+    fetching = None if settings.webhook_url else polling(settings, database)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_stop_all(stop, runner, fetching))
+        if fetching:
+            tasks.create_task(fetching.run())
+        await runner.run(on_ready)
+        stop.set()
 
 
 async def _stop_all(stop: asyncio.Event, runner: Runner, fetching: Polling | None) -> None:
@@ -163,11 +177,13 @@ async def _until(stop: asyncio.Event, fetching: Polling, on_ready: Callable[[], 
 
 
 async def _main(settings: Settings) -> None:
+    """Until the parts are open a signal ends the process at once: nothing is under way."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await run(settings, stop, on_ready=lambda: tell_supervisor("READY=1"))
+    async with open_parts(settings) as parts:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await work(parts, stop, on_ready=lambda: tell_supervisor("READY=1"))
 
 
 def main() -> None:

@@ -99,7 +99,7 @@ def test_expected_trouble_is_one_line(
     [
         ("serve", {"ZAPISANO_API_PORT": "x", "ZAPISANO_TIME_ZONE": "Mars"}, 2, 2),
         ("serve", {"DATABASE_URL": ""}, 2, 1),
-        ("serve", {"DATABASE_URL": "postgresql://u:topsecret@127.0.0.1:9/x"}, 1, 1),
+        ("tenants list", {"DATABASE_URL": "postgresql://u:topsecret@127.0.0.1:9/x"}, 1, 1),
         ("migrate", {"DATABASE_URL": "postgres over there"}, 2, 1),
         ("migrate", {"ZAPISANO_SECRET_KEY": ""}, 2, 1),
     ],
@@ -112,7 +112,7 @@ def test_a_broken_setting_is_a_line_each(
     code: int,
     lines: int,
 ) -> None:
-    ended = zapisano({**env, **broken}, tmp_path, command)
+    ended = zapisano({**env, **broken}, tmp_path, *command.split())
     assert (ended.returncode, ended.stderr.count("\n")) == (code, lines), ended.stderr
     assert "topsecret" not in ended.stderr
     for name in broken:

@@ -104,6 +104,35 @@ async def test_a_thousand_events_reach_every_listener_once(
         await listener.leave()
 
 
+async def test_a_listener_that_was_slow_catches_up(
+    database: Database, feed: Feed, witness: Witness
+) -> None:
+    fill = (
+        "SELECT shared.record_event('order.created', n::text, '{}') FROM generate_series(1, $1) n"
+    )
+    await witness.execute(fill, 10)
+    quick = Listener(feed)
+    slow = feed.follow(0)
+    first = await anext(slow)
+    assert first
+    for part in range(1, 4):
+        await witness.execute(fill, KEPT)
+        await quick.until(10 + part * KEPT)
+    total = 10 + 3 * KEPT
+    ids = [first.id]
+    while len(ids) < total:
+        event = await anext(slow)
+        assert event
+        ids.append(event.id)
+    assert sorted(ids) == list(range(1, total + 1))
+    await record(database, "last")
+    event = await anext(slow)
+    assert event
+    assert event.id == total + 1
+    await slow.aclose()
+    await quick.leave()
+
+
 async def test_one_connection_listens_for_all(
     database: Database, feed: Feed, witness: Witness
 ) -> None:

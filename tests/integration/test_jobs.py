@@ -156,3 +156,22 @@ def test_the_pause_doubles_and_is_bounded() -> None:
     pauses = [backoff(n).total_seconds() for n in range(30)]
     assert pauses[:4] == [0.5, 1, 2, 4]
     assert max(pauses) == 300
+
+
+@pytest.mark.usefixtures("errands")
+async def test_a_busy_database_holds_no_job(
+    database: Database, witness: Witness, settings: Settings
+) -> None:
+    """A worker that cannot even count a start tries again, as with any other trouble."""
+    await give(database, "patient")
+    lock = witness.transaction()
+    await lock.start()
+    await witness.execute("LOCK TABLE shared.job_starts IN ACCESS EXCLUSIVE MODE")
+    async with worker(settings):
+        other = await asyncpg.connect(settings.database_url.get_secret_value())
+        await until(
+            lambda: other.fetchval("SELECT max(attempts) > 0 FROM shared.pgqueuer"), seconds=40
+        )
+        await other.close()
+        await lock.rollback()
+        await until(is_done(witness, "patient"))

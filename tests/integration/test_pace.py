@@ -149,10 +149,24 @@ async def test_an_http_proxy_is_used(settings: Settings, bot: KnownBot) -> None:
     server.close()
 
 
-def test_a_socks_proxy_without_its_library_is_one_clear_line(settings: Settings) -> None:
-    ours = settings.model_copy(update={"telegram_proxy": SecretStr("socks5://127.0.0.1:1")})
-    with pytest.raises(BrokenSetting, match="TELEGRAM_PROXY"):
-        open_session(ours)
+async def test_a_socks_proxy_is_used(settings: Settings, bot: KnownBot) -> None:
+    seen: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.read(3))
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    address = SecretStr(f"socks5://127.0.0.1:{port}")
+    opened = open_session(settings.model_copy(update={"telegram_proxy": address}))
+    with pytest.raises(Upstream):
+        await Candidate(bot.token, opened).delete_webhook()
+    assert seen[0][:1] == b"\x05"  # RFC 1928: the version comes first
+    await opened.close()
+    server.close()
+    await server.wait_closed()
 
 
 def test_a_token_is_opened_only_with_the_key_that_locked_it(settings: Settings) -> None:

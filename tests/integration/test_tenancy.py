@@ -124,3 +124,17 @@ async def test_a_schema_never_appears_without_the_role_to_log_in_as(
     opened = await open_database(settings)
     await opened.close()
     assert opened.isolated
+
+
+async def test_a_new_tenant_is_where_the_operator_says(
+    database: Database, witness: Witness
+) -> None:
+    async with database.shared() as conn:
+        tenant = await register(conn, name="Далеко", owner_id=1)
+    await provision(database, tenant.id, time_zone="Asia/Yekaterinburg")
+    await witness.execute("UPDATE client_001.settings SET time_zone = 'Asia/Omsk'")
+    await provision(database, tenant.id, time_zone="Asia/Yekaterinburg")
+    assert await witness.fetchval("SELECT time_zone FROM client_001.settings") == "Asia/Omsk"
+    async with database.tenant(tenant.id) as conn:
+        await conn.execute(BOOK)
+        assert await conn.fetchval("SELECT time_zone FROM bookings") == "Asia/Omsk"

@@ -29,6 +29,7 @@ from aiogram.exceptions import (
 from aiogram.methods import GetUpdates, Response, TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiohttp import ClientSession
+from aiohttp_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
@@ -36,7 +37,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from zapisano.bots.errors import BlockedByPerson, TokenRevoked, WrongToken
 from zapisano.bots.model import UNAUTHORIZED_BELIEVED, BotRow
 from zapisano.bots.vault import Vault
-from zapisano.errors import BrokenSetting, Busy, Upstream
+from zapisano.errors import Busy, Upstream
 from zapisano.settings import Settings
 
 # Telegram's own: about 30 messages a second per bot, 1 a second per chat on average.
@@ -46,6 +47,11 @@ LONGEST_WAIT_SECONDS = 5.0
 SHORTEST_WAIT_SECONDS = 0.02
 TIMEOUT_SECONDS = 20.0
 CONNECTIONS = 100
+# Telegram away, or the SOCKS proxy before it: that one speaks in errors of its own.
+UNREACHABLE = (
+    *(TelegramNetworkError, TelegramServerError, ClientDecodeError),
+    *(ProxyError, ProxyConnectionError, ProxyTimeoutError, EOFError),
+)
 # Only these are messages to a chat; answering a button is not.
 MESSAGES = ("send", "edit", "copy", "forward")
 NOBODY_THERE = ("chat not found", "user is deactivated", "bot was kicked", "peer_id_invalid")
@@ -75,24 +81,18 @@ def known_bot(row: BotRow, vault: Vault, session: AiohttpSession) -> KnownBot:
 
 
 class Session(AiohttpSession):
-    """aiogram's session, able to use an HTTP proxy without another library."""
+    """aiogram's session, with an HTTP proxy by aiohttp itself and SOCKS by its library."""
 
     def __init__(self, settings: Settings, *, limit: int = CONNECTIONS) -> None:
         """Connect to the settings' Telegram, through their proxy if there is one."""
         proxy = settings.telegram_proxy.get_secret_value()
         socks = proxy if proxy.startswith("socks") else None
-        try:
-            super().__init__(
-                proxy=socks,
-                limit=limit,
-                api=TelegramAPIServer.from_base(settings.telegram_api_base),
-                timeout=TIMEOUT_SECONDS,
-            )
-        except RuntimeError as error:
-            raise BrokenSetting(
-                "TELEGRAM_PROXY: a SOCKS proxy needs the package aiohttp-socks; "
-                "an http:// proxy needs nothing"
-            ) from error
+        super().__init__(
+            proxy=socks,
+            limit=limit,
+            api=TelegramAPIServer.from_base(settings.telegram_api_base),
+            timeout=TIMEOUT_SECONDS,
+        )
         self._http_proxy = None if socks else (proxy or None)
 
     async def create_session(self) -> ClientSession:
@@ -146,7 +146,7 @@ class Translate(BaseRequestMiddleware):
             answer = await make_request(bot, method)
         except TelegramRetryAfter as error:
             raise Busy(f"Telegram asks to wait for {error.retry_after} s.") from error
-        except (TelegramNetworkError, TelegramServerError, ClientDecodeError) as error:
+        except UNREACHABLE as error:
             raise Upstream(f"Telegram is not answering ({type(error).__name__}).") from None
         except TelegramForbiddenError as error:
             raise BlockedByPerson from error

@@ -63,10 +63,31 @@ async def count_start(conn: SharedConnection, job_id: int) -> int:
     )
 
 
-async def prune(conn: SharedConnection, before: datetime) -> None:
-    """Delete the queue's old log lines and what is remembered of jobs that are gone."""
-    await conn.execute("DELETE FROM shared.pgqueuer_log WHERE created < $1", before)
-    await conn.execute("DELETE FROM shared.pgqueuer_statistics WHERE created < $1", before)
+async def count_bug(conn: SharedConnection, job_id: int) -> int:
+    """Remember that a job has failed for no reason that could pass; return how often it has."""
+    return int(
+        await conn.fetchval(
+            "UPDATE shared.job_starts SET bugs = bugs + 1 WHERE job_id = $1 RETURNING bugs", job_id
+        )
+    )
+
+
+async def prune(
+    conn: SharedConnection, *, log_before: datetime, held_before: datetime, held_kinds: list[str]
+) -> None:
+    """Delete the queue's old log lines, and what is remembered of jobs that are gone.
+
+    Held jobs of `held_kinds` go too when they are older than `held_before`: what people have
+    written is in them.
+    """
+    await conn.execute("DELETE FROM shared.pgqueuer_log WHERE created < $1", log_before)
+    await conn.execute("DELETE FROM shared.pgqueuer_statistics WHERE created < $1", log_before)
+    await conn.execute(
+        """DELETE FROM shared.pgqueuer
+           WHERE status = 'failed' AND created < $1 AND entrypoint = ANY ($2::text[])""",
+        held_before,
+        held_kinds,
+    )
     await conn.execute(
         """DELETE FROM shared.job_starts AS s
            WHERE NOT EXISTS (SELECT 1 FROM shared.pgqueuer AS q WHERE q.id = s.job_id)"""

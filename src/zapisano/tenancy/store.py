@@ -1,6 +1,6 @@
 """The registry of tenants in the shared schema."""
 
-from zapisano.db import OwnerConnection, Row, SharedConnection
+from zapisano.db import OwnerConnection, Row, SharedConnection, TenantConnection
 from zapisano.tenancy.model import (
     Overview,
     State,
@@ -191,3 +191,8 @@ async def remember_request(
         request_hash,
         tenant,
     )
+
+
+async def set_time_zone(conn: TenantConnection, time_zone: str) -> None:
+    """Say in which zone a tenant's business is."""
+    await conn.execute("UPDATE settings SET time_zone = $1", time_zone)

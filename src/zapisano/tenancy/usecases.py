@@ -49,13 +49,16 @@ async def register_once(
     return tenant
 
 
-async def provision(database: Database, tenant: TenantId) -> None:
+async def provision(database: Database, tenant: TenantId, *, time_zone: str | None = None) -> None:
     """Make the schema, then the role, then let the tenant wait for its bot.
 
-    Every step may be repeated: a worker that is killed between any two leaves nothing to mend.
+    `time_zone` is where its business is, until its owner says otherwise. Every step may be
+    repeated: a worker that is killed between any two leaves nothing to mend.
     """
     schema = tenant_schema(tenant)
     started = time.perf_counter()
+    if not await _is_provisioning(database, tenant):
+        return
     async with database.owner() as owner:
         if await create_tenant_schema(owner, schema):
             took_ms = round((time.perf_counter() - started) * 1000)
@@ -65,6 +68,9 @@ async def provision(database: Database, tenant: TenantId) -> None:
     if database.isolated:
         async with database.owner() as owner:
             await roles.create_tenant_role(owner, database.name, schema)
+    if time_zone and await _is_provisioning(database, tenant):
+        async with database.tenant(tenant) as inside:
+            await store.set_time_zone(inside, time_zone)
     async with database.shared() as conn:
         found = await store.get(conn, tenant, lock=True)
         if found.state is not State.PROVISIONING:
@@ -72,6 +78,11 @@ async def provision(database: Database, tenant: TenantId) -> None:
         await store.set_state(conn, tenant, State.AWAITING_BOT)
         await enqueue(conn, TenantReady(tenant))
         await journal.record(conn, "tenant.awaiting_bot", tenant, tenant=tenant)
+
+
+async def _is_provisioning(database: Database, tenant: TenantId) -> bool:
+    async with database.shared() as conn:
+        return (await store.get(conn, tenant)).state is State.PROVISIONING
 
 
 async def activate(conn: SharedConnection, tenant: TenantId) -> None:

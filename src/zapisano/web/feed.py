@@ -7,7 +7,7 @@ of delivery is remembered, so that a listener who comes back with its last id ge
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 
 from zapisano import journal
 from zapisano.db import CONNECTION_LOST, Database, RawConnection
@@ -24,6 +24,32 @@ POLL_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 START_TIMEOUT_SECONDS = 5.0
 KEEP_ALIVE_SECONDS = 10.0
+
+
+class _Told:
+    """Which ids a listener knows, as far back as one could still come a second time."""
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+        self.any = False
+        self._ids: set[int] = set()
+        self._limit = KEPT
+
+    def add(self, ids: Iterable[int]) -> None:
+        self._ids.update(ids)
+
+    def is_new(self, event_id: int, newest: int) -> bool:
+        """Say whether the listener is to be told, and remember that it was."""
+        if event_id in self._ids:
+            return False
+        self.any = True
+        self.last = max(self.last, event_id)
+        self._ids.add(event_id)
+        if len(self._ids) > self._limit:
+            oldest = min(self.last, newest) - WINDOW
+            self._ids = {one for one in self._ids if one > oldest}
+            self._limit = max(KEPT, 2 * len(self._ids))
+        return True
 
 
 class Feed:
@@ -55,22 +81,22 @@ class Feed:
 
     async def follow(self, after: int) -> AsyncGenerator[Event | None]:
         """Yield what came after the id `after`, then what comes; None when nothing has for long."""
-        replayed: deque[int] = deque(maxlen=KEPT)
         position = self._position_after(after)
+        told = _Told(after)
+        if position is None:
+            told.add(await self._there_before(after))
+            position = -1
         while not self._stopped:
-            if position is None or position < self._count - len(self._delivered):
+            if position < self._count - len(self._delivered):
                 position = self._count
-                replayed.extend(await self._there_before(after))
-                async for event in self._replay(after):
-                    replayed.append(event.id)
-                    after = event.id
-                    yield event
+                async for event in self._replay(told.last - WINDOW if told.any else after):
+                    if told.is_new(event.id, self._newest):
+                        yield event
             news = self._news
-            while position < self._count and position >= self._count - len(self._delivered):
+            while self._count - len(self._delivered) <= position < self._count:
                 event = self._delivered[position - self._count + len(self._delivered)]
                 position += 1
-                if event.id not in replayed:
-                    after = max(after, event.id)
+                if told.is_new(event.id, self._newest):
                     yield event
             if self._stopped or position < self._count:
                 continue
