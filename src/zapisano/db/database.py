@@ -11,6 +11,7 @@ from asyncpg import InsufficientPrivilegeError, InvalidParameterValueError, Post
 
 from zapisano.db import roles
 from zapisano.db.connection import (
+    CONNECTION_LOST,
     OwnerConnection,
     RawConnection,
     SharedConnection,
@@ -120,8 +121,11 @@ async def _execute(raw: RawConnection, statement: LiteralString) -> None:
 
 
 async def _rollback(raw: RawConnection) -> None:
+    """Roll back, or hang up, which does the same: the caller's own error is the one to tell."""
     try:
         await raw.execute("ROLLBACK", timeout=5)
+    except (*CONNECTION_LOST, PostgresError, TimeoutError):
+        raw.terminate()
     except BaseException:
         raw.terminate()
         raise
