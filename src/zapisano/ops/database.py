@@ -7,6 +7,7 @@ from zapisano.db.chains import head
 from zapisano.db.migrate import tenants_behind
 from zapisano.db.probe import backends_are_shared, bare_transaction
 from zapisano.errors import BrokenSetting, Busy
+from zapisano.jobs.store import held
 from zapisano.ops import store
 from zapisano.ops.model import Check, failed, good, warning
 from zapisano.settings import Settings
@@ -88,14 +89,16 @@ async def _migrations(conn: OwnerConnection) -> Check:
 
 
 async def _held(conn: OwnerConnection) -> Check:
-    held = await store.jobs_held(conn)
-    if held:
+    """Look for jobs that nobody will try again until a person says so."""
+    if found := await held(conn):
+        kinds = ", ".join(f"{kind}: {count}" for kind, count in found.items())
         return warning(
             "Jobs",
-            f"{held} have failed for good",
-            "see `job_failed` in the worker's log; shared.pgqueuer keeps them as status 'failed'",
+            f"held, since they failed for good: {kinds}",
+            "zapisano jobs list --held names the errors, the worker's log (job_failed) has the "
+            "rest; mend the cause, then: zapisano jobs requeue --kind KIND, or their ids",
         )
-    return good("Jobs", "none has failed for good")
+    return good("Jobs", "none is held")
 
 
 async def _pooler(settings: Settings, dsn: str) -> Check:

@@ -46,8 +46,3 @@ async def shared_version(conn: OwnerConnection) -> str | None:
 async def count_tenants(conn: OwnerConnection) -> int:
     """Return how many tenants have a schema."""
     return int(await conn.fetchval("SELECT count(schema_name) FROM shared.tenant_versions"))
-
-
-async def jobs_held(conn: OwnerConnection) -> int:
-    """Return how many jobs have failed for good and wait for a person."""
-    return int(await conn.fetchval("SELECT count(id) FROM shared.pgqueuer WHERE status = 'failed'"))

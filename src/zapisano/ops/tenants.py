@@ -1,31 +1,20 @@
 """`zapisano tenants …`: the same verbs as the master API, on the command line."""
 
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from zapisano import tenancy
-from zapisano.db import Database, open_database
 from zapisano.db.names import tenant_schema
 from zapisano.errors import Refused
 from zapisano.ops import screen
+from zapisano.ops.opening import opened
 from zapisano.settings import Settings
 from zapisano.tenancy import Overview, State, Suspension, TenantId, store
 from zapisano.tenancy.seed import seed as seed_tenants
 
 PAGE = 500
 MAX_NAME = 100
-
-
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncGenerator[Database]:
-    database = await open_database(settings)
-    try:
-        yield database
-    finally:
-        await database.close()
 
 
 def _id(name: str) -> TenantId:
@@ -35,7 +24,7 @@ def _id(name: str) -> TenantId:
 async def show_all(settings: Settings, state: State | None) -> None:
     """List tenants, in the order in which they were made."""
     found: list[Overview] = []
-    async with _opened(settings) as database:
+    async with opened(settings) as database:
         while True:
             after = found[-1].tenant.id if found else ""
             async with database.shared() as conn:
@@ -62,7 +51,7 @@ def _row(one: Overview) -> tuple[str, ...]:
 
 async def show(settings: Settings, name: str) -> None:
     """Show one tenant."""
-    async with _opened(settings) as database, database.shared() as conn:
+    async with opened(settings) as database, database.shared() as conn:
         one = await store.overview(conn, _id(name))
     tenant = one.tenant
     screen.table(
@@ -89,7 +78,7 @@ async def create(settings: Settings, name: str, owner_id: int, language: str) ->
         raise Refused("owner: is a Telegram id, a number above zero")
     if language not in {"ru", "en"}:
         raise Refused("language: is ru or en")
-    async with _opened(settings) as database:
+    async with opened(settings) as database:
         async with database.shared() as conn:
             made = await tenancy.register(
                 conn, name=name, owner_id=owner_id, owner_language=language
@@ -101,7 +90,7 @@ async def create(settings: Settings, name: str, owner_id: int, language: str) ->
 async def seed(settings: Settings, count: int) -> None:
     """Make tenants that nobody owns, until there are so many of them."""
     began = time.monotonic()
-    async with _opened(settings) as database:
+    async with opened(settings) as database:
         with screen.progress("Tenants") as show_progress:
             await seed_tenants(database, count, lambda done: show_progress(done, count))
     screen.say(f"{count} tenants are there ({time.monotonic() - began:.1f} s).")
@@ -109,14 +98,14 @@ async def seed(settings: Settings, count: int) -> None:
 
 async def suspend(settings: Settings, name: str) -> None:
     """Pause a tenant."""
-    async with _opened(settings) as database, database.shared() as conn:
+    async with opened(settings) as database, database.shared() as conn:
         tenant = await tenancy.suspend(conn, _id(name), Suspension.OPERATOR)
     screen.say(f"{tenant.id} is {tenant.state} ({tenant.suspended_for}).")
 
 
 async def resume(settings: Settings, name: str) -> None:
     """Lift the operator's pause."""
-    async with _opened(settings) as database, database.shared() as conn:
+    async with opened(settings) as database, database.shared() as conn:
         tenant = await tenancy.resume(conn, _id(name), Suspension.OPERATOR)
     why = f" ({tenant.suspended_for})" if tenant.suspended_for else ""
     screen.say(f"{tenant.id} is {tenant.state}{why}.")
@@ -124,13 +113,13 @@ async def resume(settings: Settings, name: str) -> None:
 
 async def archive(settings: Settings, name: str) -> None:
     """Put a tenant away into a file."""
-    async with _opened(settings) as database:
+    async with opened(settings) as database:
         path = await tenancy.archive(database, settings, name, now=datetime.now(UTC))
     screen.say(f"{name} is archived in {path}")
 
 
 async def restore(settings: Settings, name: str, file: Path | None) -> None:
     """Bring a tenant back."""
-    async with _opened(settings) as database:
+    async with opened(settings) as database:
         tenant = await tenancy.restore(database, settings, name, now=datetime.now(UTC), file=file)
     screen.say(f"{tenant.id} is {tenant.state} again.")
