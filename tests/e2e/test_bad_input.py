@@ -144,6 +144,7 @@ def notification(**fields: object) -> bytes:
 
 HUGE = b"{" + b" " * LIMIT
 DEEP = b"[" * 20_000 + b"]" * 20_000
+ENDLESS = notification(x=0).replace(b'"x": 0', b'"x": 1e999')
 STRANGER = (("X-Forwarded-For", "203.0.113.7"),)
 NO_SECRET = (("X-Telegram-Bot-Api-Secret-Token", ""),)
 WRONG_SECRET = (("X-Telegram-Bot-Api-Secret-Token", "пароль".encode().decode("latin-1")),)
@@ -159,6 +160,7 @@ REFUSALS = (
     Refusal("object: 5", "yookassa", notification(object=5), 400, "malformed_notification"),
     Refusal("id: 5", "yookassa", notification(object={"id": 5}), 400, "malformed_notification"),
     Refusal("NUL", "yookassa", notification(x="\0"), 400, "malformed_notification"),
+    Refusal("1e999", "yookassa", ENDLESS, 400, "malformed_notification"),
     Refusal("> 64 KiB", "yookassa", HUGE, 413, "too_large"),
     Refusal("> 64 KiB, unannounced", "yookassa", drip, 413, "too_large"),
     Refusal("a stranger", "yookassa", notification(), 403, "forbidden", STRANGER),

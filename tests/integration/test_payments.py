@@ -569,6 +569,29 @@ async def test_a_legacy_sale_is_honoured_once(
     assert await granted(witness) == (1, 2, 2)
 
 
+async def test_legacy_sales_of_one_company_at_one_instant_are_one_tenant(
+    buyer: Buyer, honouring: Settings, witness: Witness
+) -> None:
+    other = LEGACY | {"company_name": "Other Company"}
+    paid = [made_elsewhere(buyer.kassa, metadata=one) for one in [LEGACY] * 4 + [other]]
+    at = now()
+    outcomes = await asyncio.gather(
+        *(settle(buyer.database, buyer.provider, honouring, one, at) for one in paid)
+    )
+    assert set(outcomes) == {Outcome.PAID}
+    assert await granted(witness) == (2, 5, 5)
+    rows = await witness.fetch(
+        """SELECT t.name, s.paid_until FROM shared.tenants t
+           JOIN shared.subscriptions s ON s.tenant_id = t.id ORDER BY s.paid_until"""
+    )
+    assert [tuple(row) for row in rows] == [
+        ("Other Company", at + timedelta(days=30)),
+        ("Test Company", at + timedelta(days=120)),
+    ]
+    told = await queued(witness, "payments.order_paid")
+    assert sorted(one["is_new"] for one in told) == [False] * 3 + [True] * 2
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

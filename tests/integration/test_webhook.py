@@ -143,6 +143,8 @@ BAD_BODIES: list[tuple[bytes, str]] = [
     (b"null", "body: must be a JSON object"),
     (b"[]", "body: must be a JSON object"),
     (b'{"a": ["\\u0000"]}', "body: must not contain the character U+0000"),
+    (b'{"event": "payment.succeeded", "object": {"id": "p", "x": [1e999]}}', "body: A number is"),
+    (b'{"x": ' + b"[" * 100 + b"]" * 100 + b"}", "body: The body is nested too deeply"),
     (b"{}", "event: must be"),
     (b'{"event": 1, "object": {"id": "p"}}', "event: must be"),
     (b'{"event": "payment succeeded", "object": {"id": "p"}}', "event: must be"),

@@ -11,11 +11,11 @@ from zapisano.bots.jobs import HandleUpdate
 from zapisano.bots.model import TOKEN
 from zapisano.bots.vault import Vault
 from zapisano.db import SharedConnection
+from zapisano.db.jsonb import Unstorable, storable
 from zapisano.errors import BrokenSetting
 from zapisano.jobs import enqueue
 
 MAX_BIGINT = 2**63 - 1
-DEEPEST = 60
 SEALED_MARK = "sealed:"
 SEALED = re.compile(SEALED_MARK + r"([A-Za-z0-9_=-]{60,})")
 
@@ -24,7 +24,7 @@ def parse(body: bytes) -> dict[str, Any]:
     """Read an update from JSON.
 
     Raises:
-        Malformed: it is not JSON, not an object, or has no integer `update_id`.
+        Malformed: it is not JSON, not an object, cannot be kept, or has no integer `update_id`.
     """
     try:
         read: object = from_json(body, allow_inf_nan=False)
@@ -32,33 +32,14 @@ def parse(body: bytes) -> dict[str, Any]:
         raise Malformed("The body is not JSON.") from error
     if not isinstance(read, dict):
         raise Malformed("The body is not a JSON object.")
-    update = cast("dict[str, Any]", storable(read))
+    try:
+        update = cast("dict[str, Any]", storable(read))
+    except Unstorable as error:
+        raise Malformed(error.detail) from error
     number = update.get("update_id")
     if type(number) is not int or not 0 <= number <= MAX_BIGINT:
         raise Malformed("update_id: an integer is needed.")
     return update
-
-
-def storable(value: Any, depth: int = 0) -> Any:
-    """Leave out the one character that PostgreSQL's text and jsonb cannot hold.
-
-    Raises:
-        Malformed: deeper than Telegram ever nests, or a number without end.
-    """
-    if depth > DEEPEST:
-        raise Malformed("The body is nested too deeply.")
-    match value:
-        case str():
-            return value.replace("\0", "")
-        case list():
-            return [storable(each, depth + 1) for each in cast("list[Any]", value)]
-        case dict():
-            pairs = cast("dict[str, Any]", value).items()
-            return {storable(key): storable(each, depth + 1) for key, each in pairs}
-        case float() if value in (float("inf"), float("-inf")):
-            raise Malformed("A number is out of range.")
-        case _:
-            return value
 
 
 def without_tokens(update: dict[str, Any], vault: Vault) -> dict[str, Any]:

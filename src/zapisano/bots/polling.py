@@ -18,6 +18,7 @@ from zapisano.bots.jobs import HandleUpdate
 from zapisano.bots.model import BotRow
 from zapisano.bots.registry import Bots, open_bots
 from zapisano.db import CONNECTION_LOST, Database
+from zapisano.db.jsonb import storable
 from zapisano.errors import AppError, Busy, Upstream
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
@@ -127,7 +128,7 @@ def polling(settings: Settings, database: Database) -> Polling:
 
     async def store_it(row: BotRow, update: dict[str, Any]) -> None:
         async with database.shared() as conn:
-            await inbox.receive(conn, bots.vault, row.bot_id, inbox.storable(update))
+            await inbox.receive(conn, bots.vault, row.bot_id, storable(update))
 
     return Polling(settings, bots, store_it)
 

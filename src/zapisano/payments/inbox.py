@@ -14,6 +14,7 @@ from pydantic_core import from_json
 
 from zapisano import journal
 from zapisano.db import SharedConnection
+from zapisano.db.jsonb import Unstorable, storable
 from zapisano.errors import Refused
 from zapisano.jobs import enqueue
 from zapisano.payments import store
@@ -54,8 +55,7 @@ def read_notification(raw: bytes) -> Notification:
     if not isinstance(body, dict):
         raise MalformedNotification("body: must be a JSON object")
     fields = cast("dict[str, Any]", body)
-    if _has_nul(fields):
-        raise MalformedNotification("body: must not contain the character U+0000")
+    _check_storable(fields)
     event, subject = fields.get("event"), fields.get("object")
     if not (isinstance(event, str) and EVENT.fullmatch(event)):
         raise MalformedNotification("event: must be a text such as payment.succeeded")
@@ -67,19 +67,14 @@ def read_notification(raw: bytes) -> Notification:
     return Notification(event, object_id, fields)
 
 
-def _has_nul(value: object) -> bool:
-    """Say whether a text anywhere inside holds a NUL, which PostgreSQL cannot store."""
-    waiting: list[object] = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, str) and "\0" in one:
-            return True
-        if isinstance(one, dict):
-            inner = cast("dict[str, object]", one)
-            waiting.extend((*inner.keys(), *inner.values()))
-        elif isinstance(one, list):
-            waiting.extend(cast("list[object]", one))
-    return False
+def _check_storable(fields: dict[str, Any]) -> None:
+    """Refuse what cannot be kept just as it came."""
+    try:
+        kept = storable(fields)
+    except Unstorable as error:
+        raise MalformedNotification(f"body: {error.detail}") from error
+    if kept != fields:
+        raise MalformedNotification("body: must not contain the character U+0000")
 
 
 async def receive(

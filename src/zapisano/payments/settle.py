@@ -201,11 +201,13 @@ async def _grant(
 async def _tenant_of(conn: SharedConnection, order: Order) -> Tenant | None:
     """Return the tenant that the order prolongs, if any.
 
-    The old bot's payments name no tenant: one with the same name and owner is meant.
+    The old bot's payments name no tenant: one with the same name and owner is meant. The buyer is
+    locked first, so that of several at one instant the first makes the tenant and the rest find it.
     """
     if order.tenant_id is not None:
         return await tenants.get(conn, order.tenant_id, lock=True)
     if order.source is Source.LEGACY:
+        await store.lock_buyer(conn, order.buyer_id)
         owned = await tenants.of_owner(conn, order.buyer_id)
         return next((one for one in owned if one.name == order.company_name), None)
     return None

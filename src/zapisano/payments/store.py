@@ -96,6 +96,13 @@ async def get(conn: SharedConnection, order_id: str, *, lock: bool = False) -> O
     return found
 
 
+async def lock_buyer(conn: SharedConnection, buyer_id: int) -> None:
+    """Keep others from looking for this buyer's tenant until this transaction ends."""
+    await conn.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('payments.buyer', $1))", buyer_id
+    )
+
+
 async def find_by_payment(conn: SharedConnection, payment_id: str) -> OrderId | None:
     """Return the id of the order that holds this payment's id."""
     found = await conn.fetchval("SELECT id FROM shared.orders WHERE payment_id = $1", payment_id)
