@@ -19,7 +19,7 @@ from zapisano.bots.model import BotRow, bot_id_of, new_secret
 from zapisano.bots.registry import Bots
 from zapisano.bots.vault import Vault
 from zapisano.bots.wording import DESCRIPTIONS, SALES_COMMANDS, TENANT_COMMANDS
-from zapisano.db import SharedConnection
+from zapisano.db import Database, SharedConnection
 from zapisano.jobs import enqueue, unschedule
 from zapisano.settings import Settings
 from zapisano.tenancy import Tenant, TenantId, activate
@@ -29,6 +29,7 @@ from zapisano.tenancy import store as tenants
 MAX_CONNECTIONS = 4
 REMINDERS = (1, 2, 3)
 NAME_LENGTH = 64
+BATCH = 100
 
 
 async def claim(
@@ -218,6 +219,20 @@ async def ensure_sales_bot(conn: SharedConnection, settings: Settings, vault: Va
     if row and not new and (row.revoked or vault.unlock(row.token) != token):
         await store.replace_token(conn, bot_id, token=vault.lock(token), username=row.username)
     await enqueue(conn, Attach(bot_id))
+
+
+async def redirect(database: Database, settings: Settings) -> None:
+    """Connect anew the bots whose updates come to another address than today's.
+
+    After a WEBHOOK_URL that has changed, and after a time of polling. Batches commit by
+    themselves, so a start that is cut short is taken up by the next one.
+    """
+    async with database.shared() as conn:
+        elsewhere = await store.misdirected(conn, settings.webhook_url or None)
+    for start in range(0, len(elsewhere), BATCH):
+        async with database.shared() as conn:
+            for bot_id in elsewhere[start : start + BATCH]:
+                await enqueue(conn, Attach(bot_id))
 
 
 def suggested_name(tenant: Tenant) -> str:
