@@ -160,6 +160,11 @@ async def remove_of_tenant(conn: SharedConnection, tenant_id: TenantId) -> None:
     await conn.execute("DELETE FROM shared.bots WHERE tenant_id = $1", tenant_id)
 
 
+async def remove(conn: SharedConnection, bot_id: int) -> None:
+    """Forget a bot."""
+    await conn.execute("DELETE FROM shared.bots WHERE bot_id = $1", bot_id)
+
+
 async def remove_other_sales_bots(conn: SharedConnection, bot_id: int) -> None:
     """Forget sales bots of earlier settings."""
     await conn.execute("DELETE FROM shared.bots WHERE tenant_id IS NULL AND bot_id <> $1", bot_id)
