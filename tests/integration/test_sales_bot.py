@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 from house import Buyer, House, due
 from telegram_bots import until
 
@@ -110,13 +111,14 @@ async def test_a_button_pressed_twice_is_answered_twice_and_does_one_thing(
 
 async def test_a_button_nobody_knows_is_answered_kindly(house: House, buyer: Buyer) -> None:
     await buyer.phone.start(buyer.sales)
-    message = await buyer.hears("Бот для записи")
-    log = await buyer.phone.client.post(
-        buyer.phone.path(buyer.sales, "/callbacks"),
-        json={"message_id": message["message_id"], "data": "plan:of-an-old-version"},
+    await buyer.hears("Бот для записи")
+    bot, _row = await house.parts.bots.sales()
+    old = InlineKeyboardButton(text="?", callback_data="plan:of-an-old-version")
+    sent = await bot.send_message(
+        buyer.phone.person, "?", reply_markup=InlineKeyboardMarkup(inline_keyboard=[[old]])
     )
-    if log.status_code < 400:  # the simulator may refuse data that no button has
-        assert "старого сообщения" in log.json()["text"]
+    answer = await buyer.phone.press(buyer.sales, sent.message_id, "plan:of-an-old-version")
+    assert "старого сообщения" in answer["text"]
 
 
 async def test_english_where_telegram_is_english(house: House, buyer: Buyer) -> None:

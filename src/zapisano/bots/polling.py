@@ -96,9 +96,9 @@ class Polling:
         return [sales, *rows] if sales and not sales.revoked else rows
 
     async def _poll(self, row: BotRow) -> None:
-        bot = self._bots.of(row)
         while True:
             try:
+                bot = self._bots.of(row)  # a broken key is logged like everything else
                 if row.bot_id not in self._offsets:
                     await self._take_over(bot, row)
                 await self._fetch(bot, row)
