@@ -125,7 +125,7 @@ async def _isolation(settings: Settings) -> Check:
         database = await open_database(settings, quiet=True)
         try:
             async with database.shared() as conn:
-                login = await conn.fetchval("SELECT current_user::text")
+                login = await store.login(conn)
         finally:
             await database.close()
     except Busy as error:
