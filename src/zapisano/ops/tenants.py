@@ -66,7 +66,7 @@ async def show(settings: Settings, name: str) -> None:
 
 
 async def create(settings: Settings, name: str, owner_id: int, language: str) -> None:
-    """Register a tenant and make its schema and role here and now.
+    """Register a tenant and make its schema and role here and now, or wait while a worker does.
 
     Raises:
         Refused: the name or the owner's id cannot be.
@@ -83,8 +83,9 @@ async def create(settings: Settings, name: str, owner_id: int, language: str) ->
             made = await tenancy.register(
                 conn, name=name, owner_id=owner_id, owner_language=language
             )
-        await tenancy.provision(database, made.id)
-    screen.say(f"{made.id} is made and awaits its bot.")
+        # The job that makes it is queued, too: whoever comes second finds it made.
+        await tenancy.provision(database, made.id, time_zone=settings.time_zone)
+    screen.say(f"{made.id} is made and awaits its bot. Its time zone is {settings.time_zone}.")
 
 
 async def seed(settings: Settings, count: int) -> None:
