@@ -117,6 +117,17 @@ def test_sql_is_told_from_words(text: str, is_sql: bool) -> None:
     assert bool(SQL.search(text)) is is_sql
 
 
+def test_one_clock_tells_the_real_time() -> None:
+    wrong = [
+        f"{path}:{node.lineno}"
+        for path, tree in trees()
+        if path.parts[0] != "simulator"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "datetime.now"
+    ]
+    assert [place.rpartition(":")[0] for place in wrong] == ["clock.py"], wrong
+
+
 def test_columns_are_named() -> None:
     wrong = [
         f"{path}:{node.lineno}"

@@ -1,10 +1,10 @@
 """`zapisano tenants …`: the same verbs as the master API, on the command line."""
 
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 from zapisano import tenancy
+from zapisano.clock import utc_now
 from zapisano.db.names import tenant_schema
 from zapisano.errors import Refused
 from zapisano.ops import screen
@@ -115,12 +115,12 @@ async def resume(settings: Settings, name: str) -> None:
 async def archive(settings: Settings, name: str) -> None:
     """Put a tenant away into a file."""
     async with opened(settings) as database:
-        path = await tenancy.archive(database, settings, name, now=datetime.now(UTC))
+        path = await tenancy.archive(database, settings, name, now=utc_now())
     screen.say(f"{name} is archived in {path}")
 
 
 async def restore(settings: Settings, name: str, file: Path | None) -> None:
     """Bring a tenant back."""
     async with opened(settings) as database:
-        tenant = await tenancy.restore(database, settings, name, now=datetime.now(UTC), file=file)
+        tenant = await tenancy.restore(database, settings, name, now=utc_now(), file=file)
     screen.say(f"{tenant.id} is {tenant.state} again.")
