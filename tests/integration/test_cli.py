@@ -54,12 +54,14 @@ def zapisano(
 async def test_a_tenants_life_on_the_command_line(
     env: dict[str, str], tmp_path: Path, witness: Witness
 ) -> None:
+    env["ZAPISANO_TIME_ZONE"] = "Asia/Omsk"
     made = zapisano(env, tmp_path, "tenants", "create", "Салон [bold]", "--owner", "5")
     assert (made.returncode, made.stdout) == (
         0,
-        "client_001 is made and awaits its bot. Its time zone is Europe/Moscow.\n",
+        "client_001 is made and awaits its bot. Its time zone is Asia/Omsk.\n",
     )
     assert await witness.fetchval("SELECT count(*) FROM client_001.services") == 1
+    assert await witness.fetchval("SELECT time_zone FROM client_001.settings") == "Asia/Omsk"
     listed = zapisano(env, tmp_path, "tenants", "list").stdout
     assert listed == "client_001\tawaiting_bot\tСалон [bold]\t-\t-\tt0001\n"
     for verb, said in (
