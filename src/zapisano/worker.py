@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from zapisano.booking import BookingChanged, Remind
-from zapisano.bots.attach import Attaching, ensure_sales_bot
+from zapisano.bots.attach import Attaching, ensure_sales_bot, redirect
 from zapisano.bots.booking import BookingNotices, booking_router
 from zapisano.bots.dispatch import Dispatch, dispatcher
 from zapisano.bots.jobs import (
@@ -118,11 +118,12 @@ def handlers_of(parts: Parts) -> Handlers:
 
 
 async def prepare(parts: Parts) -> None:
-    """Register the sales bot, and keep the inbox short."""
+    """Register the sales bot, see that updates come to us, and keep the inbox short."""
     async with parts.database.shared() as conn:
         if parts.settings.sales_bot_token.get_secret_value():
             await ensure_sales_bot(conn, parts.settings, parts.bots.vault)
         await schedule(conn, ForgetUpdates(), at=parts.now(), subject="")
+    await redirect(parts.database, parts.settings)
 
 
 async def run(

@@ -48,6 +48,38 @@ async def test_after_the_name_there_is_one_screen_again(house: House, buyer: Buy
     await buyer.hears("На какой срок")
 
 
+@pytest.mark.parametrize("prolong", [False, True])
+async def test_an_order_that_could_not_be_shown_is_shown_later_and_is_one(
+    house: House, buyer: Buyer, prolong: bool
+) -> None:
+    """Telegram is away after the order is committed: the update is handled once more."""
+    if prolong:
+        await house.pay(await buyer.orders("Ромашка"))
+        await buyer.offer()
+        await buyer.says("/my")
+        await buyer.presses("Продлить: Ромашка")
+        await buyer.hears("Оставшиеся дни сохранятся")
+    else:
+        await buyer.phone.start(buyer.sales)
+        await buyer.presses("Выбрать тариф")
+        await buyer.presses("1 месяц")
+        await buyer.hears("Как называется")
+    before = await house.witness.fetchval("SELECT count(*) FROM shared.orders")
+    method = "editMessageText" if prolong else "sendMessage"
+    house.simulator.fail("500", method=method, bot=buyer.sales, times=2)
+    if prolong:
+        await buyer.presses("3 месяца")
+    else:
+        await buyer.says("Ромашка")
+    _, pay = await buyer.sees("Оплатить", under="дни добавятся" if prolong else "Ромашка")
+    await house.idle()
+    orders = await house.witness.fetch("SELECT id FROM shared.orders ORDER BY created_at")
+    assert len(orders) == before + 1
+    assert pay["url"].endswith(str(orders[-1]["id"]))
+    kinds = "SELECT count(*) FROM shared.journal WHERE kind = 'order.created'"
+    assert await house.witness.fetchval(kinds) == before + 1
+
+
 @pytest.mark.parametrize("name", ["я" * 101, "a\u0007b"])
 async def test_a_name_that_cannot_be_is_asked_for_again(
     house: House, buyer: Buyer, name: str
