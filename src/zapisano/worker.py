@@ -5,7 +5,7 @@ import signal
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from zapisano.booking import BookingChanged, Remind
 from zapisano.bots.attach import Attaching, ensure_sales_bot, redirect
@@ -26,6 +26,7 @@ from zapisano.bots.polling import Polling, alone_polling, polling
 from zapisano.bots.registry import Bots, open_bots
 from zapisano.bots.sales import sales_router
 from zapisano.bots.storage import Memory, create_memory, forget_keys
+from zapisano.clock import utc_now
 from zapisano.db import START_PATIENCE_SECONDS, Database, open_database
 from zapisano.errors import Busy
 from zapisano.jobs import Handlers, Runner, schedule
@@ -48,11 +49,6 @@ class Parts:
     provider: YooKassa
     dispatch: Dispatch
     now: Clock
-
-
-def utc_now() -> datetime:
-    """The real clock."""
-    return datetime.now(UTC)
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 
 from zapisano.db import OwnerConnection, open_database, roles
-from zapisano.db.chains import head
+from zapisano.db.chains import head, knows
 from zapisano.db.migrate import tenants_behind
 from zapisano.db.probe import backends_are_shared, bare_transaction
 from zapisano.errors import BrokenSetting, Busy
@@ -78,7 +78,9 @@ async def _migrations(conn: OwnerConnection) -> Check:
     if version is None:
         return failed(name, "the database is empty", "zapisano migrate")
     if version != head("shared"):
-        return failed(name, f"the shared schema is at {version}", "zapisano migrate")
+        newer = not knows("shared", version)
+        remedy = "use the newer Zapisano that made it" if newer else "zapisano migrate"
+        return failed(name, f"the shared schema is at {version}", remedy)
     tenants, behind = await store.count_tenants(conn), await tenants_behind(conn)
     if behind:
         first = ", ".join(schema for schema, _ in behind[:5])
@@ -125,15 +127,17 @@ async def _isolation(settings: Settings) -> Check:
         database = await open_database(settings, quiet=True)
         try:
             async with database.shared() as conn:
-                login = await conn.fetchval("SELECT current_user::text")
+                login = await store.login(conn)
         finally:
             await database.close()
     except Busy as error:
         return failed(
             name,
             f"the app cannot log in: {error.detail}",
-            "zapisano migrate (it sets the app's password anew from ZAPISANO_SECRET_KEY), and see "
-            "that pg_hba.conf lets booking_app in",
+            "see that APP_DATABASE_URL is right, or leave it out"
+            if settings.app_database_url.get_secret_value()
+            else "zapisano migrate (it sets the app's password anew from ZAPISANO_SECRET_KEY), and "
+            "see that pg_hba.conf lets booking_app in",
         )
     if not database.isolated:
         return warning(name, "is off: everything works as one role", roles.remedy(settings))

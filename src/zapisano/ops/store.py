@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from zapisano.db import OwnerConnection
+from zapisano.db import Connection, OwnerConnection
 
 
 @dataclass(frozen=True)
@@ -46,3 +46,8 @@ async def shared_version(conn: OwnerConnection) -> str | None:
 async def count_tenants(conn: OwnerConnection) -> int:
     """Return how many tenants have a schema."""
     return int(await conn.fetchval("SELECT count(schema_name) FROM shared.tenant_versions"))
+
+
+async def login(conn: Connection) -> str:
+    """Return whom the server takes us for."""
+    return str(await conn.fetchval("SELECT current_user::text"))

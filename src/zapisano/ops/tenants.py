@@ -1,10 +1,10 @@
 """`zapisano tenants …`: the same verbs as the master API, on the command line."""
 
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 from zapisano import tenancy
+from zapisano.clock import utc_now
 from zapisano.db.names import tenant_schema
 from zapisano.errors import Refused
 from zapisano.ops import screen
@@ -66,7 +66,7 @@ async def show(settings: Settings, name: str) -> None:
 
 
 async def create(settings: Settings, name: str, owner_id: int, language: str) -> None:
-    """Register a tenant and make its schema and role here and now.
+    """Register a tenant and make its schema and role here and now, or wait while a worker does.
 
     Raises:
         Refused: the name or the owner's id cannot be.
@@ -83,8 +83,9 @@ async def create(settings: Settings, name: str, owner_id: int, language: str) ->
             made = await tenancy.register(
                 conn, name=name, owner_id=owner_id, owner_language=language
             )
-        await tenancy.provision(database, made.id)
-    screen.say(f"{made.id} is made and awaits its bot.")
+        # The job that makes it is queued, too: whoever comes second finds it made.
+        await tenancy.provision(database, made.id, time_zone=settings.time_zone)
+    screen.say(f"{made.id} is made and awaits its bot. Its time zone is {settings.time_zone}.")
 
 
 async def seed(settings: Settings, count: int) -> None:
@@ -114,12 +115,12 @@ async def resume(settings: Settings, name: str) -> None:
 async def archive(settings: Settings, name: str) -> None:
     """Put a tenant away into a file."""
     async with opened(settings) as database:
-        path = await tenancy.archive(database, settings, name, now=datetime.now(UTC))
+        path = await tenancy.archive(database, settings, name, now=utc_now())
     screen.say(f"{name} is archived in {path}")
 
 
 async def restore(settings: Settings, name: str, file: Path | None) -> None:
     """Bring a tenant back."""
     async with opened(settings) as database:
-        tenant = await tenancy.restore(database, settings, name, now=datetime.now(UTC), file=file)
+        tenant = await tenancy.restore(database, settings, name, now=utc_now(), file=file)
     screen.say(f"{tenant.id} is {tenant.state} again.")
