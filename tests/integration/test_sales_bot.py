@@ -17,7 +17,7 @@ async def test_from_start_to_the_checkout_page(house: House, buyer: Buyer) -> No
     order_id = await buyer.orders("Салон «Ромашка» & <К°>")
     message, pay = await buyer.sees("Оплатить 299 ₽")
     assert pay["url"] == f"{house.settings.checkout_base}/checkout/{order_id}"
-    assert "Салон «Ромашка» & <К°>" in message["text"]
+    assert "«Салон „Ромашка“ & <К°>»" in message["text"]
     assert "без автосписаний" in message["text"]
     row = await house.witness.fetchrow(
         "SELECT buyer_id, company_name, plan, status, buyer_language FROM shared.orders"
