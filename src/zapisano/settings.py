@@ -8,7 +8,7 @@ import re
 import tomllib
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from functools import cached_property
+from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
@@ -182,16 +182,12 @@ class Settings(BaseSettings):
             raise ValueError("must start with https:// (or http:// on one machine)")
         return value.rstrip("/")
 
-    @cached_property
+    @property
     def plans(self) -> dict[str, Plan]:
         """The price list, in the file's order."""
-        try:
-            tables = tomllib.loads(self.plans_file.read_text(encoding="utf-8"))
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise BrokenSetting(f"ZAPISANO_PLANS_FILE: {error}") from error
-        return {plan_id: Plan(plan_id, table) for plan_id, table in tables.items()}
+        return read_plans(self.plans_file)
 
-    @cached_property
+    @property
     def redis(self) -> str:
         """Redis as one address, or '' when there is none."""
         if not self.redis_enabled:
@@ -240,6 +236,20 @@ class Settings(BaseSettings):
         if missing:
             lines = "\n".join(f"{_variable(name)}: is required and not set" for name in missing)
             raise BrokenSetting(lines)
+
+
+@cache
+def read_plans(path: Path) -> dict[str, Plan]:
+    """Read a price list once.
+
+    Raises:
+        BrokenSetting: it cannot be read, or a plan in it is not complete.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise BrokenSetting(f"ZAPISANO_PLANS_FILE: {error}") from error
+    return {plan_id: Plan(plan_id, table) for plan_id, table in tables.items()}
 
 
 def _filled(value: object) -> bool:

@@ -12,7 +12,7 @@ from aiogram.types import BotCommand, User
 
 from zapisano import journal
 from zapisano.bots import store
-from zapisano.bots.errors import BotTaken, NothingAwaits
+from zapisano.bots.errors import BotTaken, NothingAwaits, TokenRevoked
 from zapisano.bots.i18n import ENGLISH, RUSSIAN, SALES
 from zapisano.bots.jobs import Attach, Hello, RemindToAttach, Welcome
 from zapisano.bots.model import BotRow, bot_id_of, new_secret
@@ -22,8 +22,11 @@ from zapisano.bots.wording import DESCRIPTIONS, SALES_COMMANDS, TENANT_COMMANDS
 from zapisano.db import Database, SharedConnection
 from zapisano.jobs import enqueue, unschedule
 from zapisano.settings import Settings
+from zapisano.telemetry import get_logger
 from zapisano.tenancy import State, Tenant, TenantId, activate
 from zapisano.tenancy import store as tenants
+
+log = get_logger("zapisano.bots")
 
 # Bots are many and each is quiet; Telegram's default of 40 connections per bot is for a few.
 MAX_CONNECTIONS = 4
@@ -149,6 +152,13 @@ class Attaching:
 
     async def handle(self, job: Attach) -> None:
         """Connect a bot: webhook, username, commands; then its tenant is active."""
+        try:
+            await self._connect(job)
+        except TokenRevoked:
+            # Whoever brings the new token asks for this again.
+            log.info("not_attached", bot=job.bot_id, reason="token_revoked")
+
+    async def _connect(self, job: Attach) -> None:
         async with self.bots.database.shared() as conn:
             row = await store.find(conn, job.bot_id)
         if row is None or row.revoked:
