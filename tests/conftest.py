@@ -35,6 +35,15 @@ def with_database(dsn: str, name: str, user: str | None = None) -> str:
     )
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let `xdist_group` work: pytest-xdist 3.8 writes a test's group into an attribute that
+    pytest 9.2 no longer reads, and without it every worker starts every group's servers."""
+    for item in items:
+        if grouped := vars(item).get("_nodeid"):
+            item._id = type(item._id).parse(grouped)
+
+
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """The run's PostgreSQL and Valkey; the first worker that asks starts them."""
