@@ -238,12 +238,11 @@ def send(house: House, bot: Json, bad: Refusal, request_id: str) -> httpx.Respon
 
 
 def stored(house: House) -> Json:
-    """Counts of what a stranger could have put into the database."""
+    """Counts of what a stranger could have put into the database; jobs come with these only."""
     (counts,) = house.rows(
         """SELECT (SELECT count(*) FROM shared.notifications) AS notifications,
             (SELECT count(*) FROM shared.updates) AS updates,
-            (SELECT count(*) FROM shared.tenants) AS tenants,
-            (SELECT count(*) FROM shared.pgqueuer) AS jobs"""
+            (SELECT count(*) FROM shared.tenants) AS tenants"""
     )
     return counts
 
