@@ -5,7 +5,7 @@ BOTS := src/zapisano/bots
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo check test bench storm lock translations clean
+.PHONY: help demo check types units test bench storm lock translations clean
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,8 +18,14 @@ check: .venv/dev ## format, lint, types, imports, tidy and unit tests (under 30 
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/deptry src
+	@$(MAKE) --no-print-directory -j2 --output-sync=target types units
+
+# The two slow ones, side by side.
+types: .venv/dev
 	$(BIN)/pyright
-	$(BIN)/pytest -q -n 2 tests/unit tests/test_tidy.py
+
+units: .venv/dev
+	$(BIN)/pytest -q tests/unit tests/test_tidy.py
 
 test: .venv/dev ## the whole suite, on real PostgreSQL and Valkey
 	$(BIN)/pytest -q -n 2 --dist loadgroup tests $(ARGS)

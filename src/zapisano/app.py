@@ -6,13 +6,14 @@ on the API `feed`.
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 from fastapi import FastAPI
 
 from zapisano import __version__
 from zapisano.bots.route import telegram_router
+from zapisano.clock import utc_now
 from zapisano.db import START_PATIENCE_SECONDS, Database, open_database
 from zapisano.payments import YooKassa
 from zapisano.settings import Settings
@@ -23,11 +24,6 @@ from zapisano.web.feed import Feed
 from zapisano.web.serving import Site, bind, serve
 
 Part = Literal["api", "webhook"]
-
-
-def utc_now() -> datetime:
-    """The real clock."""
-    return datetime.now(UTC)
 
 
 def create_api(

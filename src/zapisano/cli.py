@@ -18,6 +18,8 @@ from zapisano.telemetry import configure_logging
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 tenants = typer.Typer(no_args_is_help=True, help="Create, show, pause and put away tenants.")
 app.add_typer(tenants, name="tenants")
+jobs = typer.Typer(no_args_is_help=True, help="See what the job process has before it.")
+app.add_typer(jobs, name="jobs")
 
 TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="For example client_001.")]
 
@@ -160,6 +162,30 @@ def restore(
     from zapisano.ops import tenants as ops
 
     _do(lambda settings: ops.restore(settings, tenant, file))
+
+
+@jobs.command(name="list")
+def list_jobs(
+    *,
+    held: Annotated[bool, typer.Option("--held", help="Only those that failed for good.")] = False,
+) -> None:
+    """List jobs: waiting, running, and held for a person after they have failed for good."""
+    from zapisano.ops import jobs as ops
+
+    _do(lambda settings: ops.show_all(settings, only_held=held))
+
+
+@jobs.command()
+def requeue(
+    ids: Annotated[
+        list[int] | None, typer.Argument(metavar="ID…", min=1, max=2**63 - 1, help="As listed.")
+    ] = None,
+    kind: Annotated[str, typer.Option(help="All held jobs of this kind.")] = "",
+) -> None:
+    """Let held jobs be done again, once what made them fail is mended."""
+    from zapisano.ops import jobs as ops
+
+    _do(lambda settings: ops.requeue(settings, ids or [], kind))
 
 
 def _do(work: Callable[[Settings], Awaitable[None]]) -> None:

@@ -4,6 +4,7 @@ Sources, strongest first: the environment, `sales_bot/.env`, `.env.local`, `.env
 the two source guides print is known. All problems are reported at once, one line each.
 """
 
+import re
 import tomllib
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -21,6 +22,9 @@ from zapisano.errors import BrokenSetting
 
 ENV_FILES = (".env", ".env.local", "sales_bot/.env")
 NO_SECRET = SecretStr("")
+BOT_TOKEN = re.compile(r"[0-9]{3,16}:[A-Za-z0-9_-]{20,64}")
+TENANT = re.compile(r"client_[0-9]{3,9}")
+SHORTEST_SECRET_KEY = 32
 # Published by YooKassa ("Incoming notifications", checked October 2026).
 YOOKASSA_NETWORKS = (
     "185.71.76.0/27,185.71.77.0/27,77.75.153.0/25,77.75.154.128/25,"
@@ -75,7 +79,7 @@ class Settings(BaseSettings):
 
     redis_url: SecretStr = NO_SECRET
     redis_host: str = ""
-    redis_port: int = 6379
+    redis_port: int = Field(6379, ge=1, le=65535)
     redis_password: SecretStr = NO_SECRET
     redis_enabled: bool = True
     redis_cluster: bool = False
@@ -135,6 +139,38 @@ class Settings(BaseSettings):
     def _known_zone(cls, value: str) -> str:
         if value not in available_timezones():
             raise ValueError("is no IANA time zone; write for example Europe/Moscow")
+        return value
+
+    @field_validator("sales_bot_token")
+    @classmethod
+    def _looks_like_a_token(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not BOT_TOKEN.fullmatch(value.get_secret_value()):
+            raise ValueError("is no bot token; BotFather gives one like 123456789:AA…")
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _is_long(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < SHORTEST_SECRET_KEY:
+            raise ValueError(
+                f"needs at least {SHORTEST_SECRET_KEY} characters; make one with: "
+                "openssl rand -base64 32"
+            )
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr) -> SecretStr:
+        address = value.get_secret_value()
+        if address and not address.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must start with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("client_id")
+    @classmethod
+    def _is_a_tenant(cls, value: str) -> str:
+        if value not in {"", "default"} and not TENANT.fullmatch(value):
+            raise ValueError("is no tenant; it looks like client_001, or leave it out")
         return value
 
     @field_validator(
@@ -228,10 +264,12 @@ def load() -> Settings:
             be secrets, are never repeated.
     """
     try:
-        return Settings()  # pyright: ignore[reportCallIssue]  # fields come from the environment
+        settings = Settings()  # pyright: ignore[reportCallIssue]  # fields come from the environment
     except ValidationError as error:
         lines = [f"{_variable(str(e['loc'][0]))}: {_reason(e['msg'])}" for e in error.errors()]
         raise BrokenSetting("\n".join(lines)) from None
+    _ = settings.plans
+    return settings
 
 
 def _reason(message: str) -> str:

@@ -5,10 +5,10 @@ import signal
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from zapisano.booking import BookingChanged, Remind
-from zapisano.bots.attach import Attaching, ensure_sales_bot
+from zapisano.bots.attach import Attaching, ensure_sales_bot, redirect
 from zapisano.bots.booking import BookingNotices, booking_router
 from zapisano.bots.dispatch import Dispatch, dispatcher
 from zapisano.bots.jobs import (
@@ -26,6 +26,7 @@ from zapisano.bots.polling import Polling, alone_polling, polling
 from zapisano.bots.registry import Bots, open_bots
 from zapisano.bots.sales import sales_router
 from zapisano.bots.storage import Memory, create_memory, forget_keys
+from zapisano.clock import utc_now
 from zapisano.db import START_PATIENCE_SECONDS, Database, open_database
 from zapisano.errors import Busy
 from zapisano.jobs import Handlers, Runner, schedule
@@ -33,6 +34,7 @@ from zapisano.payments import OrderCanceled, OrderPaid, YooKassa, payments_handl
 from zapisano.settings import Settings, load
 from zapisano.telemetry import configure_logging, tell_supervisor
 from zapisano.tenancy import ForgetKeys, Provision, TenantChanged, TenantId, TenantReady, provision
+from zapisano.tenancy import store as tenants
 
 Clock = Callable[[], datetime]
 
@@ -49,14 +51,15 @@ class Parts:
     now: Clock
 
 
-def utc_now() -> datetime:
-    """The real clock."""
-    return datetime.now(UTC)
-
-
 @asynccontextmanager
 async def open_parts(settings: Settings, now: Clock = utc_now) -> AsyncGenerator[Parts]:
-    """Open everything a worker needs, and close it again."""
+    """Open everything a worker needs, and close it again.
+
+    Raises:
+        BrokenSetting: what every job may need is missing; better now than job by job.
+    """
+    settings.require("database_url", "secret_key")
+    _ = settings.plans
     database = await open_database(settings, patience_seconds=START_PATIENCE_SECONDS)
     bots, provider = open_bots(settings, database), YooKassa(settings)
     memory = create_memory(settings)
@@ -115,11 +118,12 @@ def handlers_of(parts: Parts) -> Handlers:
 
 
 async def prepare(parts: Parts) -> None:
-    """Register the sales bot, and keep the inbox short."""
+    """Register the sales bot, see that updates come to us, and keep the inbox short."""
     async with parts.database.shared() as conn:
         if parts.settings.sales_bot_token.get_secret_value():
             await ensure_sales_bot(conn, parts.settings, parts.bots.vault)
         await schedule(conn, ForgetUpdates(), at=parts.now(), subject="")
+    await redirect(parts.database, parts.settings)
 
 
 async def run(
@@ -129,20 +133,30 @@ async def run(
     now: Clock = utc_now,
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Work until `stop` is set; what is under way is finished."""
+    """Open the parts and work until `stop` is set."""
     async with open_parts(settings, now) as parts:
-        if settings.only_tenant:
-            await _until(stop, alone_polling(settings, parts.database, parts.dispatch), on_ready)
-            return
-        await prepare(parts)
-        runner = Runner(parts.database, handlers_of(parts), now)
-        fetching = None if settings.webhook_url else polling(settings, parts.database)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_stop_all(stop, runner, fetching))
-            if fetching:
-                tasks.create_task(fetching.run())
-            await runner.run(on_ready)
-            stop.set()
+        await work(parts, stop, on_ready=on_ready)
+
+
+async def work(
+    parts: Parts, stop: asyncio.Event, *, on_ready: Callable[[], None] = lambda: None
+) -> None:
+    """Work until `stop` is set; what is under way is finished."""
+    settings, database = parts.settings, parts.database
+    if settings.only_tenant:
+        async with database.shared() as conn:
+            await tenants.get(conn, settings.only_tenant)
+        await _until(stop, alone_polling(settings, database, parts.dispatch), on_ready)
+        return
+    await prepare(parts)
+    runner = Runner(database, handlers_of(parts), parts.now)
+    fetching = None if settings.webhook_url else polling(settings, database)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_stop_all(stop, runner, fetching))
+        if fetching:
+            tasks.create_task(fetching.run())
+        await runner.run(on_ready)
+        stop.set()
 
 
 async def _stop_all(stop: asyncio.Event, runner: Runner, fetching: Polling | None) -> None:
@@ -163,11 +177,13 @@ async def _until(stop: asyncio.Event, fetching: Polling, on_ready: Callable[[], 
 
 
 async def _main(settings: Settings) -> None:
+    """Until the parts are open a signal ends the process at once: nothing is under way."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await run(settings, stop, on_ready=lambda: tell_supervisor("READY=1"))
+    async with open_parts(settings) as parts:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await work(parts, stop, on_ready=lambda: tell_supervisor("READY=1"))
 
 
 def main() -> None:

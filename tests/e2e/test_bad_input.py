@@ -293,7 +293,6 @@ def test_a_revoked_token_is_noticed_and_its_owner_asked(place: Place) -> None:
     fresh = house.knob("/telegram/control/revoke", {"bot": bot["bot_id"]})["token"]
     customer.start()
     house.sales(owner).wait_for("API Token")
-    house.idle()
     assert house.said(owner, "API Token") == 1
     assert (place.bot_of(owner) or {})["unauthorized_times"] == 2
     (line,) = place.worker.lines(event="bot_token_revoked", bot=bot["bot_id"])
@@ -301,9 +300,9 @@ def test_a_revoked_token_is_noticed_and_its_owner_asked(place: Place) -> None:
 
     house.sales(owner).say(fresh)
     until(lambda: (place.bot_of(owner) or {}).get("unauthorized_times") == 0, "the new token")
-    house.idle()
-    customer.start()
+    # What the customer wrote meanwhile has waited for the new token.
     customer.wait_for("")
+    house.idle()
     assert fresh not in place.worker.text() + house.serve.text()
 
 

@@ -145,7 +145,8 @@ class Buyer:
         await self.presses(plan)
         await self.hears("Как называется")
         await self.says(company)
-        _, pay = await self.sees("Оплатить", under=company)
+        shown = company.replace("«", "„").replace("»", "“")  # quotation marks inside ours
+        _, pay = await self.sees("Оплатить", under=shown)
         return str(pay["url"].rpartition("/")[2])
 
     async def offer(self) -> Json:

@@ -253,6 +253,31 @@ async def test_a_401_that_passes_is_forgotten(house: House, buyer: Buyer) -> Non
     assert (await bot_row(house))["unauthorized_times"] == 0
 
 
+async def test_the_bot_of_an_archived_business_serves_the_owners_next_one(
+    house: House, buyer: Buyer
+) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.offer()
+    bot_id, token = house.simulator.new_bot(buyer.phone.person)
+    await buyer.says(token)
+    await house.bot_of(buyer.phone.person)
+    await house.idle()
+    await buyer.says(token)
+    await buyer.hears("уже подключён к вашему бизнесу")
+    await house.witness.execute("UPDATE shared.tenants SET state = 'archived'")
+    await buyer.says(token)
+    await buyer.hears("Нет оплаченной подписки")
+    await house.pay(await buyer.orders("Незабудка"))
+    await buyer.hears("«Незабудка»: всё готово")
+    await buyer.says(token)
+    made = await house.bot_of(buyer.phone.person)
+    assert (made["id"], made["bot_id"]) == ("client_002", bot_id)
+    await house.idle()
+    own = Buyer(buyer.phone, bot_id)
+    await own.phone.start(bot_id)
+    await own.hears("Незабудка")
+
+
 async def test_an_archived_bot_is_shut_and_silent(house: House, buyer: Buyer) -> None:
     await house.pay(await buyer.orders("Ромашка"))
     made = await buyer.creates()

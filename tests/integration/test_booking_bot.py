@@ -476,3 +476,32 @@ async def test_a_paused_bot_takes_no_bookings(salon: Salon, witness: Witness) ->
     answer = await anna.press(confirm, "✅")
     assert answer["text"] == "Запись временно приостановлена. Загляните, пожалуйста, позже."
     assert await booked(witness) == []
+
+
+async def test_what_the_owner_adds_is_added_once_while_telegram_is_away(
+    salon: Salon, witness: Witness
+) -> None:
+    """Each update is handled again after its answer could not be shown."""
+    owner = salon.owner
+    await owner.start()
+    await owner.say("/admin")
+    await owner.tap("сегодня", "✂️ Услуги")
+    await owner.tap("Нажмите на услугу", "➕ Добавить услугу")
+    for said, answer in (
+        ("Окрашивание", "Напишите, сколько минут"),
+        ("120", "Напишите цену"),
+        ("4500", "Нажмите на услугу"),
+    ):
+        salon.simulator.fail("500", method="editMessageText", bot=salon.bot, times=2)
+        await owner.say(said)
+        await owner.sees(answer)
+    names = await witness.fetch("SELECT name FROM client_001.services ORDER BY id")
+    assert [row["name"] for row in names] == ["Стрижка", "Окрашивание"]
+    await owner.say("/admin")
+    await owner.tap("сегодня", "👥 Мастера")
+    await owner.tap("Нажмите на мастера", "➕ Добавить мастера")
+    salon.simulator.fail("500", method="editMessageText", bot=salon.bot, times=2)
+    await owner.say("Ольга")
+    await owner.sees("Нажмите на мастера", "Ольга")
+    names = await witness.fetch("SELECT name FROM client_001.staff ORDER BY id")
+    assert [row["name"] for row in names] == ["Мастер", "Ольга"]

@@ -54,9 +54,14 @@ def zapisano(
 async def test_a_tenants_life_on_the_command_line(
     env: dict[str, str], tmp_path: Path, witness: Witness
 ) -> None:
+    env["ZAPISANO_TIME_ZONE"] = "Asia/Omsk"
     made = zapisano(env, tmp_path, "tenants", "create", "Салон [bold]", "--owner", "5")
-    assert (made.returncode, made.stdout) == (0, "client_001 is made and awaits its bot.\n")
+    assert (made.returncode, made.stdout) == (
+        0,
+        "client_001 is made and awaits its bot. Its time zone is Asia/Omsk.\n",
+    )
     assert await witness.fetchval("SELECT count(*) FROM client_001.services") == 1
+    assert await witness.fetchval("SELECT time_zone FROM client_001.settings") == "Asia/Omsk"
     listed = zapisano(env, tmp_path, "tenants", "list").stdout
     assert listed == "client_001\tawaiting_bot\tСалон [bold]\t-\t-\tt0001\n"
     for verb, said in (
@@ -72,6 +77,29 @@ async def test_a_tenants_life_on_the_command_line(
     assert "owner\t5 (ru)\n" in shown
     none = zapisano(env, tmp_path, "tenants", "list", "--state", "archived")
     assert (none.returncode, none.stdout) == (0, "")
+
+
+async def test_tenants_are_made_once_beside_a_live_worker(
+    env: dict[str, str], tmp_path: Path, witness: Witness
+) -> None:
+    omsk = {**env, "ZAPISANO_TIME_ZONE": "Asia/Omsk"}
+    with serving(omsk, tmp_path, (*ZAPISANO, "worker")):
+        for number in (1, 2):
+            made = zapisano(omsk, tmp_path, "tenants", "create", "Салон", "--owner", "5")
+            said = f"client_00{number} is made and awaits its bot. Its time zone is Asia/Omsk.\n"
+            assert (made.returncode, made.stdout) == (0, said), made.stderr
+    zones = await witness.fetch(
+        """SELECT time_zone FROM client_001.settings
+           UNION ALL SELECT time_zone FROM client_002.settings"""
+    )
+    assert [row["time_zone"] for row in zones] == ["Asia/Omsk", "Asia/Omsk"]
+    for tenant in ("client_001", "client_002"):
+        kinds = await witness.fetch("SELECT kind FROM shared.journal WHERE tenant = $1", tenant)
+        assert sorted(row["kind"] for row in kinds) == [
+            "tenant.awaiting_bot",
+            "tenant.provisioning",
+            "tenant.schema_created",
+        ]
 
 
 @pytest.mark.parametrize(

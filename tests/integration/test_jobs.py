@@ -12,12 +12,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
 from programs.job_worker import Errand
 
+from zapisano.app import create_webhook
 from zapisano.db import Database
+from zapisano.errors import BrokenSetting, NotFound
 from zapisano.jobs import enqueue, schedule, tick, unschedule
-from zapisano.jobs.runner import backoff
+from zapisano.jobs.runner import ATTEMPTS_ON_A_BUG, backoff
+from zapisano.ops.database import check_database
+from zapisano.ops.jobs import requeue, show_all
 from zapisano.settings import Settings
 
 Witness = asyncpg.Connection
@@ -25,15 +30,18 @@ PROGRAM = Path(__file__).with_name("programs") / "job_worker.py"
 NOW = datetime(2026, 2, 14, 12, 0, tzinfo=UTC)
 
 
-@asynccontextmanager
-async def worker(settings: Settings) -> AsyncGenerator[subprocess.Popen[bytes]]:
-    environment = os.environ | {
+def environment(settings: Settings) -> dict[str, str]:
+    return os.environ | {
         "DATABASE_URL": settings.database_url.get_secret_value(),
         "ZAPISANO_SECRET_KEY": settings.secret_key.get_secret_value(),
         "DATABASE_POOL_SIZE": "3",
     }
+
+
+@asynccontextmanager
+async def worker(settings: Settings) -> AsyncGenerator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        [sys.executable, PROGRAM], env=environment, stderr=subprocess.DEVNULL
+        [sys.executable, PROGRAM], env=environment(settings), stderr=subprocess.DEVNULL
     )
     try:
         yield process
@@ -53,7 +61,8 @@ async def until(holds: Callable[[], object], *, seconds: float = 20) -> None:
 async def errands(witness: Witness, database: Database) -> None:
     await witness.execute(
         """CREATE TABLE shared.errands
-           (name text PRIMARY KEY, starts int NOT NULL, done boolean NOT NULL DEFAULT false);
+           (name text PRIMARY KEY, starts int NOT NULL, done boolean NOT NULL DEFAULT false,
+            mended boolean NOT NULL DEFAULT false);
            GRANT ALL ON shared.errands TO booking_app"""
     )
 
@@ -110,15 +119,116 @@ async def test_what_is_away_is_retried_and_what_is_refused_is_dropped(
 async def test_a_job_that_kills_its_worker_again_and_again_is_held(
     database: Database, witness: Witness, settings: Settings
 ) -> None:
-    await witness.execute(
-        """INSERT INTO shared.pgqueuer (priority, status, entrypoint, payload)
-           VALUES (0, 'queued', 'test.errand', '{"name": "poison", "how": "poison"}')"""
-    )
-    # The fifth crash has just happened: the next start is one too many.
-    await witness.execute("INSERT INTO shared.job_starts SELECT id, 5 FROM shared.pgqueuer")
+    await give(database, "poison", "poison")
+    for kills in (1, 2):
+        async with worker(settings) as killed:
+            await ended(killed)
+        assert killed.returncode == -signal.SIGKILL
+        counted = (
+            "SELECT starts, attempts FROM shared.job_starts JOIN shared.pgqueuer ON id = job_id"
+        )
+        assert tuple(await witness.fetchrow(counted) or ()) == (kills, 0)
+        # How long the dead worker's job is left alone is another test's matter.
+        await witness.execute("UPDATE shared.pgqueuer SET heartbeat = now() - interval '1 minute'")
+    # Three more kills, then the next start is one too many.
+    await witness.execute("UPDATE shared.job_starts SET starts = starts + 3")
     async with worker(settings):
         await until(lambda: witness.fetchval("SELECT status = 'failed' FROM shared.pgqueuer"))
-    assert await witness.fetchval("SELECT count(*) FROM shared.errands") == 0
+    assert await witness.fetchval("SELECT starts FROM shared.errands") == 2
+
+
+async def ended(process: subprocess.Popen[bytes]) -> None:
+    await asyncio.wait_for(asyncio.to_thread(process.wait), 20)
+
+
+async def hold_a_bug(database: Database, witness: Witness, name: str = "clumsy") -> int:
+    """Beside a worker: let a job with a bug fail until it is held; return the job's id."""
+    await give(database, name, "bug")
+
+    async def failed(times: int) -> bool:
+        found = await witness.fetchval("SELECT starts FROM shared.errands WHERE name = $1", name)
+        return (found or 0) >= times
+
+    # A bug may pass, so it is tried again, and after a pause.
+    await until(lambda: failed(3))
+
+    async def all_but_the_last_failure() -> bool:
+        """Spare the test the two minutes that the other five take."""
+        return bool(
+            await witness.fetchval(
+                """UPDATE shared.pgqueuer SET attempts = $1, execute_after = now()
+                   WHERE status = 'queued' AND attempts >= 3 RETURNING true""",
+                ATTEMPTS_ON_A_BUG,
+            )
+        )
+
+    await until(all_but_the_last_failure)
+    await until(
+        lambda: witness.fetchval("SELECT true FROM shared.pgqueuer WHERE status = 'failed'")
+    )
+    return int(await witness.fetchval("SELECT id FROM shared.pgqueuer WHERE status = 'failed'"))
+
+
+def zapisano(settings: Settings, *arguments: str) -> tuple[int, str]:
+    """Run the command; how it ended and what it said."""
+    ran = subprocess.run(
+        [sys.executable, "-P", "-m", "zapisano", *arguments],
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+@pytest.mark.usefixtures("errands")
+async def test_a_bug_is_retried_then_held_shown_and_done_again_when_it_is_mended(
+    database: Database, witness: Witness, settings: Settings
+) -> None:
+    async with worker(settings):
+        job = await hold_a_bug(database, witness)
+        app = create_webhook(settings, database)
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://webhook"
+        ) as client:
+            metrics = (await client.get("/metrics")).text
+        assert 'zapisano_held_jobs{kind="test.errand"} 1.0\n' in metrics
+        jobs = next(check for check in await check_database(settings) if check.name == "Jobs")
+        assert jobs.found == "held, since they failed for good: test.errand: 1"
+        code, listed = await asyncio.to_thread(zapisano, settings, "jobs", "list", "--held")
+        assert (code, listed.split("\t")[:3]) == (0, [str(job), "test.errand", "held"])
+        starts = await witness.fetchval("SELECT starts FROM shared.errands")
+        assert listed.endswith(f"\t{ATTEMPTS_ON_A_BUG}\t{starts}\tZeroDivisionError\n")
+
+        await witness.execute("UPDATE shared.errands SET mended = true")
+        assert "zapisano jobs requeue" in jobs.remedy
+        told = await asyncio.to_thread(zapisano, settings, "jobs", "requeue", str(job), "987654")
+        assert told == (1, f"Queued again: {job}.\nNot held: 987654.\n")
+        await until(is_done(witness, "clumsy"))
+        await until(lambda: witness.fetchval("SELECT count(*) = 0 FROM shared.pgqueuer"))
+
+
+@pytest.mark.usefixtures("errands")
+async def test_requeued_jobs_are_as_if_never_tried(
+    database: Database, witness: Witness, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with worker(settings):
+        job = await hold_a_bug(database, witness)
+    await give(database, "waiting")
+    with pytest.raises(NotFound, match=r"other\.kind"):
+        await requeue(settings, [], "other.kind")
+    for ids, kind in (([], ""), ([job], Errand.kind)):
+        with pytest.raises(BrokenSetting):
+            await requeue(settings, ids, kind)
+    await requeue(settings, [], Errand.kind)
+    assert capsys.readouterr().out == f"Queued again: {job}.\n"
+    await show_all(settings, only_held=True)
+    assert capsys.readouterr().out == ""
+    await show_all(settings, only_held=False)
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    states = [(row[0], row[2], row[4], row[5]) for row in rows]
+    assert states == [(str(job), "waiting", "0", "0"), (str(job + 1), "waiting", "0", "0")]
 
 
 async def test_due_rows_become_jobs_when_their_time_has_come(
@@ -156,3 +266,22 @@ def test_the_pause_doubles_and_is_bounded() -> None:
     pauses = [backoff(n).total_seconds() for n in range(30)]
     assert pauses[:4] == [0.5, 1, 2, 4]
     assert max(pauses) == 300
+
+
+@pytest.mark.usefixtures("errands")
+async def test_a_busy_database_holds_no_job(
+    database: Database, witness: Witness, settings: Settings
+) -> None:
+    """A worker that cannot even count a start tries again, as with any other trouble."""
+    await give(database, "patient")
+    lock = witness.transaction()
+    await lock.start()
+    await witness.execute("LOCK TABLE shared.job_starts IN ACCESS EXCLUSIVE MODE")
+    async with worker(settings):
+        other = await asyncpg.connect(settings.database_url.get_secret_value())
+        await until(
+            lambda: other.fetchval("SELECT max(attempts) > 0 FROM shared.pgqueuer"), seconds=40
+        )
+        await other.close()
+        await lock.rollback()
+        await until(is_done(witness, "patient"))

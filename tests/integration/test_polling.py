@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 from house import Buyer, House, Witness, found, in_the_world, serving_api, working
@@ -14,7 +15,9 @@ from simulator import Phone, Simulator, ready_socket
 from telegram_bots import until
 
 from zapisano import worker
+from zapisano.bots import store
 from zapisano.bots.jobs import Attach
+from zapisano.bots.model import BotRow
 from zapisano.db import open_database
 from zapisano.settings import Settings
 from zapisano.tenancy import Tenant
@@ -153,12 +156,80 @@ async def test_a_second_start_asks_telegram_for_no_second_webhook(house: House) 
     assert webhooks() == 1
 
 
+async def test_a_start_with_another_address_moves_the_webhooks_of_tenants(
+    fetching: Settings, simulator: Simulator, phone: Phone, witness: Witness
+) -> None:
+    async with a_worker(fetching), open_parts(fetching) as parts:
+        house = House(fetching, parts.database, parts, witness, simulator)
+        buyer = Buyer(phone, simulator.sales_bot_id)
+        await house.pay(await buyer.orders("Ромашка"))
+        made = await buyer.creates()
+        await house.bot_of(phone.person)
+        await house.idle()
+    path = await witness.fetchval("SELECT path FROM shared.bots WHERE tenant_id IS NOT NULL")
+    for base in ("http://127.0.0.1:9", "http://127.0.0.1:8"):
+        async with a_worker(fetching.model_copy(update={"webhook_url": base})):
+            wanted = f"{base}/telegram/{path}"
+
+            async def addressed(wanted: str = wanted) -> bool:
+                log = simulator.get("/telegram/control/log", bot=made["id"], method="setWebhook")
+                return bool(log) and log[-1]["params"]["url"] == wanted
+
+            await until(addressed, f"updates come to {base}")
+            await house.idle()
+
+
+async def test_after_a_time_of_polling_the_webhook_is_set_again(house: House, buyer: Buyer) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    made = await buyer.creates()
+    await house.bot_of(buyer.phone.person)
+    await house.idle()
+
+    async def address() -> str | None:
+        return await house.witness.fetchval(
+            "SELECT webhook_url FROM shared.bots WHERE bot_id = $1", made["id"]
+        )
+
+    before = await address()
+    assert before is not None
+    alone = house.settings.model_copy(update={"client_id": "client_001", "webhook_url": ""})
+    async with a_worker(alone):
+
+        async def polled() -> bool:
+            log = house.simulator.get("/telegram/control/log", bot=made["id"], method="getUpdates")
+            return bool(log)
+
+        await until(polled, "updates are fetched")
+        assert await address() is None
+    await prepare(house.parts)
+    await house.idle()
+    assert await address() == before
+    await Buyer(buyer.phone, made["id"]).phone.start(made["id"])
+    await Buyer(buyer.phone, made["id"]).hears("Ромашка")
+
+
 async def test_a_bot_without_a_tenant_of_its_own_is_not_polled(
-    fetching: Settings, tenants: tuple[Tenant, Tenant], simulator: Simulator
+    fetching: Settings,
+    tenants: tuple[Tenant, Tenant],
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A tenant that still awaits its bot has nothing to be polled."""
     alone = fetching.model_copy(update={"client_id": tenants[0].id})
     before = len(simulator.get("/telegram/control/log", method="getUpdates"))
+    looks: list[int] = []
+    look = store.attached
+
+    async def attached(*args: Any, **names: Any) -> list[BotRow]:
+        rows = await look(*args, **names)
+        looks.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(store, "attached", attached)
     async with a_worker(alone):
-        pass
+
+        async def has_looked_twice() -> bool:
+            return len(looks) > 1
+
+        await until(has_looked_twice, "the second look for bots, after loops of the first began")
     assert len(simulator.get("/telegram/control/log", method="getUpdates")) == before

@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
+from zapisano.db import open_database
 from zapisano.db.connection import RawConnection
 from zapisano.db.pool import Pool
 from zapisano.errors import Busy
+from zapisano.settings import Settings
 
 
 def pool(dsn: str, *, size: int = 2, tenants: int = 3) -> Pool:
@@ -74,3 +76,23 @@ async def test_an_unreachable_server_is_said_in_one_sentence() -> None:
     away = pool("postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(Busy, match="not answering"):
         await backend(away)
+
+
+async def test_a_tenant_that_cannot_be_entered_spoils_no_connection(settings: Settings) -> None:
+    alone = await open_database(settings.model_copy(update={"database_pool_size": 2}))
+    for _ in range(3):
+        with pytest.raises(Busy, match="cannot be entered"):
+            async with alone.tenant("client_999"):
+                pass
+    async with alone.shared() as one, alone.shared() as two:
+        assert (await one.fetchval("SELECT 1"), await two.fetchval("SELECT 1")) == (1, 1)
+    await alone.close()
+
+
+async def test_a_connection_left_inside_a_transaction_is_closed(dsn: str) -> None:
+    small = pool(dsn, size=1)
+    async with small.acquire() as raw:
+        await raw.execute("BEGIN")
+        left = raw.get_server_pid()
+    assert await backend(small) != left
+    await small.close()

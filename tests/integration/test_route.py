@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 
 import asyncpg
 import httpx
@@ -142,6 +142,48 @@ async def test_a_character_postgresql_cannot_hold_is_left_out(
     )
     assert answer.status_code == 200
     assert (await jobs(witness))[0]["update"] == {"update_id": 1, "message": {"text": "ab"}}
+
+
+TOKEN = f"{BOT_ID}:{'b' * 35}"
+LINES = [{"type": "code", "offset": 0, "length": len(TOKEN)}]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"text": f"Use this: {TOKEN}.", "entities": LINES},
+        {"text": f"https://api.telegram.org/bot{TOKEN}/getMe", "entities": LINES},
+        {"caption": TOKEN, "caption_entities": LINES},
+        {"reply_to_message": {"text": TOKEN, "entities": LINES}},
+        {"reply_to_message": {"caption": TOKEN, "caption_entities": LINES}},
+        {"external_reply": {"link_preview_options": {"url": f"https://x/{TOKEN}"}}},
+        {"quote": {"text": TOKEN, "entities": LINES, "position": 0}},
+        {"text": "look", "entities": [{"type": "text_link", "url": f"https://x/bot?t={TOKEN}"}]},
+        {"contact": {"first_name": TOKEN, "phone_number": "1"}},
+        {"poll": {"options": [{"text": "no"}, {"text": TOKEN}]}},
+        {TOKEN: 1},
+    ],
+)
+async def test_a_token_is_stored_sealed_wherever_it_stands(
+    telegram: httpx.AsyncClient, witness: Witness, message: dict[str, object]
+) -> None:
+    answer = await telegram.post(
+        f"/telegram/{PATH}", json={"update_id": 1, "message": {"message_id": 1, **message}}
+    )
+    assert answer.status_code == 200
+    stored = json.dumps((await jobs(witness))[0])
+    assert "sealed:" in stored
+    assert TOKEN not in stored
+    assert LINES[0] not in [*_dicts(json.loads(stored))]
+
+
+def _dicts(value: object) -> Iterator[object]:
+    """Return every object of a JSON value."""
+    if isinstance(value, dict):
+        yield value
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _dicts(inner)
 
 
 async def test_without_the_database_telegram_is_asked_to_come_again(

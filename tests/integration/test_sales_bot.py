@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 from house import Buyer, House, due
 from telegram_bots import until
 
@@ -16,7 +17,7 @@ async def test_from_start_to_the_checkout_page(house: House, buyer: Buyer) -> No
     order_id = await buyer.orders("Салон «Ромашка» & <К°>")
     message, pay = await buyer.sees("Оплатить 299 ₽")
     assert pay["url"] == f"{house.settings.checkout_base}/checkout/{order_id}"
-    assert "Салон «Ромашка» & <К°>" in message["text"]
+    assert "«Салон „Ромашка“ & <К°>»" in message["text"]
     assert "без автосписаний" in message["text"]
     row = await house.witness.fetchrow(
         "SELECT buyer_id, company_name, plan, status, buyer_language FROM shared.orders"
@@ -46,6 +47,38 @@ async def test_after_the_name_there_is_one_screen_again(house: House, buyer: Buy
     assert len(said) == 1
     await buyer.presses("Назад")
     await buyer.hears("На какой срок")
+
+
+@pytest.mark.parametrize("prolong", [False, True])
+async def test_an_order_that_could_not_be_shown_is_shown_later_and_is_one(
+    house: House, buyer: Buyer, prolong: bool
+) -> None:
+    """Telegram is away after the order is committed: the update is handled once more."""
+    if prolong:
+        await house.pay(await buyer.orders("Ромашка"))
+        await buyer.offer()
+        await buyer.says("/my")
+        await buyer.presses("Продлить: Ромашка")
+        await buyer.hears("Оставшиеся дни сохранятся")
+    else:
+        await buyer.phone.start(buyer.sales)
+        await buyer.presses("Выбрать тариф")
+        await buyer.presses("1 месяц")
+        await buyer.hears("Как называется")
+    before = await house.witness.fetchval("SELECT count(*) FROM shared.orders")
+    method = "editMessageText" if prolong else "sendMessage"
+    house.simulator.fail("500", method=method, bot=buyer.sales, times=2)
+    if prolong:
+        await buyer.presses("3 месяца")
+    else:
+        await buyer.says("Ромашка")
+    _, pay = await buyer.sees("Оплатить", under="дни добавятся" if prolong else "Ромашка")
+    await house.idle()
+    orders = await house.witness.fetch("SELECT id FROM shared.orders ORDER BY created_at")
+    assert len(orders) == before + 1
+    assert pay["url"].endswith(str(orders[-1]["id"]))
+    kinds = "SELECT count(*) FROM shared.journal WHERE kind = 'order.created'"
+    assert await house.witness.fetchval(kinds) == before + 1
 
 
 @pytest.mark.parametrize("name", ["я" * 101, "a\u0007b"])
@@ -78,13 +111,14 @@ async def test_a_button_pressed_twice_is_answered_twice_and_does_one_thing(
 
 async def test_a_button_nobody_knows_is_answered_kindly(house: House, buyer: Buyer) -> None:
     await buyer.phone.start(buyer.sales)
-    message = await buyer.hears("Бот для записи")
-    log = await buyer.phone.client.post(
-        buyer.phone.path(buyer.sales, "/callbacks"),
-        json={"message_id": message["message_id"], "data": "plan:of-an-old-version"},
+    await buyer.hears("Бот для записи")
+    bot, _row = await house.parts.bots.sales()
+    old = InlineKeyboardButton(text="?", callback_data="plan:of-an-old-version")
+    sent = await bot.send_message(
+        buyer.phone.person, "?", reply_markup=InlineKeyboardMarkup(inline_keyboard=[[old]])
     )
-    if log.status_code < 400:  # the simulator may refuse data that no button has
-        assert "старого сообщения" in log.json()["text"]
+    answer = await buyer.phone.press(buyer.sales, sent.message_id, "plan:of-an-old-version")
+    assert "старого сообщения" in answer["text"]
 
 
 async def test_english_where_telegram_is_english(house: House, buyer: Buyer) -> None:

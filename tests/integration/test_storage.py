@@ -213,7 +213,9 @@ async def test_a_long_handler_keeps_its_turn(
 
 
 async def test_without_redis_there_is_memory_and_a_warning(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     for name in ("REDIS_URL", "REDIS_HOST"):
         monkeypatch.delenv(name, raising=False)
@@ -221,6 +223,7 @@ async def test_without_redis_there_is_memory_and_a_warning(
     await memory.storage.set_state(PERSON, "here")
     async with memory.isolation.lock(PERSON):
         assert await memory.storage.get_state(PERSON) == "here"
+    assert "conversations_are_kept_in_memory" in caplog.text + capsys.readouterr().out
 
 
 GUIDE = """

@@ -3,7 +3,8 @@
 import pytest
 
 from zapisano.bots.i18n import SALES, speaking
-from zapisano.bots.sales.words import inside_quotes
+from zapisano.bots.sales.words import inside_quotes, plan_line
+from zapisano.settings import load
 
 
 @pytest.mark.parametrize(
@@ -19,3 +20,11 @@ def test_a_names_own_quotation_marks_become_the_inner_kind(
 ) -> None:
     with speaking(SALES, language):
         assert inside_quotes(name) == shown
+
+
+@pytest.mark.parametrize(("plan", "monthly"), [("3m", "267"), ("6m", "249"), ("12m", "225")])
+def test_a_month_is_never_said_to_cost_less_than_it_does(plan: str, monthly: str) -> None:
+    with speaking(SALES, "ru"):
+        assert f"({monthly} ₽ в месяц)" in plan_line(load().plans[plan]).replace(
+            "\N{NO-BREAK SPACE}", " "
+        )

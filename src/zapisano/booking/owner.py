@@ -52,14 +52,32 @@ async def service(conn: TenantConnection, service_id: int) -> Service:
     raise UnknownService
 
 
-async def add_service(conn: TenantConnection, *, name: str, minutes: str, price: str) -> ServiceId:
+async def newest_service(conn: TenantConnection) -> int:
+    """Return the highest id of a service, 0 when there is none: what is added comes after it."""
+    return max((one.id for one in await store.services(conn)), default=0)
+
+
+async def newest_staff(conn: TenantConnection) -> int:
+    """Return the highest id of a staff member, 0 when there is none."""
+    return max((one.id for one in await store.staff(conn)), default=0)
+
+
+async def add_service(
+    conn: TenantConnection, *, name: str, minutes: str, price: str, after: int | None = None
+) -> ServiceId:
     """Add a service, as the owner has typed it.
+
+    With `after`, an id, one of that name that came later is the one that is meant.
 
     Raises:
         BadField: names the field that cannot be read.
         TooMany: there are 40 already.
     """
-    if len(await store.services(conn)) >= MAX_SERVICES:
+    there = await store.services(conn)
+    for one in there:
+        if after is not None and one.id > after and one.name == checked_name(name):
+            return one.id
+    if len(there) >= MAX_SERVICES:
         raise TooMany
     return await store.insert_service(
         conn,
@@ -105,14 +123,20 @@ async def member(conn: TenantConnection, staff_id: int) -> Staff:
     raise UnknownStaff
 
 
-async def add_staff(conn: TenantConnection, name: str) -> StaffId:
+async def add_staff(conn: TenantConnection, name: str, *, after: int | None = None) -> StaffId:
     """Add a staff member, who works from 10 to 19 every day until told otherwise.
+
+    With `after`, an id, one of that name who came later is the one who is meant.
 
     Raises:
         BadField: the name cannot be used.
         TooMany: there are 40 already.
     """
-    if len(await store.staff(conn)) >= MAX_STAFF:
+    there = await store.staff(conn)
+    for one in there:
+        if after is not None and one.id > after and one.name == checked_name(name):
+            return one.id
+    if len(there) >= MAX_STAFF:
         raise TooMany
     staff_id = await store.insert_staff(conn, checked_name(name))
     for weekday in WEEKDAYS:

@@ -19,16 +19,17 @@ from zapisano.bots.model import BotRow, bot_id_of, new_secret
 from zapisano.bots.registry import Bots
 from zapisano.bots.vault import Vault
 from zapisano.bots.wording import DESCRIPTIONS, SALES_COMMANDS, TENANT_COMMANDS
-from zapisano.db import SharedConnection
+from zapisano.db import Database, SharedConnection
 from zapisano.jobs import enqueue, unschedule
 from zapisano.settings import Settings
-from zapisano.tenancy import Tenant, TenantId, activate
+from zapisano.tenancy import State, Tenant, TenantId, activate
 from zapisano.tenancy import store as tenants
 
 # Bots are many and each is quiet; Telegram's default of 40 connections per bot is for a few.
 MAX_CONNECTIONS = 4
 REMINDERS = (1, 2, 3)
 NAME_LENGTH = 64
+BATCH = 100
 
 
 async def claim(
@@ -42,7 +43,8 @@ async def claim(
 ) -> bool:
     """Give a bot to the tenant of this person that waits for one; say whether anything changed.
 
-    The same bot again changes nothing, or brings its new token.
+    The same bot again changes nothing, or brings its new token. A bot whose tenant is archived
+    is free for another tenant of the same person.
 
     Raises:
         BotTaken: the bot works for somebody else.
@@ -52,13 +54,16 @@ async def claim(
     waiting = await store.awaiting(conn, owner_id)
     known = await store.find(conn, bot_id, lock=True)
     if known is not None:
-        await _check_owner(conn, known, owner_id)
-        return await _renew(conn, vault, known, token, username)
+        served = await _tenant_of(conn, known, owner_id)
+        if served.state is not State.ARCHIVED:
+            return await _renew(conn, vault, known, token, username)
     if waiting is None:
         waiting = await store.with_lost_bot(conn, owner_id)
         if waiting is None:
             raise NothingAwaits
         await store.remove_of_tenant(conn, waiting)
+    if known is not None:
+        await store.remove(conn, bot_id)
     await store.insert(
         conn,
         bot_id=bot_id,
@@ -73,11 +78,13 @@ async def claim(
     return True
 
 
-async def _check_owner(conn: SharedConnection, row: BotRow, owner_id: int) -> None:
+async def _tenant_of(conn: SharedConnection, row: BotRow, owner_id: int) -> Tenant:
     if row.tenant_id is None:
         raise BotTaken
-    if (await tenants.get(conn, row.tenant_id)).owner_id != owner_id:
+    tenant = await tenants.get(conn, row.tenant_id)
+    if tenant.owner_id != owner_id:
         raise BotTaken
+    return tenant
 
 
 async def _renew(
@@ -108,8 +115,16 @@ async def claim_managed(bots: Bots, manager: Bot, owner: User, made: User) -> bo
         )
 
 
-async def claim_pasted(bots: Bots, owner_id: int, token: str) -> str:
-    """Take in a bot by a token that a person has pasted; return the bot's username.
+@dataclass(frozen=True)
+class Pasted:
+    """A bot whose token was pasted; `is_new` is False where that has changed nothing."""
+
+    username: str
+    is_new: bool
+
+
+async def claim_pasted(bots: Bots, owner_id: int, token: str) -> Pasted:
+    """Take in a bot by a token that a person has pasted.
 
     Raises:
         WrongToken: Telegram does not know it.
@@ -118,10 +133,10 @@ async def claim_pasted(bots: Bots, owner_id: int, token: str) -> str:
     me = await bots.candidate(token).get_me()
     username = me.username or ""
     async with bots.database.shared() as conn:
-        await claim(
+        is_new = await claim(
             conn, bots.vault, owner_id=owner_id, username=username, token=token, managed=False
         )
-    return username
+    return Pasted(username, is_new)
 
 
 @dataclass(frozen=True)
@@ -218,6 +233,20 @@ async def ensure_sales_bot(conn: SharedConnection, settings: Settings, vault: Va
     if row and not new and (row.revoked or vault.unlock(row.token) != token):
         await store.replace_token(conn, bot_id, token=vault.lock(token), username=row.username)
     await enqueue(conn, Attach(bot_id))
+
+
+async def redirect(database: Database, settings: Settings) -> None:
+    """Connect anew the bots whose updates come to another address than today's.
+
+    After a WEBHOOK_URL that has changed, and after a time of polling. Batches commit by
+    themselves, so a start that is cut short is taken up by the next one.
+    """
+    async with database.shared() as conn:
+        elsewhere = await store.misdirected(conn, settings.webhook_url or None)
+    for start in range(0, len(elsewhere), BATCH):
+        async with database.shared() as conn:
+            for bot_id in elsewhere[start : start + BATCH]:
+                await enqueue(conn, Attach(bot_id))
 
 
 def suggested_name(tenant: Tenant) -> str:

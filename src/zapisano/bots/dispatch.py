@@ -19,7 +19,7 @@ from aiogram.types import (
 from pydantic import ValidationError
 
 from zapisano.bots import store
-from zapisano.bots.errors import BlockedByPerson, TokenRevoked
+from zapisano.bots.errors import BlockedByPerson
 from zapisano.bots.i18n import SALES, language_of
 from zapisano.bots.jobs import HandleUpdate
 from zapisano.bots.registry import Bots
@@ -56,7 +56,7 @@ class Dispatch:
         async with self.database.shared() as conn:
             row = await store.find(conn, job.bot_id)
             tenant = await tenants.get(conn, row.tenant_id) if row and row.tenant_id else None
-        if row is None or row.revoked or (tenant and tenant.state is State.ARCHIVED):
+        if row is None or (tenant and tenant.state is State.ARCHIVED):
             log.info("update_of_a_silent_bot", bot=job.bot_id)
             return
         bot = self.bots.of(row)
@@ -120,7 +120,7 @@ async def on_error(event: ErrorEvent) -> None:
     passes = isinstance(error, (Busy, Upstream, *CONNECTION_LOST))
     if passes or not isinstance(error, AppError):
         raise error
-    if isinstance(error, BlockedByPerson | TokenRevoked):
+    if isinstance(error, BlockedByPerson):
         log.info("nobody_to_answer", reason=error.code)
         return
     log.info("refused_in_chat", reason=error.code)

@@ -1,6 +1,6 @@
 """What Telegram may refuse, in the domain's words. Session raises these, never aiogram's own."""
 
-from zapisano.errors import AppError, Conflict, Refused
+from zapisano.errors import AppError, Busy, Conflict, Refused
 
 
 class BlockedByPerson(Conflict):
@@ -9,8 +9,11 @@ class BlockedByPerson(Conflict):
     code, text = "blocked_by_person", "The person has blocked the bot or never started it."
 
 
-class TokenRevoked(Conflict):
-    """Telegram has refused the stored token twice; the bot needs a new one."""
+class TokenRevoked(Busy):
+    """Telegram has refused the stored token twice; the bot needs a new one.
+
+    What was to be done waits for it as for anything else that is away, a day at most.
+    """
 
     code, text = "token_revoked", "The bot's token is no longer valid."
 

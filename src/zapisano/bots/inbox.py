@@ -16,6 +16,7 @@ from zapisano.errors import BrokenSetting
 from zapisano.jobs import enqueue
 
 MAX_BIGINT = 2**63 - 1
+OFFSETS = {"text": "entities", "caption": "caption_entities"}
 SEALED_MARK = "sealed:"
 SEALED = re.compile(SEALED_MARK + r"([A-Za-z0-9_=-]{60,})")
 
@@ -43,15 +44,28 @@ def parse(body: bytes) -> dict[str, Any]:
 
 
 def without_tokens(update: dict[str, Any], vault: Vault) -> dict[str, Any]:
-    """Seal bot tokens in what a person has written: none is ever stored in the clear."""
-    found: object = update.get("message")
-    message = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
-    text = message.get("text")
-    if not isinstance(text, str) or not TOKEN.search(text):
-        return update
-    sealed = TOKEN.sub(lambda found: SEALED_MARK + vault.lock(found.group()).decode(), text)
-    kept = {key: value for key, value in message.items() if key != "entities"}
-    return {**update, "message": {**kept, "text": sealed}}
+    """Seal bot tokens wherever an update holds text: none is ever stored in the clear.
+
+    Sealing moves the text's characters, so what pointed into it by offsets is left out.
+    """
+    return cast("dict[str, Any]", _sealed(update, vault))
+
+
+def _sealed(value: Any, vault: Vault) -> Any:
+    match value:
+        case str():
+            return TOKEN.sub(lambda found: SEALED_MARK + vault.lock(found[0]).decode(), value)
+        case list():
+            return [_sealed(each, vault) for each in cast("list[Any]", value)]
+        case dict():
+            pairs = cast("dict[str, Any]", value)
+            sealed = {_sealed(key, vault): _sealed(each, vault) for key, each in pairs.items()}
+            for text, entities in OFFSETS.items():
+                if sealed.get(text) != pairs.get(text):
+                    sealed.pop(entities, None)
+            return sealed
+        case _:
+            return value
 
 
 def pasted_token(text: str, vault: Vault) -> str | None:

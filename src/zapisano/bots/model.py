@@ -7,8 +7,8 @@ from datetime import datetime
 
 from zapisano.tenancy import TenantId
 
-# What BotFather hands out: the bot's id, a colon, 35 characters.
-TOKEN = re.compile(r"(?<![0-9A-Za-z_-])([0-9]{3,16}):([A-Za-z0-9_-]{35})(?![0-9A-Za-z_-])")
+# What BotFather hands out: the id, a colon, 35 characters; in addresses it stands behind "bot".
+TOKEN = re.compile(r"(?<![0-9])([0-9]{3,16}):([A-Za-z0-9_-]{35})(?![0-9A-Za-z_-])")
 # After a token is revoked, Telegram's 401 may come and go for a while.
 UNAUTHORIZED_BELIEVED = 2
 SALES_UPDATES = ("message", "callback_query", "managed_bot", "my_chat_member")

@@ -96,17 +96,26 @@ class Polling:
         return [sales, *rows] if sales and not sales.revoked else rows
 
     async def _poll(self, row: BotRow) -> None:
-        bot = self._bots.of(row)
         while True:
             try:
+                bot = self._bots.of(row)  # a broken key is logged like everything else
                 if row.bot_id not in self._offsets:
-                    await bot.delete_webhook()
+                    await self._take_over(bot, row)
                 await self._fetch(bot, row)
             except TokenRevoked:
                 return
             except (AppError, TelegramAPIError, *CONNECTION_LOST) as error:
                 log.warning("polling_failed", bot=row.bot_id, reason=type(error).__name__)
                 await self._pause(AGAIN_SECONDS)
+
+    async def _take_over(self, bot: Bot, row: BotRow) -> None:
+        """Telegram brings nothing while it is asked; what is written down says so as well.
+
+        Else the next start with a WEBHOOK_URL would take the bot for connected.
+        """
+        await bot.delete_webhook()
+        async with self._bots.database.shared() as conn:
+            await store.set_webhook(conn, row.bot_id, None)
 
     async def _fetch(self, bot: Bot, row: BotRow) -> None:
         offset = self._offsets.setdefault(row.bot_id, 0)

@@ -90,6 +90,21 @@ async def attached(
     return [_bot(row) for row in rows]
 
 
+async def misdirected(conn: SharedConnection, base: str | None) -> list[int]:
+    """Return the attached bots whose updates Telegram does not bring below `base`.
+
+    With None those that it still brings anywhere. Bots that nobody would hear are left out.
+    """
+    rows = await conn.fetch(
+        """SELECT b.bot_id FROM shared.bots AS b JOIN shared.tenants AS t ON t.id = b.tenant_id
+           WHERE b.attached_at IS NOT NULL AND b.unauthorized_times < 2 AND t.state <> 'archived'
+               AND b.webhook_url IS DISTINCT FROM $1::text || '/telegram/' || b.path
+           ORDER BY b.attached_at""",
+        base,
+    )
+    return [row["bot_id"] for row in rows]
+
+
 async def find_door(conn: SharedConnection, path: str) -> tuple[int, str | None, str] | None:
     """Return id, tenant and secret of the bot whose updates come to `path`, or None."""
     row = await conn.fetchrow(
@@ -143,6 +158,11 @@ async def replace_token(
 async def remove_of_tenant(conn: SharedConnection, tenant_id: TenantId) -> None:
     """Forget a tenant's bot, to make room for another."""
     await conn.execute("DELETE FROM shared.bots WHERE tenant_id = $1", tenant_id)
+
+
+async def remove(conn: SharedConnection, bot_id: int) -> None:
+    """Forget a bot."""
+    await conn.execute("DELETE FROM shared.bots WHERE bot_id = $1", bot_id)
 
 
 async def remove_other_sales_bots(conn: SharedConnection, bot_id: int) -> None:

@@ -22,6 +22,7 @@ Output = Callable[[bytes], Coroutine[None, None, None]]
 CONNECTION_LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server hung up while the driver was not looking
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.TooManyConnectionsError,
@@ -127,6 +128,7 @@ class OwnerConnection(Connection):
 
 def domain_error(error: asyncpg.PostgresError) -> Exception:
     """Translate what the database refused into the domain's words, where it has words for it."""
+    error.detail = None  # it may quote the whole row, and errors reach logs
     if isinstance(
         error,
         asyncpg.DeadlockDetectedError | asyncpg.LockNotAvailableError | asyncpg.SerializationError,

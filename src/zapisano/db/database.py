@@ -7,15 +7,19 @@ from contextlib import asynccontextmanager
 from typing import LiteralString
 from urllib.parse import urlsplit
 
+from asyncpg import InsufficientPrivilegeError, InvalidParameterValueError, PostgresError
+
 from zapisano.db import roles
 from zapisano.db.connection import (
+    CONNECTION_LOST,
     OwnerConnection,
     RawConnection,
     SharedConnection,
     TenantConnection,
+    domain_error,
 )
 from zapisano.db.names import quoted, tenant_role, tenant_schema
-from zapisano.db.pool import Pool, connect, speak_json
+from zapisano.db.pool import LOCK_TIMEOUT, Pool, connect, speak_json
 from zapisano.db.registry import check_version
 from zapisano.errors import BrokenSetting, Busy
 from zapisano.settings import Settings
@@ -23,6 +27,8 @@ from zapisano.telemetry import get_logger
 
 log = get_logger("zapisano.db")
 
+# What SET ROLE says of a role that is not there, or that we may not take.
+NO_SUCH_ROLE = (InvalidParameterValueError, InsufficientPrivilegeError)
 PAUSE_SECONDS = 0.1  # between two looks at a server or a schema that is not ready yet
 START_PATIENCE_SECONDS = 600.0  # what a process of ours grants a server that starts beside it
 
@@ -69,7 +75,12 @@ class Database:
         """Open a transaction as the owner of the tables, on a connection of its own."""
         if not self._owner_dsn:
             raise BrokenSetting("DATABASE_URL: is required here: this needs the tables' owner")
-        raw = await connect(self._owner_dsn, statement_cache=0, application="zapisano-owner")
+        raw = await connect(
+            self._owner_dsn,
+            statement_cache=0,
+            application="zapisano-owner",
+            lock_timeout=LOCK_TIMEOUT,
+        )
         try:
             async with _transaction(await speak_json(raw), "BEGIN"):
                 yield OwnerConnection(raw)
@@ -87,20 +98,34 @@ class Database:
 
 @asynccontextmanager
 async def _transaction(raw: RawConnection, begin: LiteralString) -> AsyncGenerator[None]:
-    await raw.execute(begin)
+    """Run `begin`, then the body, then COMMIT; whatever fails on the way is rolled back."""
     try:
+        await _execute(raw, begin)
         yield
     except BaseException:
         # A statement cancelled half-way leaves the protocol unsure; then the connection goes.
         if not raw.is_closed():
             await _rollback(raw)
         raise
-    await raw.execute("COMMIT")
+    await _execute(raw, "COMMIT")
+
+
+async def _execute(raw: RawConnection, statement: LiteralString) -> None:
+    try:
+        await raw.execute(statement)
+    except NO_SUCH_ROLE as error:
+        # Its role is gone with its archive, or not made yet: the next attempt will know.
+        raise Busy("This tenant cannot be entered now.") from error
+    except PostgresError as error:
+        raise domain_error(error) from error
 
 
 async def _rollback(raw: RawConnection) -> None:
+    """Roll back, or hang up, which does the same: the caller's own error is the one to tell."""
     try:
         await raw.execute("ROLLBACK", timeout=5)
+    except (*CONNECTION_LOST, PostgresError, TimeoutError):
+        raw.terminate()
     except BaseException:
         raw.terminate()
         raise

@@ -24,6 +24,7 @@ from zapisano.settings import Settings
 BATCH_SIZE = 50
 LOCK_TIMEOUT: LiteralString = "5s"
 MIGRATION_LOCK = 7_260_921  # any constant: one migration at a time per database
+SCHEMA_LOCK = 7_260_922  # any constant: with a schema's name, one change of it at a time
 
 
 @dataclass
@@ -131,8 +132,14 @@ async def tenants_behind(
     return [(SchemaName(row["schema_name"]), row["version_num"]) for row in rows]
 
 
+async def guard_schema(conn: OwnerConnection, schema: SchemaName) -> None:
+    """Be the only one who makes, archives or restores this schema, until the transaction ends."""
+    await conn.execute("SELECT pg_advisory_xact_lock($1, hashtext($2))", SCHEMA_LOCK, schema)
+
+
 async def create_tenant_schema(conn: OwnerConnection, schema: SchemaName) -> bool:
     """Create a tenant's schema at the head; return False when it is there already."""
+    await guard_schema(conn, schema)
     known = await conn.fetchval(
         "SELECT version_num FROM shared.tenant_versions WHERE schema_name = $1", schema
     )

@@ -20,6 +20,8 @@ from zapisano.errors import BrokenSetting, Busy
 ACQUIRE_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 10.0
 # No tenant bound, no tenant's table found: such a mistake must fail loudly.
+# One who holds a lock for long must not hold everybody else's connections with it.
+LOCK_TIMEOUT = "10s"
 SESSION = {"search_path": "pg_catalog", "timezone": "UTC", "jit": "off"}
 
 
@@ -32,9 +34,13 @@ class Slot:
 
 
 async def connect(
-    dsn: str, *, statement_cache: int = 256, application: str = "zapisano"
+    dsn: str,
+    *,
+    statement_cache: int = 256,
+    application: str = "zapisano",
+    lock_timeout: str = "0",
 ) -> RawConnection:
-    """Open one connection with our session defaults.
+    """Open one connection with our session defaults; `lock_timeout` 0 waits for ever.
 
     Raises:
         Busy: the server cannot be reached or refuses the login.
@@ -45,7 +51,11 @@ async def connect(
             dsn,
             timeout=CONNECT_TIMEOUT_SECONDS,
             statement_cache_size=statement_cache,
-            server_settings={**SESSION, "application_name": application},
+            server_settings={
+                **SESSION,
+                "application_name": application,
+                "lock_timeout": lock_timeout,
+            },
         )
 
 
@@ -67,7 +77,7 @@ def explained() -> Generator[None]:
     except asyncpg.ProtocolViolationError as e:
         raise Busy(f"What answers at the database's address refuses us: {e}.") from e
     except (*CONNECTION_LOST, TimeoutError) as e:
-        raise Busy(f"The database is not answering ({type(e).__name__}).") from e
+        raise Busy(f"The database of DATABASE_URL is not answering ({type(e).__name__}).") from e
 
 
 async def speak_json(raw: RawConnection) -> RawConnection:
@@ -113,7 +123,11 @@ class Pool:
             if slot.raw is None or slot.raw.is_closed():
                 slot.met.clear()
                 slot.raw = await speak_json(
-                    await connect(self._dsn, statement_cache=self._statement_cache)
+                    await connect(
+                        self._dsn,
+                        statement_cache=self._statement_cache,
+                        lock_timeout=LOCK_TIMEOUT,
+                    )
                 )
             if tenant:
                 slot.met.add(tenant)
@@ -132,7 +146,7 @@ class Pool:
         return slot
 
     def _choose(self, tenant: str) -> Slot:
-        """Prefer a connection that knows the tenant, then an open one, then the least loaded."""
+        """Prefer a connection that knows the tenant, else the one that knows fewest."""
         if not tenant:
             return max(self._idle, key=lambda slot: (slot.raw is not None, -len(slot.met)))
         for slot in self._idle:
@@ -142,7 +156,7 @@ class Pool:
 
     async def _give_back(self, slot: Slot) -> None:
         try:
-            if slot.raw and (self._closed or len(slot.met) >= self._limit):
+            if slot.raw and (self._closed or _is_used_up(slot, self._limit)):
                 raw, slot.raw = slot.raw, None
                 slot.met.clear()
                 await asyncio.shield(_close(raw))
@@ -157,6 +171,12 @@ class Pool:
             if slot.raw:
                 await _close(slot.raw)
                 slot.raw = None
+
+
+def _is_used_up(slot: Slot, limit: int) -> bool:
+    """Say whether a connection has met enough tenants, or was left inside a transaction."""
+    assert slot.raw is not None  # noqa: S101 # asked only of open ones
+    return len(slot.met) >= limit or (not slot.raw.is_closed() and slot.raw.is_in_transaction())
 
 
 async def _close(raw: RawConnection) -> None:

@@ -26,8 +26,8 @@ from pgqueuer.domain.models import Job as QueuedJob
 from pgqueuer.domain.settings import DBSettings
 from pydantic import TypeAdapter
 
-from zapisano.db import CONNECTION_LOST, Database, RawConnection
-from zapisano.errors import AppError, Busy, Upstream
+from zapisano.db import CONNECTION_LOST, Database, RawConnection, SharedConnection
+from zapisano.errors import AppError, BrokenSetting, Busy, Upstream
 from zapisano.jobs import store
 from zapisano.jobs.model import Job, Lane
 from zapisano.telemetry import get_logger
@@ -50,6 +50,8 @@ ATTEMPTS_ON_A_BUG = 8
 CRASHES_ALLOWED = 5
 TICK_SECONDS = 1.0
 KEEP_LOG = timedelta(days=2)
+# A held update holds what a person wrote; a fortnight is enough to find out why it was held.
+KEEP_HELD_CHATS = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,10 @@ class Runner:
             for lane in Lane:
                 raw = await self._database.session(f"zapisano-worker-{lane}")
                 connections.append(raw)
-                self._queues.append(self._queue(lane, raw))
+                queue = self._queue(lane, raw)
+                self._queues.append(queue)
+                if self._stopping.is_set():
+                    queue.shutdown.set()
             async with asyncio.TaskGroup() as tasks:
                 for lane, queue in zip(Lane, self._queues, strict=True):
                     tasks.create_task(self._lane(lane, queue))
@@ -141,18 +146,57 @@ class Runner:
     def _entrypoint(self, kind: str, entry: _Entry) -> Callable[[QueuedJob], Awaitable[None]]:
         async def do(queued: QueuedJob) -> None:
             with structlog.contextvars.bound_contextvars(job=queued.id, kind=kind):
-                await self._refuse_poison(queued)
-                job = entry.job.validate_json(queued.payload or b"{}")
-                await _attempt(entry.handler, job, queued.attempts)
+                await self._attempt(entry, queued)
 
         return do
+
+    async def _attempt(self, entry: _Entry, queued: QueuedJob) -> None:
+        """Do a job once: what may pass is retried, what is refused is dropped, a bug is held."""
+        try:
+            await self._refuse_poison(queued)
+            await entry.handler(entry.job.validate_json(queued.payload or b"{}"))
+        except (Busy, Upstream, BrokenSetting, *CONNECTION_LOST) as error:
+            if queued.attempts >= ATTEMPTS_WHEN_UNAVAILABLE:
+                raise
+            log.info("job_will_be_retried", reason=str(error), attempts=queued.attempts)
+            raise RetryRequested(backoff(queued.attempts), str(error)) from error
+        except AppError as error:
+            log.warning("job_discarded", reason=error.code, detail=error.detail)
+        except asyncio.CancelledError as error:
+            # The lane's connection broke, or the process ends: the job is not done, nor refused.
+            raise RetryRequested(timedelta(0), "cancelled") from error
+        except _Poison:
+            log.exception("job_held")
+            raise
+        except Exception as error:
+            log.exception("job_failed", attempts=queued.attempts)
+            if await self._count_bug(queued) >= ATTEMPTS_ON_A_BUG:
+                raise
+            raise RetryRequested(backoff(queued.attempts), type(error).__name__) from error
 
     async def _refuse_poison(self, queued: QueuedJob) -> None:
         """Hold a job that has taken its worker down with it too often."""
         async with self._database.shared() as conn:
             starts = await store.count_start(conn, queued.id)
         if starts > queued.attempts + CRASHES_ALLOWED:
-            raise RuntimeError(f"started {starts} times and never finished: held")
+            raise _Poison(f"started {starts} times and never finished")
+
+    async def _count_bug(self, queued: QueuedJob) -> int:
+        """Count apart from other retries: an outage must not use up a bug's attempts."""
+        try:
+            async with self._database.shared() as conn:
+                return await store.count_bug(conn, queued.id)
+        except (Busy, *CONNECTION_LOST) as error:
+            raise RetryRequested(backoff(queued.attempts), str(error)) from error
+
+    async def _prune(self, conn: SharedConnection, now: datetime) -> None:
+        entries = self._handlers.entries.items()
+        await store.prune(
+            conn,
+            log_before=now - KEEP_LOG,
+            held_before=now - KEEP_HELD_CHATS,
+            held_kinds=[kind for kind, entry in entries if entry.lane is Lane.CHAT],
+        )
 
     async def _ticks(self) -> None:
         next_prune = self._now()
@@ -162,7 +206,7 @@ class Runner:
                 async with self._database.shared() as conn:
                     await store.tick(conn, now)
                     if now >= next_prune:
-                        await store.prune(conn, now - KEEP_LOG)
+                        await self._prune(conn, now)
                         next_prune = now + timedelta(hours=1)
             except (Busy, *CONNECTION_LOST) as error:
                 log.warning("tick_missed", reason=type(error).__name__)
@@ -172,22 +216,8 @@ class Runner:
                 continue
 
 
-async def _attempt(handler: Handler[Job], job: Job, attempts: int) -> None:
-    """Do a job once: what may pass is retried, what is refused is dropped, a bug is held."""
-    try:
-        await handler(job)
-    except (Busy, Upstream, *CONNECTION_LOST) as error:
-        if attempts >= ATTEMPTS_WHEN_UNAVAILABLE:
-            raise
-        log.info("job_will_be_retried", reason=str(error), attempts=attempts)
-        raise RetryRequested(backoff(attempts), str(error)) from error
-    except AppError as error:
-        log.warning("job_discarded", reason=error.code, detail=error.detail)
-    except Exception as error:
-        log.exception("job_failed", attempts=attempts)
-        if attempts >= ATTEMPTS_ON_A_BUG:
-            raise
-        raise RetryRequested(backoff(attempts), type(error).__name__) from error
+class _Poison(RuntimeError):
+    """A job that kills its worker."""
 
 
 def backoff(attempts: int) -> timedelta:

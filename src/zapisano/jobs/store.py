@@ -1,5 +1,7 @@
 """Enqueue, schedule, tick: the SQL of jobs. Everything commits with the caller's transaction."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
@@ -9,6 +11,22 @@ from zapisano.db import Connection, SharedConnection
 from zapisano.jobs.model import Job
 
 TICK_LIMIT = 500
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """A job in the queue as its operator sees it: never its payload, which may name people.
+
+    `error` is the class of what went wrong last, '' when nothing has or its log line is pruned.
+    """
+
+    id: int
+    kind: str
+    status: str
+    created: datetime
+    attempts: int
+    starts: int
+    error: str
 
 
 def _payload(job: Job) -> dict[str, Any]:
@@ -63,10 +81,31 @@ async def count_start(conn: SharedConnection, job_id: int) -> int:
     )
 
 
-async def prune(conn: SharedConnection, before: datetime) -> None:
-    """Delete the queue's old log lines and what is remembered of jobs that are gone."""
-    await conn.execute("DELETE FROM shared.pgqueuer_log WHERE created < $1", before)
-    await conn.execute("DELETE FROM shared.pgqueuer_statistics WHERE created < $1", before)
+async def count_bug(conn: SharedConnection, job_id: int) -> int:
+    """Remember that a job has failed for no reason that could pass; return how often it has."""
+    return int(
+        await conn.fetchval(
+            "UPDATE shared.job_starts SET bugs = bugs + 1 WHERE job_id = $1 RETURNING bugs", job_id
+        )
+    )
+
+
+async def prune(
+    conn: SharedConnection, *, log_before: datetime, held_before: datetime, held_kinds: list[str]
+) -> None:
+    """Delete the queue's old log lines, and what is remembered of jobs that are gone.
+
+    Held jobs of `held_kinds` go too when they are older than `held_before`: what people have
+    written is in them.
+    """
+    await conn.execute("DELETE FROM shared.pgqueuer_log WHERE created < $1", log_before)
+    await conn.execute("DELETE FROM shared.pgqueuer_statistics WHERE created < $1", log_before)
+    await conn.execute(
+        """DELETE FROM shared.pgqueuer
+           WHERE status = 'failed' AND created < $1 AND entrypoint = ANY ($2::text[])""",
+        held_before,
+        held_kinds,
+    )
     await conn.execute(
         """DELETE FROM shared.job_starts AS s
            WHERE NOT EXISTS (SELECT 1 FROM shared.pgqueuer AS q WHERE q.id = s.job_id)"""
@@ -89,3 +128,58 @@ async def oldest_waiting_seconds(conn: SharedConnection) -> float:
            FROM shared.pgqueuer WHERE status = 'queued' AND execute_after <= now()"""
     )
     return float(age)
+
+
+async def held(conn: Connection) -> dict[str, int]:
+    """Return the number of jobs that failed for good and wait for a person, by kind."""
+    rows = await conn.fetch(
+        """SELECT entrypoint, count(id) AS jobs FROM shared.pgqueuer
+           WHERE status = 'failed' GROUP BY entrypoint ORDER BY entrypoint"""
+    )
+    return {row["entrypoint"]: row["jobs"] for row in rows}
+
+
+async def page(
+    conn: SharedConnection, *, after: int, limit: int, only_held: bool
+) -> list[QueuedJob]:
+    """Return jobs in the order in which they were asked for, from the first behind `after`."""
+    rows = await conn.fetch(
+        """SELECT q.id, q.entrypoint AS kind, q.status::text AS status, q.created, q.attempts,
+                  coalesce(s.starts, 0) AS starts, coalesce((
+                      SELECT l.traceback ->> 'exception_type' FROM shared.pgqueuer_log AS l
+                      WHERE l.job_id = q.id AND l.traceback IS NOT NULL
+                      ORDER BY l.created DESC, l.id DESC LIMIT 1
+                  ), '') AS error
+           FROM shared.pgqueuer AS q LEFT JOIN shared.job_starts AS s ON s.job_id = q.id
+           WHERE q.id > $1 AND (q.status = 'failed' OR NOT $3) ORDER BY q.id LIMIT $2""",
+        after,
+        limit,
+        only_held,
+    )
+    return [QueuedJob(**row) for row in rows]
+
+
+async def requeue(conn: SharedConnection, *, ids: Sequence[int] = (), kind: str = "") -> list[int]:
+    """Queue held jobs again, those with these ids or of this kind, as if never tried.
+
+    Returns the ids of the jobs that were held. An UPDATE wakes no worker: each looks by itself
+    within a second.
+    """
+    rows = await conn.fetch(
+        """WITH again AS (
+               UPDATE shared.pgqueuer
+               SET status = 'queued', execute_after = now(), updated = now(), attempts = 0,
+                   queue_manager_id = NULL
+               WHERE status = 'failed' AND (id = ANY($1::bigint[]) OR entrypoint = $2)
+               RETURNING id, entrypoint, priority
+           ), forgotten AS (
+               DELETE FROM shared.job_starts WHERE job_id IN (SELECT id FROM again)
+           ), logged AS (
+               INSERT INTO shared.pgqueuer_log (job_id, status, entrypoint, priority)
+               SELECT id, 'queued', entrypoint, priority FROM again
+           )
+           SELECT id FROM again ORDER BY id""",
+        list(ids),
+        kind,
+    )
+    return [row["id"] for row in rows]

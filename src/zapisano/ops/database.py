@@ -3,10 +3,11 @@
 from collections.abc import AsyncGenerator
 
 from zapisano.db import OwnerConnection, open_database, roles
-from zapisano.db.chains import head
+from zapisano.db.chains import head, knows
 from zapisano.db.migrate import tenants_behind
 from zapisano.db.probe import backends_are_shared, bare_transaction
 from zapisano.errors import BrokenSetting, Busy
+from zapisano.jobs.store import held
 from zapisano.ops import store
 from zapisano.ops.model import Check, failed, good, warning
 from zapisano.settings import Settings
@@ -77,7 +78,9 @@ async def _migrations(conn: OwnerConnection) -> Check:
     if version is None:
         return failed(name, "the database is empty", "zapisano migrate")
     if version != head("shared"):
-        return failed(name, f"the shared schema is at {version}", "zapisano migrate")
+        newer = not knows("shared", version)
+        remedy = "use the newer Zapisano that made it" if newer else "zapisano migrate"
+        return failed(name, f"the shared schema is at {version}", remedy)
     tenants, behind = await store.count_tenants(conn), await tenants_behind(conn)
     if behind:
         first = ", ".join(schema for schema, _ in behind[:5])
@@ -88,14 +91,16 @@ async def _migrations(conn: OwnerConnection) -> Check:
 
 
 async def _held(conn: OwnerConnection) -> Check:
-    held = await store.jobs_held(conn)
-    if held:
+    """Look for jobs that nobody will try again until a person says so."""
+    if found := await held(conn):
+        kinds = ", ".join(f"{kind}: {count}" for kind, count in found.items())
         return warning(
             "Jobs",
-            f"{held} have failed for good",
-            "see `job_failed` in the worker's log; shared.pgqueuer keeps them as status 'failed'",
+            f"held, since they failed for good: {kinds}",
+            "zapisano jobs list --held names the errors, the worker's log (job_failed) has the "
+            "rest; mend the cause, then: zapisano jobs requeue --kind KIND, or their ids",
         )
-    return good("Jobs", "none has failed for good")
+    return good("Jobs", "none is held")
 
 
 async def _pooler(settings: Settings, dsn: str) -> Check:
@@ -122,15 +127,17 @@ async def _isolation(settings: Settings) -> Check:
         database = await open_database(settings, quiet=True)
         try:
             async with database.shared() as conn:
-                login = await conn.fetchval("SELECT current_user::text")
+                login = await store.login(conn)
         finally:
             await database.close()
     except Busy as error:
         return failed(
             name,
             f"the app cannot log in: {error.detail}",
-            "zapisano migrate (it sets the app's password anew from ZAPISANO_SECRET_KEY), and see "
-            "that pg_hba.conf lets booking_app in",
+            "see that APP_DATABASE_URL is right, or leave it out"
+            if settings.app_database_url.get_secret_value()
+            else "zapisano migrate (it sets the app's password anew from ZAPISANO_SECRET_KEY), and "
+            "see that pg_hba.conf lets booking_app in",
         )
     if not database.isolated:
         return warning(name, "is off: everything works as one role", roles.remedy(settings))

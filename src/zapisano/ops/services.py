@@ -21,7 +21,9 @@ async def check_redis(settings: Settings) -> list[Check]:
             warning(
                 name,
                 "none is set: conversations end with the process",
-                "set REDIS_URL or REDIS_HOST",
+                "set REDIS_URL or REDIS_HOST"
+                if settings.redis_enabled
+                else "set REDIS_ENABLED=true, or leave it out",
             )
         ]
     try:
@@ -175,7 +177,7 @@ def _shop(settings: Settings, me: dict[str, Any]) -> Check:
         return failed(
             name,
             f"{found}, but {'real' if test else 'test'} ones are expected",
-            f"set YOOKASSA_TEST={str(test).lower()}, or leave it out",
+            f"set YOOKASSA_TEST={str(test).lower()}, or take the other shop's id and key",
         )
     if me.get("status", "enabled") != "enabled":
         return failed(name, f"{found}: {me.get('status')}", "ask YooKassa why the shop is off")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from zapisano.db import OwnerConnection
+from zapisano.db import Connection, OwnerConnection
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,6 @@ async def count_tenants(conn: OwnerConnection) -> int:
     return int(await conn.fetchval("SELECT count(schema_name) FROM shared.tenant_versions"))
 
 
-async def jobs_held(conn: OwnerConnection) -> int:
-    """Return how many jobs have failed for good and wait for a person."""
-    return int(await conn.fetchval("SELECT count(id) FROM shared.pgqueuer WHERE status = 'failed'"))
+async def login(conn: Connection) -> str:
+    """Return whom the server takes us for."""
+    return str(await conn.fetchval("SELECT current_user::text"))

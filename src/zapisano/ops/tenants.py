@@ -1,30 +1,19 @@
 """`zapisano tenants …`: the same verbs as the master API, on the command line."""
 
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from zapisano import tenancy
-from zapisano.db import Database, open_database
+from zapisano.clock import utc_now
 from zapisano.db.names import tenant_schema
 from zapisano.errors import Refused
 from zapisano.ops import screen
+from zapisano.ops.opening import opened
 from zapisano.settings import Settings
 from zapisano.tenancy import Overview, State, Suspension, TenantId, store
 from zapisano.tenancy.seed import seed as seed_tenants
 
 PAGE = 500
-
-
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncGenerator[Database]:
-    database = await open_database(settings)
-    try:
-        yield database
-    finally:
-        await database.close()
 
 
 def _id(name: str) -> TenantId:
@@ -34,7 +23,7 @@ def _id(name: str) -> TenantId:
 async def show_all(settings: Settings, state: State | None) -> None:
     """List tenants, in the order in which they were made."""
     found: list[Overview] = []
-    async with _opened(settings) as database:
+    async with opened(settings) as database:
         while True:
             after = found[-1].tenant.id if found else ""
             async with database.shared() as conn:
@@ -61,7 +50,7 @@ def _row(one: Overview) -> tuple[str, ...]:
 
 async def show(settings: Settings, name: str) -> None:
     """Show one tenant."""
-    async with _opened(settings) as database, database.shared() as conn:
+    async with opened(settings) as database, database.shared() as conn:
         one = await store.overview(conn, _id(name))
     tenant = one.tenant
     screen.table(
@@ -76,7 +65,7 @@ async def show(settings: Settings, name: str) -> None:
 
 
 async def create(settings: Settings, name: str, owner_id: int, language: str) -> None:
-    """Register a tenant and make its schema and role here and now.
+    """Register a tenant and make its schema and role here and now, or wait while a worker does.
 
     Raises:
         Refused: the name or the owner's id cannot be.
@@ -86,19 +75,20 @@ async def create(settings: Settings, name: str, owner_id: int, language: str) ->
         raise Refused("owner: is a Telegram id, a number above zero")
     if language not in {"ru", "en"}:
         raise Refused("language: is ru or en")
-    async with _opened(settings) as database:
+    async with opened(settings) as database:
         async with database.shared() as conn:
             made = await tenancy.register(
                 conn, name=name, owner_id=owner_id, owner_language=language
             )
-        await tenancy.provision(database, made.id)
-    screen.say(f"{made.id} is made and awaits its bot.")
+        # The job that makes it is queued, too: whoever comes second finds it made.
+        await tenancy.provision(database, made.id, time_zone=settings.time_zone)
+    screen.say(f"{made.id} is made and awaits its bot. Its time zone is {settings.time_zone}.")
 
 
 async def seed(settings: Settings, count: int) -> None:
     """Make tenants that nobody owns, until there are so many of them."""
     began = time.monotonic()
-    async with _opened(settings) as database:
+    async with opened(settings) as database:
         with screen.progress("Tenants") as show_progress:
             await seed_tenants(database, count, lambda done: show_progress(done, count))
     screen.say(f"{count} tenants are there ({time.monotonic() - began:.1f} s).")
@@ -106,14 +96,14 @@ async def seed(settings: Settings, count: int) -> None:
 
 async def suspend(settings: Settings, name: str) -> None:
     """Pause a tenant."""
-    async with _opened(settings) as database, database.shared() as conn:
+    async with opened(settings) as database, database.shared() as conn:
         tenant = await tenancy.suspend(conn, _id(name), Suspension.OPERATOR)
     screen.say(f"{tenant.id} is {tenant.state} ({tenant.suspended_for}).")
 
 
 async def resume(settings: Settings, name: str) -> None:
     """Lift the operator's pause."""
-    async with _opened(settings) as database, database.shared() as conn:
+    async with opened(settings) as database, database.shared() as conn:
         tenant = await tenancy.resume(conn, _id(name), Suspension.OPERATOR)
     why = f" ({tenant.suspended_for})" if tenant.suspended_for else ""
     screen.say(f"{tenant.id} is {tenant.state}{why}.")
@@ -121,13 +111,13 @@ async def resume(settings: Settings, name: str) -> None:
 
 async def archive(settings: Settings, name: str) -> None:
     """Put a tenant away into a file."""
-    async with _opened(settings) as database:
-        path = await tenancy.archive(database, settings, name, now=datetime.now(UTC))
+    async with opened(settings) as database:
+        path = await tenancy.archive(database, settings, name, now=utc_now())
     screen.say(f"{name} is archived in {path}")
 
 
 async def restore(settings: Settings, name: str, file: Path | None) -> None:
     """Bring a tenant back."""
-    async with _opened(settings) as database:
-        tenant = await tenancy.restore(database, settings, name, now=datetime.now(UTC), file=file)
+    async with opened(settings) as database:
+        tenant = await tenancy.restore(database, settings, name, now=utc_now(), file=file)
     screen.say(f"{tenant.id} is {tenant.state} again.")

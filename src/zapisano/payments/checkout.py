@@ -47,11 +47,13 @@ async def create_order(
     company_name: str,
     plan: str,
     tenant_id: TenantId | None = None,
+    order_id: OrderId | None = None,
     now: datetime,
 ) -> Order:
     """Keep an order with its price, its frozen request and its key.
 
     With `tenant_id` it prolongs that tenant, which must be the buyer's; without it makes a new one.
+    With `order_id`, which nobody may be able to guess, asking again returns the order there is.
 
     Raises:
         Refused: the plan or the company's name is not acceptable; the detail names the field.
@@ -64,13 +66,14 @@ async def create_order(
     name = checked_name(company_name, field="company_name")
     order = _new_order(bought, name, buyer_id, now)
     language = language if language in LANGUAGES else LANGUAGES[0]
-    order = replace(order, buyer_language=language, tenant_id=tenant_id)
+    order = replace(order, id=order_id or order.id, buyer_language=language, tenant_id=tenant_id)
     return await _keep(conn, settings, order, bought)
 
 
 async def _keep(conn: SharedConnection, settings: Settings, order: Order, bought: Plan) -> Order:
     order = replace(order, request_body=_request_body(settings, order, bought))
-    await store.insert(conn, order)
+    if not await store.insert(conn, order):
+        return await store.get(conn, order.id)
     await journal.record(
         conn,
         "order.created",

@@ -24,7 +24,7 @@ from typing import IO, ClassVar
 from zapisano import journal
 from zapisano.db import Database, OwnerConnection, roles
 from zapisano.db.chains import FOLDER, knows
-from zapisano.db.migrate import migrate_tenant
+from zapisano.db.migrate import guard_schema, migrate_tenant
 from zapisano.db.names import SchemaName, tenant_schema
 from zapisano.errors import AppError, Busy, Conflict, NotFound, Refused
 from zapisano.jobs import enqueue
@@ -74,7 +74,7 @@ async def archive(database: Database, settings: Settings, tenant_id: str, *, now
     schema = tenant_schema(tenant_id)
     settings.require("secret_key")
     async with database.owner() as guard:
-        await export.guard(guard, schema)
+        await guard_schema(guard, schema)
         tenant = await store.get(guard, schema)
         if tenant.state is State.PROVISIONING:
             raise WrongState(f"{schema} is still being provisioned and cannot be archived.")
@@ -255,7 +255,7 @@ async def restore(
     """
     schema = tenant_schema(tenant_id)
     async with database.owner() as conn:
-        await export.guard(conn, schema)
+        await guard_schema(conn, schema)
         tenant = await store.get(conn, schema, lock=True)
         if tenant.state is not State.ARCHIVED:
             raise WrongState(f"{schema} is {tenant.state}; only an archived tenant is restored.")

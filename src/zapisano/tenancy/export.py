@@ -18,7 +18,6 @@ from zapisano.tenancy.manifest import Sequence as NumberSequence
 # Functions that the tenant chain makes itself.
 OUR_FUNCTIONS = ("zone",)
 LOCK_TIMEOUT: LiteralString = "5s"
-GUARD = 7_260_922  # any constant: with the tenant's hash, one archive or restore at a time
 # Texts of values must not depend on how somebody set up the server.
 PLAIN_VALUES: tuple[LiteralString, ...] = (
     "SET LOCAL datestyle TO 'ISO, YMD'",
@@ -27,11 +26,6 @@ PLAIN_VALUES: tuple[LiteralString, ...] = (
     "SET LOCAL bytea_output TO 'hex'",
     "SET LOCAL extra_float_digits TO 1",
 )
-
-
-async def guard(conn: OwnerConnection, schema: SchemaName) -> None:
-    """Wait until nobody else archives or restores this tenant, then keep others waiting."""
-    await conn.execute("SELECT pg_advisory_xact_lock($1, hashtext($2))", GUARD, schema)
 
 
 async def table_names(conn: SharedConnection | OwnerConnection, schema: SchemaName) -> list[str]:

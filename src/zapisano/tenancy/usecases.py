@@ -52,12 +52,13 @@ async def register_once(
 async def provision(database: Database, tenant: TenantId, *, time_zone: str | None = None) -> None:
     """Make the schema, then the role, then let the tenant wait for its bot.
 
-    `time_zone` is where its business is, until its owner says otherwise.
-
-    Every step may be repeated: a worker that is killed between any two leaves nothing to mend.
+    `time_zone` is where its business is, until its owner says otherwise. Every step may be
+    repeated: a worker that is killed between any two leaves nothing to mend.
     """
     schema = tenant_schema(tenant)
     started = time.perf_counter()
+    if not await _is_provisioning(database, tenant):
+        return
     async with database.owner() as owner:
         if await create_tenant_schema(owner, schema):
             took_ms = round((time.perf_counter() - started) * 1000)
@@ -67,10 +68,7 @@ async def provision(database: Database, tenant: TenantId, *, time_zone: str | No
     if database.isolated:
         async with database.owner() as owner:
             await roles.create_tenant_role(owner, database.name, schema)
-    async with database.shared() as conn:
-        if (await store.get(conn, tenant)).state is not State.PROVISIONING:
-            return
-    if time_zone:
+    if time_zone and await _is_provisioning(database, tenant):
         async with database.tenant(tenant) as inside:
             await store.set_time_zone(inside, time_zone)
     async with database.shared() as conn:
@@ -80,6 +78,11 @@ async def provision(database: Database, tenant: TenantId, *, time_zone: str | No
         await store.set_state(conn, tenant, State.AWAITING_BOT)
         await enqueue(conn, TenantReady(tenant))
         await journal.record(conn, "tenant.awaiting_bot", tenant, tenant=tenant)
+
+
+async def _is_provisioning(database: Database, tenant: TenantId) -> bool:
+    async with database.shared() as conn:
+        return (await store.get(conn, tenant)).state is State.PROVISIONING
 
 
 async def activate(conn: SharedConnection, tenant: TenantId) -> None:

@@ -29,13 +29,14 @@ async def metrics(request: Request) -> Response:
         async with state_of(request).database.shared() as conn:
             figures = await money.figures(conn)
             waiting = await queue.waiting(conn)
+            held = await queue.held(conn)
             oldest = await queue.oldest_waiting_seconds(conn)
     except (Busy, *CONNECTION_LOST) as error:
         log.warning("metrics_without_database", reason=type(error).__name__)
     else:
         up.set(1)
         _money(tables, figures)
-        _queue(tables, waiting, oldest)
+        _queue(tables, waiting, held, oldest)
     return Response(
         generate_latest(REGISTRY) + generate_latest(tables), media_type=CONTENT_TYPE_LATEST
     )
@@ -66,10 +67,20 @@ def _money(tables: CollectorRegistry, figures: Figures) -> None:
     )
 
 
-def _queue(tables: CollectorRegistry, waiting: dict[str, int], oldest_seconds: float) -> None:
-    jobs = Gauge("zapisano_waiting_jobs", "Jobs that wait, by kind.", ["kind"], registry=tables)
-    for kind, count in waiting.items():
-        jobs.labels(kind).set(count)
+def _queue(
+    tables: CollectorRegistry,
+    waiting: dict[str, int],
+    held: dict[str, int],
+    oldest_seconds: float,
+) -> None:
+    gauges = {
+        "waiting": "Jobs that wait, by kind.",
+        "held": "Jobs that failed for good and wait for `zapisano jobs requeue`, by kind.",
+    }
+    for (name, about), jobs in zip(gauges.items(), (waiting, held), strict=True):
+        gauge = Gauge(f"zapisano_{name}_jobs", about, ["kind"], registry=tables)
+        for kind, count in jobs.items():
+            gauge.labels(kind).set(count)
     Gauge("zapisano_oldest_waiting_job_seconds", "0: none waits.", registry=tables).set(
         oldest_seconds
     )

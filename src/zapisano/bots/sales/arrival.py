@@ -38,9 +38,13 @@ async def pasted(message: Message, bot: Bot, bots: Bots, state: FSMContext) -> N
     if token is None:
         return
     await remove(message)
-    username = await claim_pasted(bots, message.from_user.id, token)
+    found = await claim_pasted(bots, message.from_user.id, token)
     await state.clear()
-    await _connecting(bot, message.from_user.id, username)
+    if found.is_new:
+        await _connecting(bot, message.from_user.id, found.username)
+    else:
+        text = _("@{username} is connected to your business already, nothing has changed.")
+        await message.answer(text.format(username=found.username))
 
 
 async def _connecting(bot: Bot, person_id: int, username: str) -> None:

@@ -6,13 +6,14 @@ from aiogram import F, Router
 from aiogram.fsm.context import FSMContext
 from aiogram.fsm.state import State as Step
 from aiogram.fsm.state import StatesGroup
-from aiogram.types import CallbackQuery, Message
+from aiogram.types import CallbackQuery, Message, Update
 from aiogram.utils.i18n import get_i18n
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.inbox import SEALED_MARK
+from zapisano.bots.model import BotRow
 from zapisano.bots.sales.buttons import Buy, Renew, back
-from zapisano.bots.sales.renewal import own_tenant, pay_for, show_order, show_renewal
+from zapisano.bots.sales.renewal import order_of, own_tenant, pay_for, show_order, show_renewal
 from zapisano.bots.sales.words import plan_line
 from zapisano.bots.screens import keyboard, remove, show
 from zapisano.db import Database
@@ -41,9 +42,18 @@ async def ask_for_name(
 
 
 async def order(
-    message: Message, state: FSMContext, database: Database, settings: Settings, now: datetime
+    message: Message,
+    state: FSMContext,
+    database: Database,
+    settings: Settings,
+    now: datetime,
+    bot_row: BotRow,
+    event_update: Update,
 ) -> None:
-    """The name is written: make the order. The screen moves down below what was written."""
+    """The name is written: make the order. The screen moves down below what was written.
+
+    Whatever fails after the commit, the next attempt finds the same order.
+    """
     assert message.from_user is not None  # noqa: S101 # a private chat
     data = await state.get_data()
     try:
@@ -55,6 +65,7 @@ async def order(
                 language=get_i18n().current_locale,
                 company_name=message.text or "",
                 plan=data["plan"],
+                order_id=order_of(settings, bot_row, event_update),
                 now=now,
             )
     except Refused:
@@ -68,11 +79,18 @@ async def order(
 
 
 async def order_for_tenant(
-    tap: CallbackQuery, callback_data: Buy, database: Database, settings: Settings, now: datetime
+    tap: CallbackQuery,
+    callback_data: Buy,
+    database: Database,
+    settings: Settings,
+    now: datetime,
+    bot_row: BotRow,
+    event_update: Update,
 ) -> None:
     """A plan is chosen for a tenant that exists: its name is known."""
     tenant = await own_tenant(database, callback_data.tenant, tap.from_user.id)
-    await pay_for(tap, tenant, callback_data.plan, database, settings, now)
+    order_id = order_of(settings, bot_row, event_update)
+    await pay_for(tap, tenant, callback_data.plan, database, settings, now, order_id)
 
 
 async def renew(

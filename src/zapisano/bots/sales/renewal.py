@@ -1,20 +1,34 @@
 """The screens with a sum in them: pay for a new business, pay on for one that exists."""
 
+import hmac
 from datetime import datetime
 from uuid import UUID
 
-from aiogram.types import CallbackQuery, Message
+from aiogram.types import CallbackQuery, Message, Update
 from aiogram.utils.i18n import get_i18n
 from aiogram.utils.i18n import gettext as _
 
+from zapisano.bots.model import BotRow
 from zapisano.bots.sales.buttons import Buy, back, button
 from zapisano.bots.sales.words import inside_quotes, plan_line, plan_name, roubles
 from zapisano.bots.screens import keyboard, link, show
 from zapisano.db import Database
 from zapisano.payments import Order, create_order
+from zapisano.payments.model import OrderId
 from zapisano.settings import Settings
 from zapisano.tenancy import State, Tenant, UnknownTenant
 from zapisano.tenancy import store as tenants
+
+
+def order_of(settings: Settings, row: BotRow, update: Update) -> OrderId:
+    """Return the id of the order that an update asks for: the same however often it is handled.
+
+    It is the key to the checkout page, so only who knows the secret key can reckon it.
+    """
+    secret = settings.secret_key.get_secret_value().encode()
+    name = f"order {row.bot_id} {update.update_id}".encode()
+    digest = hmac.digest(secret, name, "sha256")
+    return OrderId(str(UUID(bytes=digest[:16], version=4)))
 
 
 def checkout_url(settings: Settings, order_id: str | UUID) -> str:
@@ -56,6 +70,7 @@ async def pay_for(
     database: Database,
     settings: Settings,
     now: datetime,
+    order_id: OrderId,
 ) -> None:
     """Make an order for a tenant that exists, and show how to pay it."""
     async with database.shared() as conn:
@@ -67,6 +82,7 @@ async def pay_for(
             company_name=tenant.name,
             plan=plan_id,
             tenant_id=tenant.id,
+            order_id=order_id,
             now=now,
         )
     await show_order(tap, order, settings, to="mine")

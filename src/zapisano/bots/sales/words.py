@@ -1,7 +1,7 @@
 """How the sales bot words prices, dates and states. Called inside an i18n context."""
 
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from zoneinfo import ZoneInfo
 
 from aiogram.utils.i18n import get_i18n, ngettext
@@ -41,7 +41,8 @@ def plan_line(plan: Plan) -> str:
     line = f"{plan_name(plan)} · {roubles(plan.price)}"
     if plan.days <= MONTH_DAYS:
         return line
-    monthly = (plan.price * MONTH_DAYS / plan.days).quantize(Decimal(1))
+    months = round(plan.days / MONTH_DAYS)
+    monthly = (plan.price / months).quantize(Decimal(1), ROUND_UP)  # never less than it is
     return _("{line} ({price} a month)").format(line=line, price=roubles(monthly))
 
 

@@ -73,18 +73,24 @@ async def press(tap: CallbackQuery, callback_data: Do, visitor: Visitor) -> None
     await show(tap, await _screen(visitor, callback_data))
 
 
-async def ask(tap: CallbackQuery, callback_data: Do, state: FSMContext) -> None:
+async def ask(tap: CallbackQuery, callback_data: Do, visitor: Visitor, state: FSMContext) -> None:
     """Ask for a value, in the message that was pressed."""
     if not isinstance(tap.message, Message) or not typed.known(callback_data.word):
         await old_button(tap)
         return
-    asked = typed.Asked(callback_data.word, callback_data.id, tap.message.message_id)
+    async with visitor.database.tenant(visitor.tenant.id) as conn:
+        after = await typed.newest(conn, callback_data.word)
+    asked = typed.Asked(callback_data.word, callback_data.id, tap.message.message_id, after=after)
     await typed.remember(state, asked)
     await show(tap, typed.prompt(asked))
 
 
 async def read(message: Message, visitor: Visitor, state: FSMContext, bot: Bot) -> None:
-    """Read what was typed, into the message that asked for it."""
+    """Read what was typed, into the message that asked for it.
+
+    The conversation goes on last: whatever fails before, the same is read in the same place
+    again, and each step before may be repeated.
+    """
     asked, value = await typed.recall(state), message.text or ""
     chat_id = message.chat.id
     try:
@@ -98,14 +104,13 @@ async def read(message: Message, visitor: Visitor, state: FSMContext, bot: Bot) 
         await state.clear()
         await message.answer(_("There are too many already. Please change one of those."))
         return
-    if more:
-        await typed.remember(state, more)
-        screen = typed.prompt(more)
-    else:
-        await state.clear()
-        screen = await _screen(visitor, typed.leads_to(asked))
+    screen = typed.prompt(more) if more else await _screen(visitor, typed.leads_to(asked))
     await remove(message)
     await put(bot, chat_id, asked.message_id, screen)
+    if more:
+        await typed.remember(state, more)
+    else:
+        await state.clear()
 
 
 async def not_yours(event: Message | CallbackQuery) -> None:

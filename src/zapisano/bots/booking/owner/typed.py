@@ -10,7 +10,12 @@ from pydantic import TypeAdapter
 
 from zapisano.booking import owner, rules_of
 from zapisano.booking.availability import today
-from zapisano.booking.model import checked_day, checked_duration, checked_name, checked_price
+from zapisano.booking.model import (
+    checked_day,
+    checked_duration,
+    checked_name,
+    checked_price,
+)
 from zapisano.bots.booking.buttons import Do, button
 from zapisano.bots.booking.owner.staff import EVERY_DAY
 from zapisano.bots.booking.person import Visitor
@@ -30,15 +35,26 @@ class Typing(StatesGroup):
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked: the field, of which row, in which message, and what was said before."""
+    """What was asked: the field, of which row, in which message, and what was said before.
+
+    What is added comes after the newest there was then (`after`): read twice, it is added once.
+    """
 
     field: str
     id: int
     message_id: int
     draft: tuple[str, ...] = ()
+    after: int | None = None
 
 
 _ASKED = TypeAdapter(Asked)
+
+
+async def newest(conn: TenantConnection, field: str) -> int | None:
+    """Return the newest id of what this field adds to; None if it adds nothing."""
+    if field == "service.add":
+        return await owner.newest_service(conn)
+    return await owner.newest_staff(conn) if field == "staff.add" else None
 
 
 async def remember(state: FSMContext, asked: Asked) -> None:
@@ -125,7 +141,7 @@ async def accept(
         case ("service", _, field):
             await owner.edit_service(conn, asked.id, field, value)
         case ("staff", _, "add"):
-            await owner.add_staff(conn, value)
+            await owner.add_staff(conn, value, after=asked.after)
         case ("staff", _, _):
             await owner.rename_staff(conn, asked.id, value)
         case ("hours", _, weekday):
@@ -146,5 +162,7 @@ async def _add_service(conn: TenantConnection, asked: Asked, value: str) -> Aske
     draft = (*asked.draft, value)
     if len(draft) < len(ADDING):
         return replace(asked, draft=draft)
-    await owner.add_service(conn, name=draft[0], minutes=draft[1], price=draft[2])
+    await owner.add_service(
+        conn, name=draft[0], minutes=draft[1], price=draft[2], after=asked.after
+    )
     return None

@@ -17,7 +17,8 @@ function nextStep() {
   if (happened.has("booking.created")) return "hint_booked";
   if (happened.has("tenant.active")) return phone?.bot && !sale && phone.bot.owner_id !== phone.person.id ? "hint_book" : "hint_active";
   if (happened.has("tenant.awaiting_bot")) return "hint_attach";
-  if (happened.has("notification.received") || happened.has("payment.settled")) return "hint_paid";
+  if (happened.has("payment.settled")) return "hint_paid";
+  if (happened.has("payment.canceled")) return "hint_declined";
   if (happened.has("order.created")) return "hint_order";
   return sale && phone.content?.messages.length ? "hint_plan" : "hint_start";
 }

@@ -100,7 +100,11 @@ QUEUE = (
 
 WORK = (
     # How often a job was started: a killed worker leaves pgqueuer.attempts at 0.
-    "CREATE UNLOGGED TABLE shared.job_starts (job_id bigint PRIMARY KEY, starts int NOT NULL)",
+    """CREATE UNLOGGED TABLE shared.job_starts (
+        job_id bigint PRIMARY KEY,
+        starts int NOT NULL,
+        bugs int NOT NULL DEFAULT 0
+    )""",
     """CREATE TABLE shared.due (
         tenant text NOT NULL DEFAULT '',
         kind text NOT NULL,

@@ -1,0 +1,93 @@
+"""Settings: every problem in one go, each line with its name, and no value repeated."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from zapisano.errors import BrokenSetting
+from zapisano.settings import Settings, load
+
+SECRET = "do-not-show-me"
+
+
+@pytest.fixture(autouse=True)
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for field in Settings.model_fields:
+        monkeypatch.delenv(field.upper(), raising=False)
+        monkeypatch.delenv(f"ZAPISANO_{field.upper()}", raising=False)
+    monkeypatch.delenv("POSTGRES_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SALES_BOT_TOKEN", SECRET),
+        ("REDIS_URL", f"foo://{SECRET}"),
+        ("REDIS_PORT", "99999"),
+        ("ZAPISANO_API_PORT", "abc"),
+        ("ZAPISANO_SECRET_KEY", SECRET),
+        ("ZAPISANO_TIME_ZONE", "Mars/Base"),
+        ("ZAPISANO_PLANS_FILE", "/nowhere/plans.toml"),
+        ("ZAPISANO_TRUSTED_PROXIES", "10.0.0.0/99"),
+        ("WEBHOOK_URL", "ftp://example.org"),
+        ("CLIENT_ID", "x'; y"),
+        ("YOOKASSA_SENDER_CHECK", "maybe"),
+        ("LEGACY_SALES_UNTIL", "soon"),
+    ],
+)
+def test_a_broken_setting_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BrokenSetting) as caught:
+        load()
+    assert caught.value.detail.startswith(f"{name}: ")
+    assert "\n" not in caught.value.detail
+    assert SECRET not in caught.value.detail
+
+
+def test_all_problems_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZAPISANO_API_PORT", "0")
+    monkeypatch.setenv("ZAPISANO_TIME_ZONE", "Mars/Base")
+    with pytest.raises(BrokenSetting) as caught:
+        load()
+    assert len(caught.value.detail.splitlines()) == 2
+
+
+def test_what_is_missing_is_named_when_it_is_needed() -> None:
+    with pytest.raises(BrokenSetting, match=r"DATABASE_URL: .*\n.*ZAPISANO_SECRET_KEY: "):
+        load().require("database_url", "secret_key")
+
+
+def test_files_are_read_and_the_environment_is_stronger(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bare / "sales_bot").mkdir()
+    (bare / ".env").write_text("YOOKASSA_SHOP_ID=1\nREDIS_HOST=one\nCLIENT_ID=client_001\n")
+    (bare / ".env.local").write_text("YOOKASSA_SHOP_ID=2\n")
+    (bare / "sales_bot" / ".env").write_text("YOOKASSA_SHOP_ID=3\nUNKNOWN=kept out\n")
+    assert load().yookassa_shop_id == "3"
+    monkeypatch.setenv("YOOKASSA_SHOP_ID", "4")
+    settings = load()
+    assert (settings.yookassa_shop_id, settings.only_tenant) == ("4", "client_001")
+    assert settings.redis == "redis://one:6379/0"
+
+
+def test_the_guides_two_names_of_the_database_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_URL", "postgresql://u@h/d")
+    assert load().database_url.get_secret_value() == "postgresql://u@h/d"
+
+
+def test_redis_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://h:1/0")
+    monkeypatch.setenv("REDIS_ENABLED", "false")
+    assert load().redis == ""
+
+
+def test_old_sales_count_until_the_end_of_the_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not load().honours_legacy_sales(datetime(2026, 1, 1, tzinfo=UTC))
+    monkeypatch.setenv("LEGACY_SALES_UNTIL", "2026-03-01")
+    settings = load()
+    assert settings.honours_legacy_sales(datetime(2026, 3, 1, 23, 59, tzinfo=UTC))
+    assert not settings.honours_legacy_sales(datetime(2026, 3, 2, tzinfo=UTC))
