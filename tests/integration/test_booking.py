@@ -9,6 +9,7 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
+from integration.payments_fixtures import until
 from zapisano import booking
 from zapisano.booking import (
     Actor,
@@ -431,6 +432,38 @@ async def test_the_owner_changes_services_and_bookings_keep_what_was_agreed(
         assert (kept.duration_minutes, kept.price) == (60, Decimal("1500.00"))
 
 
+async def test_two_edits_at_once_are_both_kept(
+    database: Database, tenant: str, witness: Witness
+) -> None:
+    async def second() -> None:
+        async with database.tenant(tenant) as conn:
+            await owner.edit_service(conn, 1, "price", "2000")
+            await owner.rename_staff(conn, 1, "Ольга")
+
+    async with database.tenant(tenant) as conn:
+        await owner.edit_service(conn, 1, "name", "Стрижка и укладка")
+        await owner.show_service(conn, 1, active=False)
+        await owner.employ_staff(conn, 1, active=False)
+        behind = asyncio.create_task(second())
+        await until(lambda: somebody_waits(witness))
+    await behind
+    async with database.tenant(tenant) as conn:
+        service, member = await owner.service(conn, 1), await owner.member(conn, 1)
+    assert (service.name, service.price) == ("Стрижка и укладка", Decimal(2000))
+    assert (service.active, service.duration_minutes) == (False, 60)
+    assert (member.name, member.active) == ("Ольга", False)
+
+
+async def somebody_waits(witness: Witness) -> bool:
+    """Whether a transaction of this database waits for another one."""
+    return bool(
+        await witness.fetchval(
+            """SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+               WHERE datname = current_database() AND NOT granted"""
+        )
+    )
+
+
 async def test_the_owner_changes_hours_days_off_and_zone_and_bookings_stay(
     database: Database, tenant: str
 ) -> None:
@@ -485,6 +518,12 @@ async def test_input_that_cannot_be_read_names_its_field(database: Database, ten
             await owner.set_zone(conn, "Mars/Olympus")
         with pytest.raises(UnknownService):
             await owner.edit_service(conn, 99, "name", "Бритьё")
+        with pytest.raises(UnknownService):
+            await owner.show_service(conn, 99, active=True)
+        with pytest.raises(UnknownStaff):
+            await owner.rename_staff(conn, 99, "Ольга")
+        with pytest.raises(UnknownStaff):
+            await owner.employ_staff(conn, 99, active=True)
         assert [s.name for s in await booking.services_offered(conn)] == ["Стрижка"]
 
 

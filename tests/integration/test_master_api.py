@@ -154,6 +154,8 @@ WRONG: list[tuple[Any, int, str]] = [
     ({"name": "", "owner_id": 1}, 422, "name"),
     ({"name": "   ", "owner_id": 1}, 422, "name"),
     ({"name": "x" * 101, "owner_id": 1}, 422, "name"),
+    ({"name": "\u2060", "owner_id": 1}, 422, "name: must have 1 to 100 visible characters"),
+    ({"name": "\ue000", "owner_id": 1}, 422, "name: must have"),
     ({"name": 7, "owner_id": 1}, 422, "name"),
     ({"name": "x", "owner_id": 0}, 422, "owner_id"),
     ({"name": "x", "owner_id": "1"}, 422, "owner_id"),
@@ -178,6 +180,11 @@ async def test_wrong_input_names_the_field(
 
 async def test_a_name_with_a_nul_is_refused(api: httpx.AsyncClient) -> None:
     assert (await api.post("/api/tenants", json={**NEW, "name": "a\0b"})).status_code == 422
+
+
+async def test_a_name_is_kept_on_one_line(api: httpx.AsyncClient) -> None:
+    made = await api.post("/api/tenants", json={**NEW, "name": " Салон \n  Ромашка "})
+    assert (made.status_code, made.json()["name"]) == (201, "Салон Ромашка")
 
 
 @pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", b'{"name": "a", "owner_id": 1'])

@@ -1,5 +1,7 @@
 """A tenant's schema, role and state; what one tenant can see of another."""
 
+import asyncio
+
 import asyncpg
 import pytest
 from pydantic import SecretStr
@@ -90,6 +92,20 @@ async def test_provisioning_may_be_repeated_at_any_point(
     await provision(database, tenants[0].id)
     assert await witness.fetchval("SELECT count(*) FROM shared.tenant_versions") == 2
     assert await witness.fetchval("SELECT count(*) FROM client_001.services") == 1
+
+
+async def test_six_workers_that_provision_one_tenant_make_one_schema(
+    database: Database, witness: Witness
+) -> None:
+    async with database.shared() as conn:
+        tenant = await register(conn, name="Шестеро", owner_id=1)
+    await asyncio.gather(*(provision(database, tenant.id) for _ in range(6)))
+    assert await witness.fetchval("SELECT count(*) FROM shared.tenant_versions") == 1
+    assert await witness.fetchval("SELECT count(*) FROM client_001.services") == 1
+    assert await witness.fetchval("SELECT state FROM shared.tenants") == "awaiting_bot"
+    told = "SELECT count(*) FROM shared.journal WHERE kind = $1"
+    assert await witness.fetchval(told, "tenant.schema_created") == 1
+    assert await witness.fetchval(told, "tenant.awaiting_bot") == 1
 
 
 async def test_a_payment_lifts_only_what_is_unpaid(

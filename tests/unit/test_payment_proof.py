@@ -16,7 +16,6 @@ from zapisano.payments.model import (
     Reason,
     Source,
     Status,
-    cleaned_name,
     legacy_sale,
     mismatch,
     poll_interval,
@@ -145,16 +144,6 @@ def test_a_legacy_sale_with_odd_data_is_none(field: str, value: str) -> None:
     assert legacy_sale({**LEGACY, field: value}, PLANS) is None
 
 
-@given(st.text())
-def test_a_cleaned_name_is_clean(name: str) -> None:
-    cleaned = cleaned_name(name)
-    if cleaned is not None:
-        assert 1 <= len(cleaned) <= 100
-        assert "\0" not in cleaned
-        assert cleaned_name(cleaned) == cleaned
-        cleaned.encode()
-
-
 @pytest.mark.parametrize(
     "text", ["", "x", "../payments", ID.upper(), ID.replace("-", ""), ID + " "]
 )
@@ -206,15 +195,3 @@ def test_an_odd_answer_is_read_and_proves_nothing(odd: dict[str, Any]) -> None:
 def test_an_answer_without_id_or_status_says_nothing(body: dict[str, Any]) -> None:
     with pytest.raises(ProviderUnavailable):
         read_payment(body)
-
-
-@pytest.mark.parametrize(
-    "name", ["", "   ", "\u2060", "\u200d\u200d", "a" * 101, "a\x00b", "\ue000"]
-)
-def test_a_name_that_shows_nothing_is_no_name(name: str) -> None:
-    assert cleaned_name(name) is None
-
-
-@pytest.mark.parametrize("name", ["Студия «Лён»", "👩‍🦰 Hair", "7", "№1"])
-def test_a_name_with_something_to_see_is_kept(name: str) -> None:
-    assert cleaned_name(f"  {name} ") == name

@@ -1,6 +1,5 @@
 """What the owner may change. Existing bookings are never touched by any of it."""
 
-from dataclasses import replace
 from datetime import date
 
 from zapisano.booking import store
@@ -94,21 +93,27 @@ async def edit_service(conn: TenantConnection, service_id: int, field: str, valu
         BadField: the value cannot be read.
         UnknownService: there is none.
     """
-    old = await service(conn, service_id)
     if field == "name":
-        new = replace(old, name=checked_name(value))
+        found = await store.set_service(conn, service_id, name=checked_name(value))
     elif field == "minutes":
-        new = replace(old, duration_minutes=checked_duration(value))
+        minutes = checked_duration(value)
+        found = await store.set_service(conn, service_id, duration_minutes=minutes)
     elif field == "price":
-        new = replace(old, price=checked_price(value))
+        found = await store.set_service(conn, service_id, price=checked_price(value))
     else:
         raise ValueError(field)
-    await store.update_service(conn, new)
+    if not found:
+        raise UnknownService
 
 
 async def show_service(conn: TenantConnection, service_id: int, *, active: bool) -> None:
-    """Offer a service, or hide it."""
-    await store.update_service(conn, replace(await service(conn, service_id), active=active))
+    """Offer a service, or hide it.
+
+    Raises:
+        UnknownService: there is none.
+    """
+    if not await store.set_service(conn, service_id, active=active):
+        raise UnknownService
 
 
 async def member(conn: TenantConnection, staff_id: int) -> Staff:
@@ -151,7 +156,8 @@ async def rename_staff(conn: TenantConnection, staff_id: int, name: str) -> None
         BadField: the name cannot be used.
         UnknownStaff: there is none.
     """
-    await store.update_staff(conn, replace(await member(conn, staff_id), name=checked_name(name)))
+    if not await store.set_staff(conn, staff_id, name=checked_name(name)):
+        raise UnknownStaff
 
 
 async def employ_staff(conn: TenantConnection, staff_id: int, *, active: bool) -> None:
@@ -160,7 +166,8 @@ async def employ_staff(conn: TenantConnection, staff_id: int, *, active: bool) -
     Raises:
         UnknownStaff: there is none.
     """
-    await store.update_staff(conn, replace(await member(conn, staff_id), active=active))
+    if not await store.set_staff(conn, staff_id, active=active):
+        raise UnknownStaff
 
 
 async def week(conn: TenantConnection, staff_id: int) -> Calendar:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from decimal import Decimal
 from typing import LiteralString
 from zoneinfo import ZoneInfo
 
@@ -283,16 +284,32 @@ async def insert_service(
     )
 
 
-async def update_service(conn: TenantConnection, service: Service) -> None:
-    """Write a service as it is now; bookings keep the length and price they were made with."""
-    await conn.execute(
-        """UPDATE services SET name = $2, duration_minutes = $3, price = $4, active = $5
-           WHERE id = $1""",
-        service.id,
-        service.name,
-        service.duration_minutes,
-        service.price,
-        service.active,
+async def set_service(
+    conn: TenantConnection,
+    service_id: int,
+    *,
+    name: str | None = None,
+    duration_minutes: int | None = None,
+    price: Decimal | None = None,
+    active: bool | None = None,
+) -> bool:
+    """Change what is given and nothing else; return False if there is no such service.
+
+    One statement, so that two edits at once are both kept. Bookings keep the length and price
+    they were made with.
+    """
+    return bool(
+        await conn.execute(
+            """UPDATE services SET name = coalesce($2::text, name),
+                   duration_minutes = coalesce($3::int, duration_minutes),
+                   price = coalesce($4::numeric, price), active = coalesce($5::boolean, active)
+               WHERE id = $1""",
+            service_id,
+            name,
+            duration_minutes,
+            price,
+            active,
+        )
     )
 
 
@@ -307,13 +324,19 @@ async def insert_staff(conn: TenantConnection, name: str) -> StaffId:
     return StaffId(await conn.fetchval("INSERT INTO staff (name) VALUES ($1) RETURNING id", name))
 
 
-async def update_staff(conn: TenantConnection, member: Staff) -> None:
-    """Write a staff member as they are now."""
-    await conn.execute(
-        "UPDATE staff SET name = $2, active = $3 WHERE id = $1",
-        member.id,
-        member.name,
-        member.active,
+async def set_staff(
+    conn: TenantConnection, staff_id: int, *, name: str | None = None, active: bool | None = None
+) -> bool:
+    """Change what is given and nothing else; return False if there is no such staff member."""
+    return bool(
+        await conn.execute(
+            """UPDATE staff SET name = coalesce($2::text, name),
+                   active = coalesce($3::boolean, active)
+               WHERE id = $1""",
+            staff_id,
+            name,
+            active,
+        )
     )
 
 

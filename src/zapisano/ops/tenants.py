@@ -14,7 +14,6 @@ from zapisano.tenancy import Overview, State, Suspension, TenantId, store
 from zapisano.tenancy.seed import seed as seed_tenants
 
 PAGE = 500
-MAX_NAME = 100
 
 
 def _id(name: str) -> TenantId:
@@ -71,9 +70,7 @@ async def create(settings: Settings, name: str, owner_id: int, language: str) ->
     Raises:
         Refused: the name or the owner's id cannot be.
     """
-    name = name.strip()
-    if not 1 <= len(name) <= MAX_NAME:
-        raise Refused(f"name: has 1 to {MAX_NAME} characters")
+    name = tenancy.checked_name(name)
     if owner_id < 1:
         raise Refused("owner: is a Telegram id, a number above zero")
     if language not in {"ru", "en"}:

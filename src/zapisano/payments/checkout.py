@@ -26,12 +26,11 @@ from zapisano.payments.model import (
     Reason,
     Source,
     Status,
-    checked_name,
 )
 from zapisano.payments.provider import Payment, Provider, ProviderRefused
 from zapisano.settings import Plan, Settings
 from zapisano.telemetry import get_logger
-from zapisano.tenancy import State, TenantId, UnknownTenant
+from zapisano.tenancy import State, TenantId, UnknownTenant, checked_name
 from zapisano.tenancy import store as tenants
 
 log = get_logger("zapisano.payments")
@@ -64,7 +63,8 @@ async def create_order(
         raise Refused(f"plan: must be one of {', '.join(settings.plans)}")
     if tenant_id is not None:
         await _check_owner(conn, tenant_id, buyer_id)
-    order = _new_order(bought, checked_name(company_name), buyer_id, now)
+    name = checked_name(company_name, field="company_name")
+    order = _new_order(bought, name, buyer_id, now)
     language = language if language in LANGUAGES else LANGUAGES[0]
     order = replace(order, id=order_id or order.id, buyer_language=language, tenant_id=tenant_id)
     return await _keep(conn, settings, order, bought)

@@ -1,7 +1,6 @@
 """Orders, the proof that a payment pays one, and when to ask after it. Pure."""
 
 import re
-import unicodedata
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,16 +9,15 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NewType
 
-from zapisano.errors import Conflict, NotFound, Refused
+from zapisano.errors import Conflict, NotFound
 from zapisano.payments.provider import Payment
 from zapisano.settings import Plan
-from zapisano.tenancy import TenantId
+from zapisano.tenancy import TenantId, cleaned_name
 
 OrderId = NewType("OrderId", str)
 
 CURRENCY = "RUB"
 LANGUAGES = ("ru", "en")
-MAX_NAME = 100
 MAX_TELEGRAM_ID = 2**52  # https://core.telegram.org/bots/api#user: at most 52 significant bits
 # A key is remembered for 24 h (facts of YooKassa); a request under way must not outlive it.
 KEY_LIVES = timedelta(hours=24) - timedelta(minutes=5)
@@ -183,29 +181,6 @@ def legacy_sale(metadata: Mapping[str, str], plans: Mapping[str, Plan]) -> Legac
     if not re.fullmatch(r"[1-9][0-9]{0,15}", buyer) or int(buyer) >= MAX_TELEGRAM_ID:
         return None
     return LegacySale(int(buyer), name, plan)
-
-
-def cleaned_name(name: str) -> str | None:
-    """Return a company's name on one line without stray spaces, None if it is not usable."""
-    name = " ".join(name.split())
-    if not 1 <= len(name) <= MAX_NAME:
-        return None
-    kinds = [unicodedata.category(letter) for letter in name]
-    if any(kind in {"Cc", "Cs", "Co", "Cn"} for kind in kinds):
-        return None
-    # Joiners and the like are part of names and emoji, but alone they show nothing.
-    return name if any(kind[0] in "LNPS" for kind in kinds) else None
-
-
-def checked_name(name: str) -> str:
-    """Return a company's name as it is kept.
-
-    Raises:
-        Refused: it is empty, too long, or holds characters that cannot be shown.
-    """
-    if (cleaned := cleaned_name(name)) is None:
-        raise Refused(f"company_name: must have 1 to {MAX_NAME} visible characters")
-    return cleaned
 
 
 def poll_interval(polls: int) -> timedelta:

@@ -3,6 +3,7 @@
 from zapisano.tenancy.archive import DiskTrouble, archive, restore
 from zapisano.tenancy.jobs import ForgetKeys, Provision, TenantChanged, TenantReady
 from zapisano.tenancy.model import (
+    MAX_NAME,
     Overview,
     State,
     Suspension,
@@ -10,10 +11,13 @@ from zapisano.tenancy.model import (
     TenantId,
     UnknownTenant,
     WrongState,
+    checked_name,
+    cleaned_name,
 )
 from zapisano.tenancy.usecases import activate, provision, register, register_once, resume, suspend
 
 __all__ = [
+    "MAX_NAME",
     "DiskTrouble",
     "ForgetKeys",
     "Overview",
@@ -28,6 +32,8 @@ __all__ = [
     "WrongState",
     "activate",
     "archive",
+    "checked_name",
+    "cleaned_name",
     "provision",
     "register",
     "register_once",

@@ -1,13 +1,16 @@
 """Tenants, and which states may follow which."""
 
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
-from zapisano.errors import Conflict, NotFound
+from zapisano.errors import Conflict, NotFound, Refused
 
 TenantId = NewType("TenantId", str)
+
+MAX_NAME = 100
 
 
 class State(StrEnum):
@@ -66,3 +69,26 @@ class Overview:
 def tenant_id(number: int) -> TenantId:
     """Return the id of the `number`-th tenant: `client_001`."""
     return TenantId(f"client_{number:03d}")
+
+
+def cleaned_name(name: str) -> str | None:
+    """Return a business's name on one line without stray spaces, None if it is not usable."""
+    name = " ".join(name.split())
+    if not 1 <= len(name) <= MAX_NAME:
+        return None
+    kinds = [unicodedata.category(letter) for letter in name]
+    if any(kind in {"Cc", "Cs", "Co", "Cn"} for kind in kinds):
+        return None
+    # Joiners and the like are part of names and emoji, but alone they show nothing.
+    return name if any(kind[0] in "LNPS" for kind in kinds) else None
+
+
+def checked_name(name: str, *, field: str = "name") -> str:
+    """Return a business's name as it is kept; `field` is what the caller's input calls it.
+
+    Raises:
+        Refused: it is empty, too long, or holds characters that cannot be shown.
+    """
+    if (cleaned := cleaned_name(name)) is None:
+        raise Refused(f"{field}: must have 1 to {MAX_NAME} visible characters")
+    return cleaned
