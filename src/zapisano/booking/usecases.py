@@ -24,10 +24,10 @@ from zapisano.booking.model import (
     checked_phone,
 )
 from zapisano.db import TenantConnection
+from zapisano.tenancy import LANGUAGES
 
 # Offsets of zones lie within a day of UTC, so a day and its neighbours hold every local day.
 MARGIN = timedelta(days=2)
-LANGUAGES = ("ru", "en")
 MAX_NAME_SHOWN = 100
 
 

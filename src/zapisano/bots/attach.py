@@ -214,8 +214,10 @@ async def finish(conn: SharedConnection, row: BotRow, tenant_id: TenantId, now: 
         await journal.record(
             conn, "bot.attached", str(row.bot_id), tenant=tenant_id, managed=row.managed
         )
-        await enqueue(conn, Welcome(row.bot_id))
-        await enqueue(conn, Hello(row.bot_id))
+        is_first = (await tenants.get(conn, tenant_id)).state is State.AWAITING_BOT
+        await enqueue(conn, Welcome(row.bot_id, again=not is_first))
+        if is_first:
+            await enqueue(conn, Hello(row.bot_id))
     await activate(conn, tenant_id)
     for n in REMINDERS:
         await unschedule(conn, RemindToAttach, subject=f"{tenant_id}:{n}")

@@ -6,13 +6,13 @@ from typing import Any, cast
 from pydantic_core import from_json
 
 from zapisano.bots import store
-from zapisano.bots.errors import Malformed, WrongToken
+from zapisano.bots.errors import WrongToken
 from zapisano.bots.jobs import HandleUpdate
 from zapisano.bots.model import TOKEN
 from zapisano.bots.vault import Vault
 from zapisano.db import SharedConnection
 from zapisano.db.jsonb import Unstorable, storable
-from zapisano.errors import BrokenSetting
+from zapisano.errors import BrokenSetting, Malformed
 from zapisano.jobs import enqueue
 
 MAX_BIGINT = 2**63 - 1
@@ -30,16 +30,16 @@ def parse(body: bytes) -> dict[str, Any]:
     try:
         read: object = from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        raise Malformed("The body is not JSON.") from error
+        raise Malformed("body: is not valid JSON") from error
     if not isinstance(read, dict):
-        raise Malformed("The body is not a JSON object.")
+        raise Malformed("body: must be a JSON object")
     try:
         update = cast("dict[str, Any]", storable(read))
     except Unstorable as error:
         raise Malformed(error.detail) from error
     number = update.get("update_id")
     if type(number) is not int or not 0 <= number <= MAX_BIGINT:
-        raise Malformed("update_id: an integer is needed.")
+        raise Malformed("update_id: must be an integer")
     return update
 
 

@@ -117,11 +117,7 @@ class Notices:
             return
         row, tenant = found
         with speaking(SALES, tenant.owner_language):
-            text = _(
-                "🎉 <b>Your bot @{username} works!</b>\n\n"
-                "Open it, press Start, then /admin: services, staff, hours. Share the link with "
-                "your customers: {link}"
-            ).format(username=row.username, link=row.link)
+            text = _welcome(again=job.again).format(username=row.username, link=row.link)
             buttons = keyboard(
                 [link(_("Open @{username}").format(username=row.username), row.link)]
             )
@@ -210,6 +206,16 @@ async def _waits(conn: SharedConnection, tenant: Tenant) -> bool:
     if tenant.state is not State.AWAITING_BOT:
         return False
     return await store.of_tenant(conn, tenant.id) is None
+
+
+def _welcome(*, again: bool) -> str:
+    if again:
+        return _("✅ @{username} is connected and works again.")
+    return _(
+        "🎉 <b>Your bot @{username} works!</b>\n\n"
+        "Open it, press Start, then /admin: services, staff, hours. Share the link with your "
+        "customers: {link}"
+    )
 
 
 def _change(tenant: Tenant) -> tuple[str, InlineKeyboardMarkup | None]:

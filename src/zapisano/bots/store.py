@@ -147,7 +147,7 @@ async def replace_token(
     """Give a bot its new token; it has to be attached anew."""
     await conn.execute(
         """UPDATE shared.bots SET token = $2, username = $3, unauthorized_times = 0,
-               webhook_url = NULL
+               webhook_url = NULL, attached_at = NULL
            WHERE bot_id = $1""",
         bot_id,
         token,

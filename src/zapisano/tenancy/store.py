@@ -165,13 +165,6 @@ async def sales_bot_username(conn: SharedConnection) -> str | None:
     return username
 
 
-async def schema_exists(conn: SharedConnection, tenant: TenantId) -> bool:
-    """Say whether the tenant's schema is in the registry of versions."""
-    return bool(
-        await conn.fetchval("SELECT 1 FROM shared.tenant_versions WHERE schema_name = $1", tenant)
-    )
-
-
 async def request_once(conn: SharedConnection, key: str) -> tuple[bytes, TenantId] | None:
     """Keep others with the same key waiting; return what was asked under it, and the answer."""
     await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 7260923))", key)
