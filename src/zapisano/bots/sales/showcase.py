@@ -72,7 +72,7 @@ async def help_screen(event: Message | CallbackQuery, settings: Settings) -> Non
         "2. Pay on a secure page.\n"
         "3. Press one button, and Telegram creates your bot.\n\n"
         "/my shows your bots and until when they are paid.\n"
-        "Another bot already? Send its token from @BotFather, and we connect it."
+        "A bot of your own already? After paying, send its token from @BotFather: we connect it."
     )
     await show(event, text + _contact(settings), keyboard(back("start")))
 
@@ -84,8 +84,10 @@ async def privacy(message: Message, settings: Settings) -> None:
         "We keep your Telegram id, your language, your business's name and your payments, to run "
         "your bot and to keep our books. Card details stay with YooKassa; we never see them. "
         "Bot tokens are kept encrypted. What your customers write in your bot belongs to your "
-        "business alone.\n\nTo have your data exported or deleted, write to us."
+        "business alone."
     )
+    if settings.support_contact:
+        text += "\n\n" + _("To have your data exported or deleted, write to us.")
     await message.answer(text + _contact(settings))
 
 
@@ -93,10 +95,14 @@ async def paysupport(message: Message, settings: Settings) -> None:
     """Say where to turn with a question about money."""
     text = _(
         "<b>Questions about a payment</b>\n\n"
-        "Paid, and nothing has come? The bank sometimes needs a few minutes; /my shows what has "
-        "arrived. Otherwise write to us and name the date and the sum: we answer and, where "
-        "something is due, pay back."
+        "Paid, and nothing has come? The bank sometimes needs a few minutes. We ask YooKassa "
+        "about every payment ourselves, and write here as soon as it has arrived; /my shows it."
     )
+    if settings.support_contact:
+        text += "\n\n" + _(
+            "Still nothing, or charged by mistake? Write to us and name the date and the sum: we "
+            "answer and, where something is due, pay back."
+        )
     await message.answer(text + _contact(settings))
 
 
