@@ -23,7 +23,7 @@ async def changed(
 ) -> None:
     """Remember whether this person can be written to; a stranger is not written down for it."""
     async with database.tenant(tenant.id) as conn:
-        if event.new_chat_member.status is ChatMemberStatus.KICKED:
+        if event.new_chat_member.status == ChatMemberStatus.KICKED:
             await note_blocked(conn, event.from_user.id, now)
         else:
             await note_unblocked(conn, event.from_user.id)

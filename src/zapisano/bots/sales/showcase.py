@@ -79,6 +79,11 @@ async def help_screen(event: Message | CallbackQuery, settings: Settings) -> Non
 
 async def privacy(message: Message, settings: Settings) -> None:
     """Say what is kept."""
+    await message.answer(privacy_text(settings))
+
+
+def privacy_text(settings: Settings) -> str:
+    """Word it; nobody is told to write to us where there is no contact."""
     text = _(
         "<b>Privacy</b>\n\n"
         "We keep your Telegram id, your language, your business's name and your payments, to run "
@@ -88,11 +93,16 @@ async def privacy(message: Message, settings: Settings) -> None:
     )
     if settings.support_contact:
         text += "\n\n" + _("To have your data exported or deleted, write to us.")
-    await message.answer(text + _contact(settings))
+    return text + _contact(settings)
 
 
 async def paysupport(message: Message, settings: Settings) -> None:
     """Say where to turn with a question about money."""
+    await message.answer(paysupport_text(settings))
+
+
+def paysupport_text(settings: Settings) -> str:
+    """Word it, with or without a contact."""
     text = _(
         "<b>Questions about a payment</b>\n\n"
         "Paid, and nothing has come? The bank sometimes needs a few minutes. We ask YooKassa "
@@ -103,7 +113,7 @@ async def paysupport(message: Message, settings: Settings) -> None:
             "Still nothing, or charged by mistake? Write to us and name the date and the sum: we "
             "answer and, where something is due, pay back."
         )
-    await message.answer(text + _contact(settings))
+    return text + _contact(settings)
 
 
 def _contact(settings: Settings) -> str:
