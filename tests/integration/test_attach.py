@@ -8,6 +8,7 @@ from house import Buyer, House, found, journal_kinds
 from telegram_bots import until
 
 from zapisano.bots import store
+from zapisano.bots.inbox import without_tokens
 from zapisano.bots.jobs import Attach, HandleUpdate
 from zapisano.bots.model import suggest_username
 from zapisano.tenancy import TenantChanged
@@ -102,6 +103,52 @@ async def test_a_pasted_token_works_and_leaves_the_chat(house: House, buyer: Buy
     row = await bot_row(house)
     assert row["managed"] is False
     assert token.encode() not in bytes(row["token"])  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("naming", [False, True])
+@pytest.mark.parametrize("tail", ["short", "A" * 34, "A" * 36])
+async def test_a_mistyped_token_leaves_the_chat_and_is_explained(
+    house: House, buyer: Buyer, tail: str, naming: bool
+) -> None:
+    await buyer.phone.start(buyer.sales)
+    await buyer.hears("Бот для записи")
+    if naming:
+        await buyer.presses("Выбрать тариф")
+        await buyer.presses("1 месяц")
+        await buyer.hears("Как называется")
+    await buyer.says(f"7712345678:{tail}")
+    await buyer.hears("Это не весь токен")
+    await house.idle()
+    texts = [m["text"] for m in await buyer.phone.messages(buyer.sales)]
+    assert not any("7712345678:" in text for text in texts)
+    assert await house.witness.fetchval("SELECT count(*) FROM shared.orders") == 0
+
+
+async def test_a_token_below_a_picture_is_one_too(house: House, buyer: Buyer) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.offer()
+    await house.idle()
+    await buyer.says("мой токен")
+    said = (await buyer.phone.messages(buyer.sales))[-1]["message_id"]
+    bot_id, token = house.simulator.new_bot(buyer.phone.person)
+    person = {"id": buyer.phone.person, "is_bot": False, "first_name": "Вера"}
+    picture = [{"file_id": "x", "file_unique_id": "x", "width": 1, "height": 1}]
+    message = {
+        "message_id": said,
+        "date": 1795431600,
+        "chat": {"id": buyer.phone.person, "type": "private"},
+        "from": person,
+        "photo": picture,
+        "caption": f"Вот: {token}",
+    }
+    update = {"update_id": 900, "message": message}
+    sealed = without_tokens(update, house.parts.bots.vault)
+    assert token not in str(sealed)
+    await house.do(HandleUpdate(buyer.sales, sealed))
+    made = await house.bot_of(buyer.phone.person)
+    assert made["bot_id"] == bot_id
+    left = [m["message_id"] for m in await buyer.phone.messages(buyer.sales)]
+    assert said not in left
 
 
 async def test_a_token_is_never_stored_in_the_clear(house: House, buyer: Buyer) -> None:

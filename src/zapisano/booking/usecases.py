@@ -233,6 +233,16 @@ async def note_blocked(conn: TenantConnection, user_id: int, now: datetime) -> N
     await store.set_blocked(conn, user_id, now)
 
 
+async def note_unblocked(conn: TenantConnection, user_id: int) -> None:
+    """A person has let the bot in again."""
+    await store.set_blocked(conn, user_id, None)
+
+
+async def next_visit(conn: TenantConnection, now: datetime) -> Visit | None:
+    """Return who comes next, or None."""
+    return await store.next_visit(conn, now)
+
+
 async def people_in_charge(conn: TenantConnection, owner_id: int) -> dict[int, str | None]:
     """Return the owner and whom they have let in, each with their language where it is known."""
     ids = [owner_id, *(admin for admin in await store.admins(conn) if admin != owner_id)]

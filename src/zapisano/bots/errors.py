@@ -24,6 +24,12 @@ class WrongToken(Refused):
     code, text = "wrong_token", "This is not a valid bot token."
 
 
+class MistypedToken(WrongToken):
+    """What somebody has given us is no whole token."""
+
+    code, text = "mistyped_token", "This is not a whole bot token."
+
+
 class NothingAwaits(Conflict):
     """A bot came, and none of this person's tenants waits for one."""
 

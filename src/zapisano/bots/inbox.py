@@ -6,9 +6,9 @@ from typing import Any, cast
 from pydantic_core import from_json
 
 from zapisano.bots import store
-from zapisano.bots.errors import WrongToken
+from zapisano.bots.errors import MistypedToken, WrongToken
 from zapisano.bots.jobs import HandleUpdate
-from zapisano.bots.model import TOKEN
+from zapisano.bots.model import LIKE_TOKEN, TOKEN
 from zapisano.bots.vault import Vault
 from zapisano.db import SharedConnection
 from zapisano.db.jsonb import Unstorable, storable
@@ -46,6 +46,8 @@ def parse(body: bytes) -> dict[str, Any]:
 def without_tokens(update: dict[str, Any], vault: Vault) -> dict[str, Any]:
     """Seal bot tokens wherever an update holds text: none is ever stored in the clear.
 
+    Mistyped ones too: what is missing of them can be guessed.
+
     Sealing moves the text's characters, so what pointed into it by offsets is left out.
     """
     return cast("dict[str, Any]", _sealed(update, vault))
@@ -54,7 +56,7 @@ def without_tokens(update: dict[str, Any], vault: Vault) -> dict[str, Any]:
 def _sealed(value: Any, vault: Vault) -> Any:
     match value:
         case str():
-            return TOKEN.sub(lambda found: SEALED_MARK + vault.lock(found[0]).decode(), value)
+            return LIKE_TOKEN.sub(lambda found: SEALED_MARK + vault.lock(found[0]).decode(), value)
         case list():
             return [_sealed(each, vault) for each in cast("list[Any]", value)]
         case dict():
@@ -73,14 +75,18 @@ def pasted_token(text: str, vault: Vault) -> str | None:
 
     Raises:
         WrongToken: something that looks sealed was not sealed by us.
+        MistypedToken: it is no whole token.
     """
     found = SEALED.search(text)
     if found is None:
         return None
     try:
-        return vault.unlock(found.group(1).encode())
+        token = vault.unlock(found.group(1).encode())
     except BrokenSetting as error:
         raise WrongToken from error
+    if TOKEN.fullmatch(token) is None:
+        raise MistypedToken
+    return token
 
 
 async def receive(

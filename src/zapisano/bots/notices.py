@@ -22,7 +22,8 @@ from zapisano.bots.model import BotRow
 from zapisano.bots.registry import Bots
 from zapisano.bots.sales.buttons import Go, Renew, button
 from zapisano.bots.sales.prompt import prompt
-from zapisano.bots.sales.words import day, inside_quotes
+from zapisano.bots.sales.renewal import checkout_url
+from zapisano.bots.sales.words import day, decline_reason, inside_quotes
 from zapisano.bots.screens import keyboard, link
 from zapisano.db import SharedConnection
 from zapisano.jobs import schedule
@@ -78,12 +79,15 @@ class Notices:
         async with self.bots.database.shared() as conn:
             order = await orders.get(conn, job.order_id)
         with speaking(SALES, order.buyer_language):
-            text = _("The payment for “{name}” did not go through, nothing was charged.")
-            again = Renew(tenant=order.tenant_id) if order.tenant_id else Go(to="plans")
-            buttons = keyboard([button(_("Try again"), again)])
-            await self._say(
-                order.buyer_id, text.format(name=inside_quotes(order.company_name)), buttons
+            text = _(
+                "The payment for “{name}” did not go through: nothing was charged.\n{reason}"
+            ).format(name=inside_quotes(order.company_name), reason=decline_reason(job.reason))
+            other = Renew(tenant=order.tenant_id) if order.tenant_id else Go(to="plans")
+            buttons = keyboard(
+                [link(_("Try again"), checkout_url(self.settings, order.id))],
+                [button(_("Choose another plan"), other)],
             )
+            await self._say(order.buyer_id, text, buttons)
 
     async def tenant_ready(self, job: TenantReady) -> None:
         """The schema is there: the owner is asked to create the bot, and reminded of it later."""
@@ -131,7 +135,7 @@ class Notices:
             return
         row, tenant = found
         with speaking(SALES, tenant.owner_language), _nobody_there():
-            text = _("Hello! This is your booking bot. /admin is your side of it.")
+            text = _("Hello! This is your booking bot. Press /start: it shows what it begins with.")
             await self.bots.of(row).send_message(tenant.owner_id, text)
         await self._prompt_next(tenant.owner_id)
 
@@ -213,8 +217,8 @@ def _welcome(*, again: bool) -> str:
         return _("✅ @{username} is connected and works again.")
     return _(
         "🎉 <b>Your bot @{username} works!</b>\n\n"
-        "Open it, press Start, then /admin: services, staff, hours. Share the link with your "
-        "customers: {link}"
+        "Open it and press Start: it shows what it begins with, and how to put in your own "
+        "services and hours. Then give your customers the link: {link}"
     )
 
 
@@ -226,7 +230,7 @@ def _change(tenant: Tenant) -> tuple[str, InlineKeyboardMarkup | None]:
         return "", None
     if tenant.suspended_for is Suspension.OPERATOR:
         return _("⏸ “{name}” is paused by support. Your data is safe.").format(name=name), None
-    text = _("⏸ “{name}” is paused: the paid time is over. Your data is safe, pay and it goes on.")
+    text = _("⏸ “{name}” is paused: it is not paid for. Your data is safe, pay and it goes on.")
     return text.format(name=name), keyboard([button(_("Pay on"), Renew(tenant=tenant.id))])
 
 
