@@ -23,6 +23,7 @@ SQL_HOMES = {
     "db/probe.py",
     "db/registry.py",
     "db/roles.py",
+    "db/walls.py",
     "jobs/store.py",
     "journal/store.py",
     "ops/store.py",
