@@ -6,8 +6,9 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from zapisano.db import Database, open_database
-from zapisano.db.migrate import Migration
+from zapisano.db import Database, open_database, roles
+from zapisano.db.migrate import Migration, guard_schema
+from zapisano.db.names import tenant_schema
 from zapisano.errors import BrokenSetting, Busy, SlotTaken
 from zapisano.settings import Settings
 from zapisano.tenancy import (
@@ -21,6 +22,7 @@ from zapisano.tenancy import (
     resume,
     suspend,
 )
+from zapisano.tenancy.usecases import create_role
 
 Witness = asyncpg.Connection
 BOOK = """INSERT INTO bookings (user_id, date, time, service_id, status)
@@ -172,15 +174,25 @@ async def test_six_workers_that_provision_one_tenant_make_one_schema(
     assert await witness.fetchval(told, "tenant.awaiting_bot") == 1
 
 
-async def test_six_workers_that_repeat_a_provisioning_grant_one_after_another(
+async def test_two_workers_that_make_one_role_do_it_one_after_the_other(
     database: Database, tenants: tuple[Tenant, Tenant], witness: Witness
 ) -> None:
     """PostgreSQL refuses two who grant the same at once: "tuple concurrently updated"."""
+    tenant = tenants[0].id
     await witness.execute("UPDATE shared.tenants SET state = 'provisioning'")
-    for tenant in tenants:
-        await asyncio.gather(*(provision(database, tenant.id) for _ in range(6)))
-    states = await witness.fetch("SELECT state FROM shared.tenants")
-    assert [row["state"] for row in states] == ["awaiting_bot", "awaiting_bot"]
+    role = f"{database.name}_{tenant}"
+    await witness.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA {tenant} FROM {role}")
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    async with database.owner() as conn:
+        await guard_schema(conn, tenant_schema(tenant))
+        await roles.create_tenant_role(conn, database.name, tenant_schema(tenant))
+        second = asyncio.create_task(create_role(database, tenant))
+        while not await witness.fetchval(waiting):
+            assert not second.done()
+            await asyncio.sleep(0.01)
+    await second
+    async with database.tenant(tenant) as inside:
+        assert await inside.fetchval("SELECT count(*) FROM services") == 1
 
 
 async def test_a_payment_lifts_only_what_is_unpaid(

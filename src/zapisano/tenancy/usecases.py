@@ -66,7 +66,7 @@ async def provision(database: Database, tenant: TenantId, *, time_zone: str | No
                 owner, "tenant.schema_created", tenant, tenant=tenant, took_ms=took_ms
             )
     if database.isolated:
-        await _create_role(database, tenant)
+        await create_role(database, tenant)
     if time_zone and await _is_provisioning(database, tenant):
         async with database.tenant(tenant) as inside:
             await store.set_time_zone(inside, time_zone)
@@ -79,7 +79,7 @@ async def provision(database: Database, tenant: TenantId, *, time_zone: str | No
         await journal.record(conn, "tenant.awaiting_bot", tenant, tenant=tenant)
 
 
-async def _create_role(database: Database, tenant: TenantId) -> None:
+async def create_role(database: Database, tenant: TenantId) -> None:
     """Make the role, unless others were quicker and the tenant may be archived by now."""
     schema = tenant_schema(tenant)
     async with database.owner() as owner:
