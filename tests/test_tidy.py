@@ -29,6 +29,7 @@ SQL_HOMES = {
     "ops/store.py",
     "payments/store.py",
     "stack/postgres.py",
+    "stack/psql.py",
     "subscriptions/store.py",
     "tenancy/export.py",
     "tenancy/store.py",

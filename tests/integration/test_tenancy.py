@@ -5,6 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 from pydantic import SecretStr
+from telegram_bots import until
 
 from zapisano.db import Database, open_database, roles
 from zapisano.db.migrate import Migration, guard_schema
@@ -187,9 +188,7 @@ async def test_two_workers_that_make_one_role_do_it_one_after_the_other(
         await guard_schema(conn, tenant_schema(tenant))
         await roles.create_tenant_role(conn, database.name, tenant_schema(tenant))
         second = asyncio.create_task(create_role(database, tenant))
-        async with asyncio.timeout(10):
-            while not await witness.fetchval(waiting):
-                await asyncio.sleep(0.01)
+        await until(lambda: witness.fetchval(waiting), "the second one waits for the first")
     await second
     async with database.tenant(tenant) as inside:
         assert await inside.fetchval("SELECT count(*) FROM services") == 1

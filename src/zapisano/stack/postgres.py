@@ -105,6 +105,7 @@ class Postgres:
             # Recovery after a crash takes as long as it takes; only its end counts.
             patience_seconds=float("inf"),
             slow_note="is recovering what the last run left; this can take minutes",
+            stop_note="is writing its last checkpoint; with many tenants this takes a while",
         )
 
     def is_ready(self) -> bool:

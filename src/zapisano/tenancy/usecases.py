@@ -128,8 +128,16 @@ async def suspend(conn: SharedConnection, tenant: TenantId, reason: Suspension) 
 
 
 async def resume(conn: SharedConnection, tenant: TenantId, lifting: Suspension) -> Tenant:
-    """Lift a suspension for `lifting`; one for another reason stays. Repeating changes nothing."""
+    """Lift a suspension for `lifting`; one for another reason stays. Repeating changes nothing.
+
+    Raises:
+        WrongState: an operator wants an archived tenant to go on; a payment for it is none's error.
+    """
     found = await store.get(conn, tenant, lock=True)
+    if found.state is State.ARCHIVED and lifting is Suspension.OPERATOR:
+        raise WrongState(
+            f"{tenant} is archived, restore it first: zapisano tenants restore {tenant}"
+        )
     if found.suspended_for is not lifting:
         return found
     state = State.ACTIVE if await store.has_bot(conn, tenant) else State.AWAITING_BOT
