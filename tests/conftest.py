@@ -12,7 +12,7 @@ import pytest
 
 from own_settings import settings_for
 from shared_servers import OWNER_PASSWORD, Servers, shared_servers
-from zapisano.db import Database, open_database
+from zapisano.db import Database, open_database, walls
 from zapisano.db.migrate import Migration
 from zapisano.settings import Settings
 from zapisano.tenancy import Tenant, provision, register
@@ -77,6 +77,10 @@ def template_database(postgres: str, tmp_path_factory: pytest.TempPathFactory) -
         await admin.close()
         dsn = with_database(postgres, name, OWNER)
         await Migration(settings_for(dsn, tmp_path_factory.mktemp("data"))).run()
+        # As an operator does where the owner is no superuser: what the doctor says.
+        admin = await asyncpg.connect(with_database(postgres, name))
+        await admin.execute(walls.statements())
+        await admin.close()
 
     async def drop() -> None:
         admin = await asyncpg.connect(postgres)

@@ -146,11 +146,15 @@ def resume(tenant: TenantName) -> None:
 
 
 @tenants.command()
-def archive(tenant: TenantName) -> None:
+def archive(
+    tenant: TenantName,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, as in a script.")] = False,
+) -> None:
     """Export a tenant into one file in the data folder, then drop its schema."""
     from zapisano.ops import tenants as ops
 
-    _do(lambda settings: ops.archive(settings, tenant))
+    _do(lambda settings: ops.archive(settings, tenant, ask=not yes))
 
 
 @tenants.command()

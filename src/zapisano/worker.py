@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from zapisano.booking import BookingChanged, Remind
+from zapisano.bots import aiogram_types  # noqa: F401  # pyright: ignore[reportUnusedImport]  # before aiogram
 from zapisano.bots.attach import Attaching, ensure_sales_bot, redirect
 from zapisano.bots.booking import BookingNotices, booking_router
 from zapisano.bots.dispatch import Dispatch, dispatcher

@@ -405,7 +405,8 @@ def test_a_full_disk_refuses_the_archive_and_drops_nothing(place: Place, tmp_pat
     bot = place.sold(house.new_person())
     tenant = bot["tenant_id"]
     with full_disk(tmp_path / "data") as limit:
-        done = zapisano(house, "tenants", "archive", tenant, folder=tmp_path / "data", limit=limit)
+        verb = ("tenants", "archive", tenant, "--yes")
+        done = zapisano(house, *verb, folder=tmp_path / "data", limit=limit)
         assert done.returncode == 1
         assert "nothing was dropped" in done.stderr
         assert list((tmp_path / "data").rglob("*.zip")) == []
@@ -416,7 +417,7 @@ def test_a_full_disk_refuses_the_archive_and_drops_nothing(place: Place, tmp_pat
         tenant,
     )
     assert state == {"state": "active", "schemas": 1, "archives": 0}
-    done = zapisano(house, "tenants", "archive", tenant, folder=tmp_path / "roomy", limit=None)
+    done = zapisano(house, *verb, folder=tmp_path / "roomy", limit=None)
     assert done.returncode == 0, done.stderr
     house.idle()
 

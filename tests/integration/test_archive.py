@@ -331,7 +331,8 @@ async def kill_when_waiting(settings: Settings, witness: Witness, verb: str) -> 
         "ZAPISANO_SECRET_KEY": settings.secret_key.get_secret_value(),
         "ZAPISANO_DATA_DIR": str(settings.data_dir),
     }
-    command = (sys.executable, "-P", "-m", "zapisano", "tenants", verb, "client_001")
+    agreed = ("--yes",) if verb == "archive" else ()
+    command = (sys.executable, "-P", "-m", "zapisano", "tenants", verb, "client_001", *agreed)
     process = await asyncio.create_subprocess_exec(*command, env=env)
     waiting = """SELECT 1 FROM pg_locks JOIN pg_database d ON d.oid = database
         WHERE d.datname = current_database() AND NOT granted"""

@@ -1,7 +1,9 @@
 """The command line, as processes: what they print, how they end, and that they drain."""
 
+import asyncio
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -68,15 +70,106 @@ async def test_a_tenants_life_on_the_command_line(
         ("suspend", "client_001 is suspended (operator).\n"),
         ("resume", "client_001 is awaiting_bot.\n"),
         ("restore", ""),
-        ("archive", f"client_001 is archived in {tmp_path}/data/archive/client_001-"),
+        ("archive --yes", f"client_001 is archived in {tmp_path}/data/archive/client_001-"),
+        ("resume", ""),
         ("restore", "client_001 is awaiting_bot again.\n"),
     ):
-        done = zapisano(env, tmp_path, "tenants", verb, "client_001")
+        done = zapisano(env, tmp_path, "tenants", *verb.split(), "client_001")
         assert done.stdout.startswith(said) if said else done.returncode == 1
+        if verb == "resume" and not said:
+            assert done.stderr == (
+                "client_001 is archived, restore it first: zapisano tenants restore client_001\n"
+            )
     shown = zapisano(env, tmp_path, "tenants", "show", "client_001").stdout
     assert "owner\t5 (ru)\n" in shown
     none = zapisano(env, tmp_path, "tenants", "list", "--state", "archived")
-    assert (none.returncode, none.stdout) == (0, "")
+    assert (none.returncode, none.stdout, none.stderr) == (0, "", "No tenant is archived.\n")
+
+
+def test_where_there_is_nothing_to_list_a_line_says_so(env: dict[str, str], tmp_path: Path) -> None:
+    for command, line in (
+        ("tenants list", "No tenants yet: "),
+        ("jobs list", "No job waits"),
+        ("jobs list --held", "No job is held."),
+    ):
+        done = zapisano(env, tmp_path, *command.split())
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (0, "", 1)
+        assert done.stderr.startswith(line)
+
+
+async def test_archiving_asks_first_and_takes_nothing_but_a_yes(
+    env: dict[str, str], tmp_path: Path, tenants: tuple[Tenant, Tenant], witness: Witness
+) -> None:
+    there = "SELECT to_regnamespace('client_001') IS NOT NULL"
+    unasked = zapisano(env, tmp_path, "tenants", "archive", "client_001")
+    assert (unasked.returncode, unasked.stderr.count("\n")) == (2, 1)
+    assert "--yes" in unasked.stderr
+    for answer, said, stays in (
+        ("\n", "client_001 stays as it is.", True),
+        ("no\n", "client_001 stays as it is.", True),
+        ("y\n", "client_001 is archived in", False),
+    ):
+        told = await asyncio.to_thread(
+            typed, env, tmp_path, answer, "tenants", "archive", "client_001"
+        )
+        assert "Салон Ромашка, awaiting_bot" in told
+        assert "its schema is dropped" in told
+        assert said in told
+        assert await witness.fetchval(there) is stays
+    again = zapisano(env, tmp_path, "tenants", "archive", "client_001")
+    assert (again.returncode, again.stdout[:25]) == (0, "client_001 is archived in")
+
+
+def typed(env: dict[str, str], folder: Path, answer: str, *arguments: str) -> str:
+    """Run the command on a terminal and type an answer; return all that is on the terminal."""
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [*ZAPISANO, *arguments], env=env, cwd=folder, stdin=its, stdout=its, stderr=its
+    )
+    os.close(its)
+    told = b""
+    try:
+        while b"[y/N]" not in told:
+            told += os.read(ours, 4096)
+        os.write(ours, answer.encode())
+        while True:
+            told += os.read(ours, 4096)
+    except OSError:  # how a terminal says that the other side is gone
+        return told.decode()
+    finally:
+        process.wait(30)
+        os.close(ours)
+
+
+COMMANDS = ("psql", "redis PING", "tenants list", "jobs list", "doctor")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_beside_nothing_say_what_to_start(
+    env: dict[str, str], tmp_path: Path, command: str
+) -> None:
+    ended = zapisano({"PATH": env["PATH"]}, tmp_path, *command.split())
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    setting = "REDIS_URL" if command.startswith("redis") else "DATABASE_URL"
+    assert ended.stderr.startswith(
+        f"Nothing is running here: start `zapisano demo` or `zapisano up`, or set {setting}"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_psql_enters_only_a_schema_that_is_there(
+    env: dict[str, str], tmp_path: Path, tenants: tuple[Tenant, Tenant], witness: Witness
+) -> None:
+    count = ("-Atc", "SELECT count(*) FROM services")
+    assert zapisano(env, tmp_path, "psql", "client_001", *count).stdout == "1\n"
+    zapisano(env, tmp_path, "tenants", "archive", "client_001", "--yes")
+    for tenant, line in (
+        ("client_999", "There is no tenant client_999: `zapisano tenants list`"),
+        ("client_001", "client_001 is archived: `zapisano tenants restore client_001`"),
+    ):
+        refused = zapisano(env, tmp_path, "psql", tenant, *count)
+        assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+        assert refused.stderr.startswith(line)
 
 
 async def test_tenants_are_made_once_beside_a_live_worker(
@@ -165,6 +258,7 @@ def test_doctor_speaks_json_and_ends_with_1(env: dict[str, str], tmp_path: Path)
     assert (ended.returncode, told["ok"]) == (1, False)
     failed = {check["name"] for check in told["checks"] if check["outcome"] == "failed"}
     assert failed == {"Sales bot", "YooKassa"}
+    assert not (tmp_path / "data").exists()
 
 
 @contextmanager

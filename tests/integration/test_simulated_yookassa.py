@@ -261,8 +261,10 @@ def test_bad_requests(
         method, shop.api + path, headers=headers, auth=(SHOP_ID, SECRET_KEY), content=b""
     )
     assert answer.status_code == status
-    if status in (405, 415):
+    if status == 405:
         assert answer.content == b""
+    elif status == 415:
+        assert answer.json()["description"].endswith("must be application/json, not text/plain")
     else:
         assert answer.json()["type"] == "error"
 

@@ -325,6 +325,7 @@ def test_a_deaf_part_is_ended_after_its_grace(stack: Stack) -> None:
     assert stack.stop(running) == 0
     assert not any(map(is_alive, pids.values()))
     assert "worker has not stopped yet; ending it" in stack.screen()
+    assert "is finishing what it has under way" not in stack.screen()
     assert "serve down" in stack.trace()
 
 
@@ -332,6 +333,10 @@ def test_a_second_interrupt_hurries(stack: Stack) -> None:
     running = stack.start_and_wait(DEAF="worker", GRACE="600")
     running.send_signal(signal.SIGINT)
     until(lambda: "serve down" in stack.trace(), "the first interrupt stops the others")
+    until(
+        lambda: "worker is finishing what it has under way" in stack.screen(),
+        "what is waited for is said",
+    )
     assert running.poll() is None
     assert stack.stop(running) == 0
 
@@ -501,7 +506,7 @@ def test_redis_answers_as_redis_cli_does(stack: Stack) -> None:
 def test_a_door_to_nothing_says_so_in_one_line(stack: Stack, door: str) -> None:
     done = stack.zapisano(door)
     assert done.returncode == 2
-    assert done.stderr.startswith("nothing is running in ")
+    assert done.stderr.startswith("Nothing is running here: ")
     assert done.stderr.count("\n") == 1
 
 

@@ -5,9 +5,11 @@ import asyncio
 import asyncpg
 import pytest
 from pydantic import SecretStr
+from telegram_bots import until
 
-from zapisano.db import Database, open_database
-from zapisano.db.migrate import Migration
+from zapisano.db import Database, open_database, roles
+from zapisano.db.migrate import Migration, guard_schema
+from zapisano.db.names import tenant_schema
 from zapisano.errors import BrokenSetting, Busy, SlotTaken
 from zapisano.settings import Settings
 from zapisano.tenancy import (
@@ -21,6 +23,7 @@ from zapisano.tenancy import (
     resume,
     suspend,
 )
+from zapisano.tenancy.usecases import create_role
 
 Witness = asyncpg.Connection
 BOOK = """INSERT INTO bookings (user_id, date, time, service_id, status)
@@ -63,6 +66,24 @@ async def test_an_overlap_is_refused_in_the_domains_words(
         "SELECT shared.record_event('payment.settled', 'x', '{}')",
         "CREATE TABLE mine (id int)",
         "SET ROLE booking_user",
+        "SELECT rolname FROM pg_roles",
+        "SELECT roleid FROM pg_auth_members",
+        "SELECT query FROM pg_stat_activity",
+        "SELECT pg_stat_get_activity(NULL)",
+        "SELECT n_live_tup FROM pg_stat_all_tables",
+        "SELECT pg_stat_get_live_tuples('client_002.bookings'::regclass)",
+        "SELECT heap_blks_read FROM pg_statio_all_tables",
+        "SELECT reltuples FROM pg_class",
+        "SELECT pg_total_relation_size('client_002.bookings')",
+        "SELECT pg_relation_size('shared.orders')",
+        "SELECT pg_database_size(current_database())",
+        "SELECT tablename FROM pg_tables",
+        "SELECT mode FROM pg_locks",
+        "SELECT lo_create(0)",
+        "SELECT lo_from_bytea(0, 'x')",
+        "SELECT pg_advisory_lock(7260921)",
+        "SELECT pg_try_advisory_xact_lock(7260921)",
+        "SELECT pg_advisory_unlock_all()",
     ],
 )
 async def test_a_tenant_sees_nothing_but_itself(
@@ -86,6 +107,52 @@ async def test_a_tenants_job_is_stamped_with_that_tenant(
     assert payload == b'{"tenant_id": "client_001"}'
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT shared.enqueue_job('booking.test', NULL)",
+        "SELECT shared.enqueue_job('booking.test', 'null')",
+        "SELECT shared.enqueue_job('booking.test', '[]')",
+        "SELECT shared.enqueue_job(NULL, '{}')",
+        "SELECT shared.schedule_job(now(), 'booking.test', 'x', NULL)",
+        "SELECT shared.schedule_job(now(), 'booking.test', 'x', '7')",
+    ],
+)
+async def test_a_job_without_a_kind_or_an_object_is_refused(
+    database: Database, tenants: tuple[Tenant, Tenant], witness: Witness, sql: str
+) -> None:
+    for opened in (database.tenant(tenants[0].id), database.shared()):
+        with pytest.raises(asyncpg.InvalidParameterValueError, match="needs a kind"):
+            async with opened as conn:
+                await conn.execute(sql)  # pyright: ignore[reportArgumentType]  # not literal: a list
+    assert await witness.fetchval("SELECT count(*) FROM shared.due") == 0
+
+
+@pytest.mark.parametrize("kind", ["tenancy.provision", "payments.settle", "xbooking.x", "booking"])
+async def test_a_tenant_asks_for_no_other_rooms_jobs(
+    database: Database, tenants: tuple[Tenant, Tenant], kind: str
+) -> None:
+    body = {"tenant_id": "client_002"}
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with database.tenant(tenants[0].id) as conn:
+            await conn.execute("SELECT shared.enqueue_job($1, $2)", kind, body)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with database.tenant(tenants[0].id) as conn:
+            await conn.execute("SELECT shared.schedule_job(now(), $1, 'x', $2)", kind, body)
+
+
+async def test_what_a_tenant_unschedules_is_its_own(
+    database: Database, tenants: tuple[Tenant, Tenant], witness: Witness
+) -> None:
+    for tenant in tenants:
+        async with database.tenant(tenant.id) as conn:
+            await conn.execute("SELECT shared.schedule_job(now(), 'booking.test', '1', '{}')")
+    async with database.tenant(tenants[0].id) as conn:
+        await conn.execute("SELECT shared.unschedule_job('booking.test', '1')")
+    left = await witness.fetch("SELECT tenant, payload FROM shared.due")
+    assert [tuple(row) for row in left] == [("client_002", '{"tenant_id": "client_002"}')]
+
+
 async def test_provisioning_may_be_repeated_at_any_point(
     database: Database, tenants: tuple[Tenant, Tenant], witness: Witness
 ) -> None:
@@ -106,6 +173,25 @@ async def test_six_workers_that_provision_one_tenant_make_one_schema(
     told = "SELECT count(*) FROM shared.journal WHERE kind = $1"
     assert await witness.fetchval(told, "tenant.schema_created") == 1
     assert await witness.fetchval(told, "tenant.awaiting_bot") == 1
+
+
+async def test_two_workers_that_make_one_role_do_it_one_after_the_other(
+    database: Database, tenants: tuple[Tenant, Tenant], witness: Witness
+) -> None:
+    """PostgreSQL before 18 refuses two who grant the same at once: "tuple concurrently updated"."""
+    tenant = tenants[0].id
+    await witness.execute("UPDATE shared.tenants SET state = 'provisioning'")
+    role = f"{database.name}_{tenant}"
+    await witness.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA {tenant} FROM {role}")
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+    async with database.owner() as conn:
+        await guard_schema(conn, tenant_schema(tenant))
+        await roles.create_tenant_role(conn, database.name, tenant_schema(tenant))
+        second = asyncio.create_task(create_role(database, tenant))
+        await until(lambda: witness.fetchval(waiting), "the second one waits for the first")
+    await second
+    async with database.tenant(tenant) as inside:
+        assert await inside.fetchval("SELECT count(*) FROM services") == 1
 
 
 async def test_a_payment_lifts_only_what_is_unpaid(

@@ -12,7 +12,7 @@ from typing import LiteralString
 
 from asyncpg import PostgresError
 
-from zapisano.db import roles
+from zapisano.db import roles, walls
 from zapisano.db.chains import FOLDER, head, knows, render
 from zapisano.db.connection import OwnerConnection
 from zapisano.db.database import database_name
@@ -65,9 +65,10 @@ class Migration:
             # Together: who waits for the schema must not find it without the role to log in as.
             async with raw.transaction():
                 await self._shared(conn)
-                self.report.isolated = await roles.ensure_roles(
-                    conn, self._settings, self._database
-                )
+                self.report.isolated = await roles.ensure_roles(conn, self._settings)
+                await walls.ensure(conn, self._database)
+            if self.report.isolated:
+                await self._roles(conn)
             await self._tenants(conn, on_progress or (lambda _done, _total: None))
         finally:
             await raw.close(timeout=5)
@@ -82,6 +83,16 @@ class Migration:
         if current is not None and not knows("shared", current, self._folder):
             raise Refused(f"The database is at version {current}: upgrade Zapisano first.")
         await apply(conn, render("shared", current, folder=self._folder))
+
+    async def _roles(self, conn: OwnerConnection) -> None:
+        """Give a role to each tenant without one, as they are when isolation was turned on late."""
+        missing = await roles.schemas_without_role(conn, self._database)
+        for start in range(0, len(missing), self._batch_size):
+            async with conn.raw.transaction():
+                for schema in missing[start : start + self._batch_size]:
+                    await guard_schema(conn, schema)
+                    if await version_of(conn, schema) is not None:
+                        await roles.create_tenant_role(conn, self._database, schema)
 
     async def _tenants(
         self, conn: OwnerConnection, on_progress: Callable[[int, int], None]
@@ -137,13 +148,18 @@ async def guard_schema(conn: OwnerConnection, schema: SchemaName) -> None:
     await conn.execute("SELECT pg_advisory_xact_lock($1, hashtext($2))", SCHEMA_LOCK, schema)
 
 
+async def version_of(conn: OwnerConnection, schema: SchemaName) -> str | None:
+    """Return the version at which a tenant's schema stands, None when it has no schema."""
+    version: str | None = await conn.fetchval(
+        "SELECT version_num FROM shared.tenant_versions WHERE schema_name = $1", schema
+    )
+    return version
+
+
 async def create_tenant_schema(conn: OwnerConnection, schema: SchemaName) -> bool:
     """Create a tenant's schema at the head; return False when it is there already."""
     await guard_schema(conn, schema)
-    known = await conn.fetchval(
-        "SELECT version_num FROM shared.tenant_versions WHERE schema_name = $1", schema
-    )
-    if known is not None:
+    if await version_of(conn, schema) is not None:
         return False
     await conn.execute("CREATE SCHEMA IF NOT EXISTS " + quoted(schema))
     await migrate_tenant(conn, schema, None)

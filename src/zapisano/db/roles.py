@@ -77,8 +77,8 @@ async def may_create_roles(conn: OwnerConnection) -> bool:
     )
 
 
-async def ensure_roles(conn: OwnerConnection, settings: Settings, database: str) -> bool:
-    """Create or repair every role and grant; return whether isolation by role is on."""
+async def ensure_roles(conn: OwnerConnection, settings: Settings) -> bool:
+    """Create or repair the two roles that all share; return whether isolation by role is on."""
     if not await may_create_roles(conn):
         return False
     await _create(conn, TENANT_GROUP, "NOLOGIN")
@@ -86,8 +86,6 @@ async def ensure_roles(conn: OwnerConnection, settings: Settings, database: str)
     password = quoted_literal(app_password(settings))
     await conn.execute("ALTER ROLE " + quoted(APP_ROLE) + " LOGIN NOINHERIT PASSWORD " + password)
     await _grant_shared(conn)
-    for schema in await _schemas_without_role(conn, database):
-        await create_tenant_role(conn, database, schema)
     return True
 
 
@@ -115,14 +113,18 @@ def _doors() -> LiteralString:
     return ", ".join(doors)
 
 
-async def _schemas_without_role(conn: OwnerConnection, database: str) -> list[SchemaName]:
+async def schemas_without_role(conn: OwnerConnection, database: str) -> list[SchemaName]:
+    """Return the tenants that have a schema and no role."""
     schemas = await conn.fetch("SELECT schema_name FROM shared.tenant_versions")
     roles = {row[0] for row in await conn.fetch("SELECT rolname FROM pg_roles")}
     return [s[0] for s in schemas if tenant_role(database, SchemaName(s[0])) not in roles]
 
 
 async def create_tenant_role(conn: OwnerConnection, database: str, schema: SchemaName) -> None:
-    """Create a tenant's role, or find it there, and let it into its own schema only."""
+    """Create a tenant's role, or find it there, and let it into its own schema only.
+
+    The caller guards the schema: two who grant the same at once would fail.
+    """
     role = tenant_role(database, schema)
     await _create(conn, role, "NOLOGIN")
     await conn.execute("GRANT " + quoted(TENANT_GROUP) + " TO " + quoted(role))

@@ -95,10 +95,16 @@ async def prune(
 ) -> None:
     """Delete the queue's old log lines, and what is remembered of jobs that are gone.
 
+    What went wrong with a job that is still there stays with it.
+
     Held jobs of `held_kinds` go too when they are older than `held_before`: what people have
     written is in them.
     """
-    await conn.execute("DELETE FROM shared.pgqueuer_log WHERE created < $1", log_before)
+    await conn.execute(
+        """DELETE FROM shared.pgqueuer_log AS l WHERE created < $1 AND (traceback IS NULL
+               OR NOT EXISTS (SELECT 1 FROM shared.pgqueuer AS q WHERE q.id = l.job_id))""",
+        log_before,
+    )
     await conn.execute("DELETE FROM shared.pgqueuer_statistics WHERE created < $1", log_before)
     await conn.execute(
         """DELETE FROM shared.pgqueuer

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 
-from zapisano.db import OwnerConnection, open_database, roles
+from zapisano.db import OwnerConnection, open_database, roles, walls
 from zapisano.db.chains import head, knows
 from zapisano.db.migrate import tenants_behind
 from zapisano.db.probe import backends_are_shared, bare_transaction
@@ -39,6 +39,7 @@ async def _checks(settings: Settings) -> AsyncGenerator[Check]:
             yield await _migrations(conn)
             if migrated:
                 yield await _held(conn)
+            yield await _walls(settings, conn)
         yield await _pooler(settings, dsn)
         if migrated:
             yield await _isolation(settings)
@@ -88,6 +89,14 @@ async def _migrations(conn: OwnerConnection) -> Check:
             name, f"{len(behind)} of {tenants} tenants are behind: {first}", "zapisano migrate"
         )
     return good(name, f"up to date: {version}, {tenants} tenants at {head('tenant')}")
+
+
+async def _walls(settings: Settings, conn: OwnerConnection) -> Check:
+    """Look at what PostgreSQL itself lets every role see and do."""
+    name = "Walls in the catalog"
+    if gaps := await walls.gaps(conn):
+        return warning(name, f"a tenant's role may {', '.join(gaps)}", walls.remedy(settings))
+    return good(name, "stand")
 
 
 async def _held(conn: OwnerConnection) -> Check:

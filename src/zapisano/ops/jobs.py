@@ -26,7 +26,10 @@ async def show_all(settings: Settings, *, only_held: bool) -> None:
             found.extend(page)
             if len(page) < PAGE:
                 break
-    screen.table(COLUMNS, [_row(job) for job in found])
+    if found:
+        screen.table(COLUMNS, [_row(job) for job in found])
+    else:
+        screen.note("No job is held." if only_held else "No job waits: all are done.")
 
 
 def _row(job: QueuedJob) -> tuple[str, ...]:

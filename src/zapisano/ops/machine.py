@@ -1,10 +1,12 @@
 """The doctor's look at this machine and at settings that a connection cannot prove."""
 
 import asyncio
+import os
 import shutil
 import socket
 import tempfile
 from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from zapisano.errors import BrokenSetting
@@ -56,9 +58,10 @@ def _master_token(settings: Settings) -> Check:
 
 
 def _folder(settings: Settings) -> Check:
-    name, folder = "Data folder", settings.data_dir
+    name, folder = "Data folder", settings.data_dir.absolute()
+    if not folder.exists():
+        return _folder_to_be(name, folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"x")
         free = shutil.disk_usage(folder).free
@@ -74,6 +77,18 @@ def _folder(settings: Settings) -> Check:
     if free < LITTLE_DISK_BYTES:
         return warning(name, found, "free some space before it is needed")
     return good(name, found)
+
+
+def _folder_to_be(name: str, folder: Path) -> Check:
+    """Look at a folder that nothing has needed yet; looking does not make it."""
+    above = next(parent for parent in folder.parents if parent.exists())
+    if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
+        return good(name, f"{folder} will be made when it is needed")
+    return failed(
+        name,
+        f"{folder} cannot be made in {above}",
+        "give ZAPISANO_DATA_DIR a folder that this user may write",
+    )
 
 
 def _plans(settings: Settings) -> Check:

@@ -10,6 +10,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from zapisano.errors import BrokenSetting
+
 LINE_EVERY_SECONDS = 5.0
 
 OnProgress = Callable[[int, int], None]
@@ -19,6 +21,25 @@ def say(line: str) -> None:
     """Write a line to where results go."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
+
+
+def note(line: str) -> None:
+    """Write a line for a person beside the results, which another program may read."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def agreed(question: str, *, otherwise: str) -> bool:
+    """Ask a person; anything but a yes is a no.
+
+    Raises:
+        BrokenSetting: nobody is there to be asked; `otherwise` says what to type instead.
+    """
+    if not sys.stdin.isatty():
+        raise BrokenSetting(otherwise)
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:

@@ -14,6 +14,7 @@ from zapisano.tenancy import Overview, State, Suspension, TenantId, store
 from zapisano.tenancy.seed import seed as seed_tenants
 
 PAGE = 500
+NONE_YET = "No tenants yet: one is made by a sale, or by: zapisano tenants create NAME --owner ID"
 
 
 def _id(name: str) -> TenantId:
@@ -32,7 +33,10 @@ async def show_all(settings: Settings, state: State | None) -> None:
             if len(page) < PAGE:
                 break
     columns = ("id", "state", "name", "bot", "paid until", "version")
-    screen.table(columns, [_row(one) for one in found])
+    if found:
+        screen.table(columns, [_row(one) for one in found])
+    else:
+        screen.note(f"No tenant is {state}." if state else NONE_YET)
 
 
 def _row(one: Overview) -> tuple[str, ...]:
@@ -109,11 +113,29 @@ async def resume(settings: Settings, name: str) -> None:
     screen.say(f"{tenant.id} is {tenant.state}{why}.")
 
 
-async def archive(settings: Settings, name: str) -> None:
-    """Put a tenant away into a file."""
+async def archive(settings: Settings, name: str, *, ask: bool = True) -> None:
+    """Put a tenant away into a file, once a person has agreed to what that means."""
+    tenant = _id(name)
     async with opened(settings) as database:
+        async with database.shared() as conn:
+            one = await store.overview(conn, tenant)
+        if ask and one.tenant.state is not State.ARCHIVED and not _may_be_archived(settings, one):
+            screen.note(f"{tenant} stays as it is.")
+            return
         path = await tenancy.archive(database, settings, name, now=utc_now())
     screen.say(f"{name} is archived in {path}")
+
+
+def _may_be_archived(settings: Settings, one: Overview) -> bool:
+    tenant = one.tenant
+    bot = f"its bot @{one.bot_username} will serve nobody, " if one.bot_username else ""
+    return screen.agreed(
+        f"{tenant.id} ({tenant.name}, {tenant.state}): {bot}its data goes into a file in "
+        f"{settings.data_dir / 'archive'}, then its schema is dropped.\n"
+        f"It comes back by: zapisano tenants restore {tenant.id}\nArchive it?",
+        otherwise=f"tenants archive: drops the schema of {tenant.id} and asks before; where nobody "
+        "can be asked, add --yes",
+    )
 
 
 async def restore(settings: Settings, name: str, file: Path | None) -> None:

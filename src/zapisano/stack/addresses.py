@@ -52,11 +52,16 @@ def running(config: StackConfig, what: str) -> Running:
     with folder.writing(config.folder):
         found = folder.find_running(config.folder)
     if found is None:
-        raise Refusal(
-            f"nothing is running in {config.folder}: start `zapisano demo` or set {what} "
-            "(another folder is named by ZAPISANO_DATA_DIR)"
-        )
+        raise Refusal(nothing_runs(what))
     return found
+
+
+def nothing_runs(setting: str) -> str:
+    """Say to somebody who types a command beside no stack what would help."""
+    return (
+        f"Nothing is running here: start `zapisano demo` or `zapisano up`, or set {setting} "
+        "(ZAPISANO_DATA_DIR names another folder)"
+    )
 
 
 def libpq(url: str) -> dict[str, str]:

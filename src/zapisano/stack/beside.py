@@ -2,7 +2,9 @@
 
 import os
 
+from zapisano.errors import BrokenSetting
 from zapisano.settings import Settings, load
+from zapisano.stack.addresses import nothing_runs
 from zapisano.stack.folder import find_running
 
 
@@ -10,7 +12,7 @@ def settings_here() -> Settings:
     """The settings; with no database set, those of the stack that runs in the data folder.
 
     Raises:
-        BrokenSetting: a setting is wrong.
+        BrokenSetting: a setting is wrong, or nothing runs here and no database is set.
     """
     settings = load()
     if settings.database_url.get_secret_value():
@@ -19,8 +21,8 @@ def settings_here() -> Settings:
         running = find_running(settings.data_dir.expanduser().absolute())
     except OSError:
         # No such folder, or another user's: nothing of ours runs there.
-        return settings
+        running = None
     if running is None:
-        return settings
+        raise BrokenSetting(nothing_runs("DATABASE_URL"))
     os.environ.update(running.settings)
     return load()

@@ -72,7 +72,9 @@ def psql(context: typer.Context) -> None:
     from zapisano.stack import psql as program
 
     with _answers() as config:
-        program.call(config, context.args).become()
+        called = program.call(config, context.args)
+        program.check_tenant(called)
+        called.become()
 
 
 @app.command(context_settings=PASS_ON, options_metavar="[COMMAND ...]")

@@ -21,6 +21,7 @@ from zapisano.stack.refusal import Refusal, StartFailed
 FIRST_DELAY_SECONDS, LAST_DELAY_SECONDS = 0.1, 5.0
 STEADY_SECONDS = 10.0
 SLOW_SECONDS = 3.0
+SLOW_STOP_SECONDS = 2.0
 POLL_SECONDS = 0.03
 ATTEMPTS_TO_START = 3
 REFUSED = 2
@@ -243,6 +244,9 @@ class Keeper:
     async def _end(self, child: Child) -> None:
         process = self.process
         send(child.running, process.stop_signal)
+        loop = asyncio.get_running_loop()
+        note = loop.call_later(SLOW_STOP_SECONDS, self._say, process.stop_note)
+        child.exited.add_done_callback(lambda _: note.cancel())
         if not await self._gone(child, process.grace_seconds):
             self._say("has not stopped yet; ending it")
             send(child.running, process.kill_signal)

@@ -105,6 +105,7 @@ class Postgres:
             # Recovery after a crash takes as long as it takes; only its end counts.
             patience_seconds=float("inf"),
             slow_note="is recovering what the last run left; this can take minutes",
+            stop_note="is writing its last checkpoint; with many tenants this takes a while",
         )
 
     def is_ready(self) -> bool:
@@ -121,6 +122,9 @@ class Postgres:
         """Make the cluster if there is none: beside its place, then renamed, all or nothing."""
         if self.data.exists():
             return
+        # Loads the driver, which no start but the first needs.
+        from zapisano.db import walls
+
         fresh = self.home / "new"
         if fresh.exists():
             shutil.rmtree(fresh)
@@ -130,6 +134,7 @@ class Postgres:
         (fresh / "pg_hba.conf").write_text(ACCESS)
         self._single_user(lock, fresh, "postgres", self._roles())
         self._single_user(lock, fresh, DATABASE, "CREATE EXTENSION btree_gist\n")
+        self._single_user(lock, fresh, DATABASE, walls.statements(), "-j")
         if self.settings.get("fsync") != "off":
             self._run(lock, "initdb", "--sync-only", "-D", str(fresh))
         fresh.rename(self.data)
@@ -150,10 +155,16 @@ class Postgres:
             f"CREATE DATABASE {DATABASE} OWNER {OWNER}\n"
         )
 
-    def _single_user(self, lock: int, data: Path, database: str, statements: str) -> None:
-        """Run statements with no server and no port, so that no password is ever the default."""
+    def _single_user(
+        self, lock: int, data: Path, database: str, statements: str, *options: str
+    ) -> None:
+        """Run statements with no server and no port, so that no password is ever the default.
+
+        Each is a line; with `-j` each ends with a semicolon and an empty line.
+        """
         quiet = ("-c", "fsync=off", "-c", "log_min_messages=fatal", "-c", "exit_on_error=on")
-        self._run(lock, "postgres", "--single", "-D", str(data), *quiet, database, text=statements)
+        line = ("--single", "-D", str(data), *quiet, *options, database)
+        self._run(lock, "postgres", *line, text=statements)
 
     def _run(self, lock: int, program: str, *options: str, text: str = "") -> None:
         whom = self.account

@@ -45,6 +45,7 @@ class Process:
     grace_seconds: float = 10.0
     patience_seconds: float = 60.0
     slow_note: str = field(default="is still starting")
+    stop_note: str = field(default="is finishing what it has under way")
 
 
 def in_order(processes: tuple[Process, ...]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ class Call:
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
+    tenant: str = ""
 
     def become(self) -> None:
         """Replace this process, so that the terminal, signals and the exit code are psql's."""
@@ -41,7 +43,39 @@ def call(config: StackConfig, arguments: Sequence[str]) -> Call:
     if tenant:
         options = env.get("PGOPTIONS", "")
         env["PGOPTIONS"] = f"{options} -c search_path={tenant}".strip()
-    return Call((binaries.psql(), *rest), env)
+    return Call((binaries.psql(), *rest), env, tenant)
+
+
+def check_tenant(called: Call) -> None:
+    """See that the schema to be entered is there; in one that is not, no table would be found.
+
+    Raises:
+        Refusal: there is none, and why.
+    """
+    tenant = called.tenant
+    there = f"SELECT to_regnamespace('{tenant}') IS NOT NULL"  # letters, digits
+    if not tenant or _asked(called, there) != "f":
+        return
+    registry = f"SELECT state FROM shared.tenants WHERE id = '{tenant}'"  # noqa: S608 # the same
+    state = _asked(called, registry)
+    if state == "archived":
+        raise Refusal(f"{tenant} is archived: `zapisano tenants restore {tenant}` brings it back")
+    if state:
+        raise Refusal(f"{tenant} is {state} and has no schema yet")
+    raise Refusal(f"There is no tenant {tenant}: `zapisano tenants list` shows those there are")
+
+
+def _asked(called: Call, question: str) -> str:
+    """The answer of the database; empty when it has none: psql itself will say why."""
+    asked = subprocess.run(  # noqa: S603 - the program that is about to be called, no shell
+        [called.argv[0], "-XAtc", question],
+        env=dict(called.env),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout.strip()
 
 
 def _tenant(arguments: Sequence[str]) -> tuple[str, tuple[str, ...]]:

@@ -24,7 +24,7 @@ from typing import IO, ClassVar
 from zapisano import journal
 from zapisano.db import Database, OwnerConnection, roles
 from zapisano.db.chains import FOLDER, knows
-from zapisano.db.migrate import guard_schema, migrate_tenant
+from zapisano.db.migrate import guard_schema, migrate_tenant, version_of
 from zapisano.db.names import SchemaName, tenant_schema
 from zapisano.errors import AppError, Busy, Conflict, NotFound, Refused
 from zapisano.jobs import enqueue
@@ -151,7 +151,7 @@ async def _fill(
     now: datetime,
 ) -> int:
     tables = await export.tables(conn, schema)
-    version = await export.version(conn, schema)
+    version = await version_of(conn, schema)
     if version is None:
         raise WrongState(f"{schema} has no schema version in the registry: zapisano doctor")
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as book:

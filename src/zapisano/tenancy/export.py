@@ -83,14 +83,6 @@ async def strangers(conn: OwnerConnection, schema: SchemaName) -> list[str]:
     return [row["what"] for row in rows]
 
 
-async def version(conn: OwnerConnection, schema: SchemaName) -> str | None:
-    """Return the version at which a tenant's schema stands, None when it has no schema."""
-    found = await conn.fetchval(
-        "SELECT version_num FROM shared.tenant_versions WHERE schema_name = $1", schema
-    )
-    return cast("str | None", found)
-
-
 async def schema_is_there(conn: OwnerConnection, schema: SchemaName) -> bool:
     """Say whether PostgreSQL has a schema of this name, whatever the registry says."""
     return bool(await conn.fetchval("SELECT 1 FROM pg_namespace WHERE nspname = $1", schema))

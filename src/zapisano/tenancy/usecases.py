@@ -5,7 +5,7 @@ import time
 
 from zapisano import journal
 from zapisano.db import Database, SharedConnection, roles
-from zapisano.db.migrate import create_tenant_schema
+from zapisano.db.migrate import create_tenant_schema, guard_schema
 from zapisano.db.names import tenant_schema
 from zapisano.errors import Conflict
 from zapisano.jobs import enqueue
@@ -66,8 +66,7 @@ async def provision(database: Database, tenant: TenantId, *, time_zone: str | No
                 owner, "tenant.schema_created", tenant, tenant=tenant, took_ms=took_ms
             )
     if database.isolated:
-        async with database.owner() as owner:
-            await roles.create_tenant_role(owner, database.name, schema)
+        await create_role(database, tenant)
     if time_zone and await _is_provisioning(database, tenant):
         async with database.tenant(tenant) as inside:
             await store.set_time_zone(inside, time_zone)
@@ -78,6 +77,15 @@ async def provision(database: Database, tenant: TenantId, *, time_zone: str | No
         await store.set_state(conn, tenant, State.AWAITING_BOT)
         await enqueue(conn, TenantReady(tenant))
         await journal.record(conn, "tenant.awaiting_bot", tenant, tenant=tenant)
+
+
+async def create_role(database: Database, tenant: TenantId) -> None:
+    """Make the role, unless others were quicker and the tenant may be archived by now."""
+    schema = tenant_schema(tenant)
+    async with database.owner() as owner:
+        await guard_schema(owner, schema)
+        if (await store.get(owner, tenant)).state is State.PROVISIONING:
+            await roles.create_tenant_role(owner, database.name, schema)
 
 
 async def _is_provisioning(database: Database, tenant: TenantId) -> bool:
@@ -120,8 +128,16 @@ async def suspend(conn: SharedConnection, tenant: TenantId, reason: Suspension) 
 
 
 async def resume(conn: SharedConnection, tenant: TenantId, lifting: Suspension) -> Tenant:
-    """Lift a suspension for `lifting`; one for another reason stays. Repeating changes nothing."""
+    """Lift a suspension for `lifting`; one for another reason stays. Repeating changes nothing.
+
+    Raises:
+        WrongState: an operator wants an archived tenant to go on; a payment for it is none's error.
+    """
     found = await store.get(conn, tenant, lock=True)
+    if found.state is State.ARCHIVED and lifting is Suspension.OPERATOR:
+        raise WrongState(
+            f"{tenant} is archived, restore it first: zapisano tenants restore {tenant}"
+        )
     if found.suspended_for is not lifting:
         return found
     state = State.ACTIVE if await store.has_bot(conn, tenant) else State.AWAITING_BOT

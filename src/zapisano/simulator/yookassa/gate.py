@@ -24,6 +24,7 @@ from zapisano.simulator.yookassa.problems import (
     forbidden,
     invalid,
     too_many,
+    unsupported_type,
 )
 from zapisano.simulator.yookassa.usecases import Kassa
 
@@ -57,15 +58,15 @@ class Gate:
 
     def _handle(
         self, request: Request, raw: bytes, verb: Verb, *, partner: bool
-    ) -> tuple[int, str | None]:
-        """The status and the JSON text; no text for the statuses that have no body."""
+    ) -> tuple[int, str]:
+        """The status and the JSON text."""
         self._kassa.sweep()
         try:
             self._check_credentials(request.headers.get("authorization", ""), partner=partner)
             if request.method == "GET":
                 return 200, _dump(verb({}))
             if request.method == "POST" and not _is_json(request):
-                return 415, None
+                raise unsupported_type(request.headers.get("content-type", ""))
             return self._handle_once(request, raw, verb)
         except Problem as problem:
             return problem.status, _dump(problem.body())
@@ -102,7 +103,7 @@ class Gate:
         if partner:
             raise forbidden("Webhooks are managed with an OAuth token only", "Authorization")
 
-    async def _send(self, request: Request, call: int, status: int, body: str | None) -> Response:
+    async def _send(self, request: Request, call: int, status: int, body: str) -> Response:
         """Answer, or fail to, as the knobs say: the thing itself is done by now."""
         chance = (request.method, request.url.path.removeprefix("/v3"))
         struck = [
@@ -125,7 +126,7 @@ class Gate:
             self._store.log_answer(call, problem.status, name)
             return JSONResponse(problem.body(), problem.status)
         self._store.log_answer(call, status, name)
-        return Response(body, status, media_type="application/json" if body else None)
+        return Response(body, status, media_type="application/json")
 
     async def _notify_early(self, created: str | None) -> None:
         """Let the payer be faster than our answer: pay what was created, and tell the shop now."""

@@ -75,6 +75,17 @@ def forbidden(description: str, parameter: str | None = None) -> Problem:
     return Problem(403, "forbidden", description, parameter=parameter)
 
 
+def unsupported_type(given: str) -> Problem:
+    """415: a body that is not called JSON. The real one's code for it is not published."""
+    found = f"not {given}" if given else "and it is missing"
+    return Problem(
+        415,
+        "unsupported_media_type",
+        f"Content-Type must be application/json, {found}",
+        parameter="Content-Type",
+    )
+
+
 def too_many(retry_after_ms: int) -> Problem:
     """429: nothing was done; come back after `retry_after` milliseconds."""
     return Problem(

@@ -277,6 +277,10 @@ DOORS = (
         acting text := shared.acting_tenant();
         new_id bigint;
     BEGIN
+        IF job_kind IS NULL OR jsonb_typeof(job_payload) IS DISTINCT FROM 'object' THEN
+            RAISE EXCEPTION 'a job needs a kind, and an object as its payload'
+                USING ERRCODE = 'invalid_parameter_value';
+        END IF;
         IF acting IS NOT NULL THEN
             IF job_kind !~ '^booking\\.' THEN
                 RAISE EXCEPTION 'a tenant cannot enqueue %', job_kind
@@ -295,6 +299,10 @@ DOORS = (
     DECLARE
         acting text := shared.acting_tenant();
     BEGIN
+        IF job_kind IS NULL OR jsonb_typeof(job_payload) IS DISTINCT FROM 'object' THEN
+            RAISE EXCEPTION 'a job needs a kind, and an object as its payload'
+                USING ERRCODE = 'invalid_parameter_value';
+        END IF;
         IF acting IS NOT NULL THEN
             IF job_kind !~ '^booking\\.' THEN
                 RAISE EXCEPTION 'a tenant cannot schedule %', job_kind

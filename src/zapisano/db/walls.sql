@@ -1,0 +1,60 @@
+-- What PostgreSQL shows to everybody and no tenant's role needs. Run by a superuser in this
+-- database, once after the first migration; again is harmless. Who may make schemas here (the
+-- owner) and pg_monitor keep all of it. docs/decisions/0003 says what is left and why.
+
+-- The figures and the roles of everybody: activity, locks, statistics, memberships.
+DO $walls$
+DECLARE
+    keepers text;
+    thing text;
+BEGIN
+    SELECT string_agg(quote_ident(rolname), ', ') INTO keepers FROM pg_roles
+    WHERE rolname = 'pg_monitor' OR (NOT rolsuper AND rolname !~ '^pg_'
+        AND has_database_privilege(oid, current_database(), 'CREATE'));
+    FOR thing IN
+        SELECT 'SELECT ON TABLE ' || oid::regclass FROM pg_class
+        WHERE relnamespace = 'pg_catalog'::regnamespace
+            AND (relname ~ '^pg_stat(io)?_' AND relkind = 'v' OR relname IN ('pg_locks', 'pg_roles',
+                'pg_user', 'pg_group', 'pg_tables', 'pg_indexes', 'pg_views', 'pg_matviews',
+                'pg_auth_members', 'pg_shdepend', 'pg_db_role_setting', 'pg_largeobject_metadata'))
+            AND has_table_privilege('public', oid, 'SELECT')
+        UNION ALL
+        SELECT 'EXECUTE ON FUNCTION ' || oid::regprocedure FROM pg_proc
+        WHERE pronamespace = 'pg_catalog'::regnamespace
+            AND (proname ~ '^(pg_stat_get_|lo_|pg_advisory_|pg_try_advisory_)'
+                OR proname IN ('loread', 'lowrite', 'pg_lock_status', 'pg_database_size',
+                    'pg_tablespace_size', 'pg_relation_size', 'pg_table_size', 'pg_indexes_size',
+                    'pg_total_relation_size'))
+            -- The one lock that a booking takes; it ends with its transaction.
+            AND oid <> 'pg_advisory_xact_lock(bigint)'::regprocedure
+            AND has_function_privilege('public', oid, 'EXECUTE')
+    LOOP
+        EXECUTE 'REVOKE ' || thing || ' FROM PUBLIC';
+        EXECUTE 'GRANT ' || thing || ' TO ' || keepers;
+    END LOOP;
+END $walls$;
+
+-- How large others' tables are. The other columns stay: drivers look types up in them.
+DO $walls$
+DECLARE
+    keepers text;
+    columns text;
+BEGIN
+    IF has_column_privilege('public', 'pg_class', 'reltuples', 'SELECT') THEN
+        SELECT string_agg(quote_ident(rolname), ', ') INTO keepers FROM pg_roles
+        WHERE rolname = 'pg_monitor' OR (NOT rolsuper AND rolname !~ '^pg_'
+            AND has_database_privilege(oid, current_database(), 'CREATE'));
+        SELECT string_agg(quote_ident(attname), ', ') INTO columns FROM pg_attribute
+        WHERE attrelid = 'pg_class'::regclass AND attnum > 0 AND NOT attisdropped
+            AND attname NOT IN ('relpages', 'reltuples', 'relallvisible', 'relallfrozen', 'relacl');
+        REVOKE SELECT ON pg_class FROM PUBLIC;
+        EXECUTE 'GRANT SELECT (' || columns || ') ON pg_class TO PUBLIC';
+        EXECUTE 'GRANT SELECT ON pg_class TO ' || keepers;
+    END IF;
+END $walls$;
+
+-- Room on the server's disk that no quota of a schema counts.
+DO $walls$
+BEGIN
+    EXECUTE 'REVOKE TEMPORARY ON DATABASE ' || quote_ident(current_database()) || ' FROM PUBLIC';
+END $walls$;
