@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from datetime import UTC, datetime
 
 import pytest
 from house import Buyer, House, found, journal_kinds
@@ -11,7 +12,10 @@ from zapisano.bots import store
 from zapisano.bots.inbox import without_tokens
 from zapisano.bots.jobs import Attach, HandleUpdate
 from zapisano.bots.model import suggest_username
-from zapisano.tenancy import TenantChanged
+from zapisano.settings import Settings
+from zapisano.tenancy import State, archive, restore
+
+NOW = datetime(2026, 2, 14, 12, 0, tzinfo=UTC)
 
 
 async def bot_row(house: House) -> dict[str, object]:
@@ -300,7 +304,7 @@ async def test_a_401_that_passes_is_forgotten(house: House, buyer: Buyer) -> Non
 
 
 async def test_the_bot_of_an_archived_business_serves_the_owners_next_one(
-    house: House, buyer: Buyer
+    house: House, buyer: Buyer, settings: Settings
 ) -> None:
     await house.pay(await buyer.orders("Ромашка"))
     await buyer.offer()
@@ -310,7 +314,7 @@ async def test_the_bot_of_an_archived_business_serves_the_owners_next_one(
     await house.idle()
     await buyer.says(token)
     await buyer.hears("уже подключён к вашему бизнесу")
-    await house.witness.execute("UPDATE shared.tenants SET state = 'archived'")
+    await archive(house.database, settings, "client_001", now=NOW)
     await buyer.says(token)
     await buyer.hears("Нет оплаченной подписки")
     await house.pay(await buyer.orders("Незабудка"))
@@ -322,21 +326,35 @@ async def test_the_bot_of_an_archived_business_serves_the_owners_next_one(
     own = Buyer(buyer.phone, bot_id)
     await own.phone.start(bot_id)
     await own.hears("Незабудка")
+    restored = await restore(house.database, settings, "client_001", now=NOW)
+    assert restored.state is State.AWAITING_BOT
+    await buyer.hears("«Ромашка»: всё готово, ждём только бота")
 
 
-async def test_an_archived_bot_is_shut_and_silent(house: House, buyer: Buyer) -> None:
+async def test_an_archived_bot_is_shut_and_silent_until_it_is_restored(
+    house: House, buyer: Buyer, settings: Settings
+) -> None:
     await house.pay(await buyer.orders("Ромашка"))
     made = await buyer.creates()
     await house.bot_of(buyer.phone.person)
     await house.idle()
-    await house.witness.execute("UPDATE shared.tenants SET state = 'archived'")
-    await house.do(TenantChanged("client_001", "archived"))
+    await archive(house.database, settings, "client_001", now=NOW)
+    await buyer.hears("закрыт")
     own = Buyer(buyer.phone, made["id"])
     await own.phone.start(made["id"])
     await house.idle()
     assert await own.phone.answers(made["id"]) == []
-    bots = {bot["id"]: bot for bot in house.simulator.get("/telegram/bots")}
-    assert bots[made["id"]]["restricted"] is True
+
+    def is_shut() -> bool:
+        bots = {bot["id"]: bot for bot in house.simulator.get("/telegram/bots")}
+        return bool(bots[made["id"]]["restricted"])
+
+    assert is_shut()
+    await restore(house.database, settings, "client_001", now=NOW)
+    await buyer.hears("«Ромашка» снова работает")
+    assert not is_shut()
+    await own.says("/start")
+    await own.hears("Ромашка")
 
 
 async def test_the_state_of_a_chat_is_under_the_tenants_prefix(house: House, buyer: Buyer) -> None:

@@ -149,7 +149,7 @@ class Notices:
                 await self._prompt(tenant, reminder=True)
 
     async def tenant_changed(self, job: TenantChanged) -> None:
-        """A tenant was suspended or works again: tell the owner; an archived bot is shut."""
+        """Tell the owner that a tenant is paused, put away or back; shut or open its bot."""
         async with self.bots.database.shared() as conn:
             tenant = await tenants.get(conn, job.tenant_id)
             row = await store.of_tenant(conn, tenant.id)
@@ -157,10 +157,12 @@ class Notices:
             return  # it has changed again, and that job tells
         if row and row.managed and not row.revoked:
             await self._set_access(row, tenant)
-        with speaking(SALES, tenant.owner_language), _nobody_there():
-            text, buttons = _change(tenant)
-            if text:
-                await self._say(tenant.owner_id, text, buttons)
+        with _nobody_there():
+            if tenant.state is State.AWAITING_BOT:
+                await self._prompt(tenant, reminder=True)
+                return
+            with speaking(SALES, tenant.owner_language):
+                await self._say(tenant.owner_id, *_change(tenant))
 
     async def _set_access(self, row: BotRow, tenant: Tenant) -> None:
         """Shut an archived bot to all but its owner. A suspended one stays open: it says so."""
@@ -226,8 +228,8 @@ def _change(tenant: Tenant) -> tuple[str, InlineKeyboardMarkup | None]:
     name = inside_quotes(tenant.name)
     if tenant.state is State.ACTIVE:
         return _("▶️ “{name}” works again.").format(name=name), None
-    if tenant.state is not State.SUSPENDED:
-        return "", None
+    if tenant.state is State.ARCHIVED:
+        return _("📦 “{name}” is closed and its data is put away.").format(name=name), None
     if tenant.suspended_for is Suspension.OPERATOR:
         return _("⏸ “{name}” is paused by support. Your data is safe.").format(name=name), None
     text = _("⏸ “{name}” is paused: it is not paid for. Your data is safe, pay and it goes on.")

@@ -1,6 +1,6 @@
 """The registry of tenants in the shared schema."""
 
-from zapisano.db import OwnerConnection, Row, SharedConnection, TenantConnection
+from zapisano.db import Connection, OwnerConnection, Row, SharedConnection, TenantConnection
 from zapisano.tenancy.model import (
     Overview,
     State,
@@ -148,7 +148,7 @@ async def set_state(
     )
 
 
-async def has_bot(conn: SharedConnection, tenant: TenantId) -> bool:
+async def has_bot(conn: Connection, tenant: TenantId) -> bool:
     """Say whether a bot is attached to the tenant."""
     return bool(
         await conn.fetchval(
