@@ -30,9 +30,7 @@ def find_person(database: sqlite3.Connection, person_id: int) -> Person | None:
 
 def set_language(database: sqlite3.Connection, person_id: int, language_code: str) -> None:
     """Let a person's Telegram speak another language."""
-    database.execute(
-        "UPDATE person SET language_code = ? WHERE id = ?", (language_code, person_id)
-    )
+    database.execute("UPDATE person SET language_code = ? WHERE id = ?", (language_code, person_id))
 
 
 def add_person(database: sqlite3.Connection, first_name: str, language_code: str) -> Person:
