@@ -158,6 +158,7 @@ def test_a_stranger_buys_a_bot_and_a_customer_books_a_haircut(product: Product) 
     assert [starts_at - row["at"] for row in reminders] == [
         timedelta(hours=hours) for hours in (24, 2) if ahead > timedelta(hours=hours)
     ]
+    until(lambda: journal(product, tenant, order, payment)[-1] == "booking.owner_told")
     assert journal(product, tenant, order, payment) == [
         "order.created",
         "payment.created",
@@ -170,6 +171,7 @@ def test_a_stranger_buys_a_bot_and_a_customer_books_a_haircut(product: Product) 
         "bot.attached",
         "tenant.active",
         "booking.created",
+        "booking.owner_told",
     ]
 
     # The owner's day, with the booking in it.

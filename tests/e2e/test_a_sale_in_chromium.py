@@ -96,7 +96,7 @@ async def greet_the_owner(page: Page) -> None:
     """The owner opens the new bot, so that it may write to her."""
     await page.get_by_role("log").get_by_text("Открыть @").last.click()
     await page.get_by_role("button", name="Начать").click(timeout=SLOW_MS)
-    await said(page, "Это Студия Лён")
+    await said(page, "Пока в нём пример")
     await judge(page, "sale-9-owner")
 
 
@@ -127,6 +127,10 @@ async def book(page: Page) -> None:
     await expect(page.get_by_role("log").get_by_text("15:00")).to_be_visible()
     await expect(page.locator(".station.done").last).to_contain_text("в 15:00")
     await judge(page, "sale-12-booked")
+    await expect(page.locator(".station").last).to_contain_text("Владельцу пришло сообщение")
+    await page.locator("#hint").get_by_role("button", name="Телефон владельца").click()
+    await hint(page, "Это телефон владельца.")
+    await said(page, "Новая запись")
 
 
 async def see_it_as_the_owner(page: Page) -> None:

@@ -46,6 +46,7 @@ async def test_a_sale_is_told_station_by_station(tmp_path: Path, browser: Browse
             # It counts up by itself.
             await expect(waiting).to_contain_text(re.compile(r"ждёт воркера… ([89]|\d\d) с"))
             await expect(waiting).to_contain_text("воркер остановлен")
+            await expect(page.get_by_text("Заказ записан, 1 месяц, 299 ₽")).to_be_visible()
             assert await lit(page) == DONE[:3]
             await judge(page, "story-waiting-1440-light")
 
@@ -61,11 +62,20 @@ async def test_a_sale_is_told_station_by_station(tmp_path: Path, browser: Browse
                 event(21, "tenant.active"),
                 event(22, "booking.created", starts_at="2026-11-23T11:00:00Z"),
                 event(23, "something.new"),
+                event(24, "booking.owner_told"),
+                event(25, "tenant.suspended", reason="unpaid"),
+                event(26, "tenant.archived"),
+                event(27, "tenant.restored"),
             )
             await expect(page.locator(".station.done")).to_have_count(7)
+            await expect(page.get_by_text("Владельцу пришло сообщение")).to_be_visible()
+            await expect(page.get_by_text("client_001 на паузе, нет оплаты")).to_be_visible()
+            await expect(page.get_by_text("client_001 убран в архив")).to_be_visible()
+            await expect(page.locator(".line").get_by_text("возвращён из архива")).to_be_visible()
             await page.get_by_text("Журнал событий").click()
-            await expect(page.locator(".journal li")).to_have_count(12)
-            await expect(page.locator(".journal li").first).to_contain_text("something.new")
+            await expect(page.locator(".journal li")).to_have_count(16)
+            await expect(page.locator(".journal li").first).to_contain_text("tenant.restored")
+            await expect(page.locator(".journal li").nth(4)).to_contain_text("something.new")
             await page.get_by_text("Журнал событий").click()
             await page.evaluate("scrollTo(0, 0)")
             await judge(page, "story-done-1440-light")
@@ -110,6 +120,50 @@ async def test_the_language_is_remembered(tmp_path: Path, browser: Browser) -> N
             await page.goto(url)
             await expect(page.get_by_role("button", name="Start")).to_be_visible()
             assert await page.evaluate("document.documentElement.lang") == "en"
+
+
+async def test_the_chats_speak_the_language_of_the_page(tmp_path: Path, browser: Browser) -> None:
+    with running_simulator(tmp_path) as url:
+        async with open_page(browser, url, WIDE) as page:
+            await page.get_by_role("button", name="Eng").click()
+            await expect(page.get_by_role("heading", name="What happens inside")).to_be_visible()
+            assert await languages(page, url) == {"en"}
+            await page.get_by_role("button", name="Рус").click()
+            await expect(page.get_by_role("heading", name="Что происходит внутри")).to_be_visible()
+            assert await languages(page, url) == {"ru"}
+
+
+async def languages(page: Page, url: str) -> set[str]:
+    """The languages of everybody's Telegram."""
+    people = await (await page.request.get(f"{url}/telegram/people")).json()
+    return {person["language_code"] for person in people}
+
+
+@pytest.mark.parametrize("lang", ["ru", "en"])
+async def test_plans_and_reasons_are_said_as_people_say_them(
+    tmp_path: Path, browser: Browser, lang: str
+) -> None:
+    with running_simulator(tmp_path) as url:
+        async with open_page(browser, f"{url}/phone?lang={lang}", NARROW) as page:
+            told = await page.evaluate(
+                """async () => {
+                  const { planName, sentence } = await import("/static/story_texts.js");
+                  const at = "2026-11-22T09:00:00Z";
+                  const event = { kind: "payment.canceled", at, subject: "p" };
+                  const why = (reason) => sentence({ ...event, data: { reason } });
+                  const plans = ["1m", "3m", "12m", "vip"].map(planName);
+                  return [plans, why("card_expired"), why("new_word")];
+                }"""
+            )
+    plans, known, unknown = told
+    if lang == "ru":
+        assert plans == ["1 месяц", "3 месяца", "12 месяцев", "vip"]
+        assert known == "Платёж отменён, ничего не выдано, срок карты истёк"
+        assert unknown == "Платёж отменён, ничего не выдано"
+    else:
+        assert plans == ["1 month", "3 months", "12 months", "vip"]
+        assert known == "Payment cancelled, nothing granted, the card has expired"
+        assert unknown == "Payment cancelled, nothing granted"
 
 
 async def test_stories_of_several_orders_are_kept_apart(tmp_path: Path, browser: Browser) -> None:

@@ -121,3 +121,21 @@ def test_the_page_lives_in_a_frame_and_without_scripts(
     expect(framed.get_by_role("heading", name="Оплачено")).to_be_visible()
     context.close()
     assert simulator.get(f"/payments/{payment['id']}").json()["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1440, 900)])
+def test_the_test_cards_are_seen_without_scrolling(
+    page: Page, simulator: Simulator, width: int, height: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto(ordered(simulator)["confirmation"]["confirmation_url"])
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    bottoms = page.evaluate(
+        "[...document.querySelectorAll('.chip')].map(chip => chip.getBoundingClientRect().bottom)"
+    )
+    assert len(bottoms) > 4
+    assert max(bottoms) < height
+    # Beside the cards, the button that pays is on the first screen, too.
+    pays = page.locator("#card-form .go").bounding_box()
+    assert pays is not None
+    assert pays["y"] + pays["height"] < height

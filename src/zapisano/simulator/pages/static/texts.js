@@ -92,7 +92,7 @@ const RU = {
   error: "Не получилось: {why}",
 
   story_title: "Что происходит внутри",
-  story_about: "Каждый шаг сначала записан в базу, потом сделан: остановите любой процесс, и запись подождёт.",
+  story_about: "Сначала запись в базу, потом дело: остановите любой процесс, ничего не пропадёт.",
   story_which: "История",
   story_order: "Заказ {n}",
   live: "на связи",
@@ -212,7 +212,7 @@ const EN = {
   error: "It did not work: {why}",
 
   story_title: "What happens inside",
-  story_about: "Every step is written down first and done second: stop any process, and the record waits.",
+  story_about: "Written down first, done second: stop any process, and nothing is lost.",
   story_which: "Story",
   story_order: "Order {n}",
   live: "live",
