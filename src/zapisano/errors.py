@@ -30,6 +30,12 @@ class NotFound(AppError):
     code, status, text = "not_found", 404, "There is no such thing."
 
 
+class Malformed(AppError):
+    """What was sent cannot be read at all."""
+
+    code, status, text = "malformed", 400, "The request cannot be read."
+
+
 class Conflict(AppError):
     """The world has moved on; asking again as before will not help."""
 
@@ -48,13 +54,22 @@ class Unauthorized(AppError):
     code, status, text = "unauthorized", 401, "A valid token is needed."
 
 
-class Busy(AppError):
+class Passing(AppError):
+    """Worth repeating later; `retry_after_seconds`: how long we were asked to wait, if at all."""
+
+    def __init__(self, detail: str = "", *, retry_after_seconds: float | None = None) -> None:
+        """Keep the detail and the pause."""
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Busy(Passing):
     """We cannot now; the same request may succeed later."""
 
     code, status, text = "busy", 503, "Busy right now, please try again in a moment."
 
 
-class Upstream(AppError):
+class Upstream(Passing):
     """A service we depend on failed or could not be reached; worth a retry."""
 
     code, status, text = "upstream", 502, "A partner service is not answering."

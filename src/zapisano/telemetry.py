@@ -9,12 +9,16 @@ import os
 import re
 import socket
 import sys
-from collections.abc import MutableMapping
+import traceback
+from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 
 import structlog
 from prometheus_client import Counter, Histogram
+
+from zapisano.errors import AppError
 
 HTTP_REQUESTS = Counter(
     "zapisano_http_requests",
@@ -52,7 +56,7 @@ def configure_logging(
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(_frames),
         hide_secrets,
     ]
     last = structlog.processors.JSONRenderer(ensure_ascii=False) if as_json else _for_people()
@@ -100,6 +104,36 @@ def hide_secrets(
         if isinstance(value, str):
             event[key] = SECRET.sub(HIDDEN, value)
     return event
+
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+def _frames(exc_info: ExcInfo) -> str:
+    """Write a traceback without the errors' own words: those repeat what people have written.
+
+    A database's detail holds the row, a parser's message the input. Our own errors may speak.
+    """
+    return "\n".join(_told(exc_info[1]))
+
+
+def _told(error: BaseException) -> Iterator[str]:
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before:
+        yield from _told(before)
+        yield "which led to:"
+    yield "".join(traceback.format_tb(error.__traceback__)).rstrip()
+    yield _named(error)
+    for one in getattr(error, "exceptions", ()):  # of a group
+        yield "among them:"
+        yield from _told(one)
+
+
+def _named(error: BaseException) -> str:
+    """Name the class, and what may be said beside it: our own words, a constraint."""
+    name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+    known = error.detail if isinstance(error, AppError) else getattr(error, "constraint_name", "")
+    return f"{name}: {known}" if known else name
 
 
 def tell_supervisor(state: str) -> None:

@@ -2,15 +2,20 @@
 
 import asyncio
 import secrets
+from datetime import UTC, datetime
 
 import pytest
 from house import Buyer, House, found, journal_kinds
 from telegram_bots import until
 
 from zapisano.bots import store
+from zapisano.bots.inbox import without_tokens
 from zapisano.bots.jobs import Attach, HandleUpdate
 from zapisano.bots.model import suggest_username
-from zapisano.tenancy import TenantChanged
+from zapisano.settings import Settings
+from zapisano.tenancy import State, archive, restore
+
+NOW = datetime(2026, 2, 14, 12, 0, tzinfo=UTC)
 
 
 async def bot_row(house: House) -> dict[str, object]:
@@ -102,6 +107,52 @@ async def test_a_pasted_token_works_and_leaves_the_chat(house: House, buyer: Buy
     row = await bot_row(house)
     assert row["managed"] is False
     assert token.encode() not in bytes(row["token"])  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("naming", [False, True])
+@pytest.mark.parametrize("tail", ["short", "A" * 34, "A" * 36])
+async def test_a_mistyped_token_leaves_the_chat_and_is_explained(
+    house: House, buyer: Buyer, tail: str, naming: bool
+) -> None:
+    await buyer.phone.start(buyer.sales)
+    await buyer.hears("Бот для записи")
+    if naming:
+        await buyer.presses("Выбрать тариф")
+        await buyer.presses("1 месяц")
+        await buyer.hears("Как называется")
+    await buyer.says(f"7712345678:{tail}")
+    await buyer.hears("Это не весь токен")
+    await house.idle()
+    texts = [m["text"] for m in await buyer.phone.messages(buyer.sales)]
+    assert not any("7712345678:" in text for text in texts)
+    assert await house.witness.fetchval("SELECT count(*) FROM shared.orders") == 0
+
+
+async def test_a_token_below_a_picture_is_one_too(house: House, buyer: Buyer) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.offer()
+    await house.idle()
+    await buyer.says("мой токен")
+    said = (await buyer.phone.messages(buyer.sales))[-1]["message_id"]
+    bot_id, token = house.simulator.new_bot(buyer.phone.person)
+    person = {"id": buyer.phone.person, "is_bot": False, "first_name": "Вера"}
+    picture = [{"file_id": "x", "file_unique_id": "x", "width": 1, "height": 1}]
+    message = {
+        "message_id": said,
+        "date": 1795431600,
+        "chat": {"id": buyer.phone.person, "type": "private"},
+        "from": person,
+        "photo": picture,
+        "caption": f"Вот: {token}",
+    }
+    update = {"update_id": 900, "message": message}
+    sealed = without_tokens(update, house.parts.bots.vault)
+    assert token not in str(sealed)
+    await house.do(HandleUpdate(buyer.sales, sealed))
+    made = await house.bot_of(buyer.phone.person)
+    assert made["bot_id"] == bot_id
+    left = [m["message_id"] for m in await buyer.phone.messages(buyer.sales)]
+    assert said not in left
 
 
 async def test_a_token_is_never_stored_in_the_clear(house: House, buyer: Buyer) -> None:
@@ -215,6 +266,7 @@ async def test_a_revoked_token_is_believed_after_two_and_a_new_one_helps(
         return row["bot_id"] == other_id and row["attached_at"] is not None
 
     await until(replaced, "the new bot is attached")
+    await buyer.hears("снова работает")
 
 
 async def test_a_token_that_was_changed_is_fetched_and_the_bot_connected_anew(
@@ -224,7 +276,6 @@ async def test_a_token_that_was_changed_is_fetched_and_the_bot_connected_anew(
     made = await buyer.creates()
     await buyer.hears("работает")
     await house.idle()
-    before = await bot_row(house)
     manager, _ = await house.parts.bots.sales()
     token = await manager.replace_managed_bot_token(made["id"])
 
@@ -236,10 +287,9 @@ async def test_a_token_that_was_changed_is_fetched_and_the_bot_connected_anew(
 
     await until(renewed, "the new token is stored and the webhook set")
     await house.idle()
-    after = await bot_row(house)
-    assert after["attached_at"] == before["attached_at"]
     said = [m["text"] for m in await buyer.phone.answers(buyer.sales)]
-    assert sum("работает" in text for text in said) == 1
+    assert sum("Ваш бот" in text for text in said) == 1
+    assert sum("снова работает" in text for text in said) == 1
 
 
 async def test_a_401_that_passes_is_forgotten(house: House, buyer: Buyer) -> None:
@@ -254,7 +304,7 @@ async def test_a_401_that_passes_is_forgotten(house: House, buyer: Buyer) -> Non
 
 
 async def test_the_bot_of_an_archived_business_serves_the_owners_next_one(
-    house: House, buyer: Buyer
+    house: House, buyer: Buyer, settings: Settings
 ) -> None:
     await house.pay(await buyer.orders("Ромашка"))
     await buyer.offer()
@@ -264,7 +314,7 @@ async def test_the_bot_of_an_archived_business_serves_the_owners_next_one(
     await house.idle()
     await buyer.says(token)
     await buyer.hears("уже подключён к вашему бизнесу")
-    await house.witness.execute("UPDATE shared.tenants SET state = 'archived'")
+    await archive(house.database, settings, "client_001", now=NOW)
     await buyer.says(token)
     await buyer.hears("Нет оплаченной подписки")
     await house.pay(await buyer.orders("Незабудка"))
@@ -276,21 +326,35 @@ async def test_the_bot_of_an_archived_business_serves_the_owners_next_one(
     own = Buyer(buyer.phone, bot_id)
     await own.phone.start(bot_id)
     await own.hears("Незабудка")
+    restored = await restore(house.database, settings, "client_001", now=NOW)
+    assert restored.state is State.AWAITING_BOT
+    await buyer.hears("«Ромашка»: всё готово, ждём только бота")
 
 
-async def test_an_archived_bot_is_shut_and_silent(house: House, buyer: Buyer) -> None:
+async def test_an_archived_bot_is_shut_and_silent_until_it_is_restored(
+    house: House, buyer: Buyer, settings: Settings
+) -> None:
     await house.pay(await buyer.orders("Ромашка"))
     made = await buyer.creates()
     await house.bot_of(buyer.phone.person)
     await house.idle()
-    await house.witness.execute("UPDATE shared.tenants SET state = 'archived'")
-    await house.do(TenantChanged("client_001", "archived"))
+    await archive(house.database, settings, "client_001", now=NOW)
+    await buyer.hears("закрыт")
     own = Buyer(buyer.phone, made["id"])
     await own.phone.start(made["id"])
     await house.idle()
     assert await own.phone.answers(made["id"]) == []
-    bots = {bot["id"]: bot for bot in house.simulator.get("/telegram/bots")}
-    assert bots[made["id"]]["restricted"] is True
+
+    def is_shut() -> bool:
+        bots = {bot["id"]: bot for bot in house.simulator.get("/telegram/bots")}
+        return bool(bots[made["id"]]["restricted"])
+
+    assert is_shut()
+    await restore(house.database, settings, "client_001", now=NOW)
+    await buyer.hears("«Ромашка» снова работает")
+    assert not is_shut()
+    await own.says("/start")
+    await own.hears("Ромашка")
 
 
 async def test_the_state_of_a_chat_is_under_the_tenants_prefix(house: House, buyer: Buyer) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 from salon import Guest, Salon, buttons, shown
+from telegram_bots import until
 
 from zapisano.tenancy import Suspension, suspend
 
@@ -48,7 +49,7 @@ async def test_a_customer_books_in_one_message_and_the_owner_is_told(
     card = await anna.sees("Вы записаны!", "Пн, 23 ноября, 14:00", "Стрижка", "🔁 Перенести")
     assert card["message_id"] == greeting["message_id"]
     assert 'unix="1795431600"' in card["html"]
-    await anna.sees("booking.ics")
+    await anna.sees("Запись 23 ноября, 14-00.ics", "Откройте файл")
     assert await booked(witness) == ["23.11 14:00 active"]
     told = await salon.owner.sees("🆕 Новая запись", "23 ноября, 14:00")
     assert "Анна" in told["text"]
@@ -391,13 +392,16 @@ async def test_the_owner_changes_hours_and_zone(salon: Salon, witness: Witness) 
     await owner.tap("Я понимаю только кнопки.", "📝 Записаться")
     await owner.say("/admin")
     await owner.tap("сегодня", "🌍 Часовой пояс")
-    await owner.tap("Europe/Moscow", "19:00 · Asia/Vladivostok")
-    await owner.tap("Часовой пояс: Asia/Vladivostok", "✏️ Другой пояс")
-    await owner.sees("Напишите часовой пояс так")
+    await owner.tap("Часовой пояс: Москва", "19:00 · Владивосток")
+    await owner.tap("Часовой пояс: Владивосток", "✏️ Другой пояс")
+    await owner.sees("Напишите город")
     await owner.say("Сахалин")
     await owner.sees("«Сахалин» не подойдёт.")
     await owner.say("asia/sakhalin")
-    await owner.sees("Часовой пояс: Asia/Sakhalin")
+    await owner.tap("Часовой пояс: Sakhalin", "✏️ Другой пояс")
+    await owner.sees("Напишите город")
+    await owner.say("самара")
+    await owner.sees("Часовой пояс: Самара")
     rows = await witness.fetch(
         "SELECT opens::text, closes::text FROM client_001.working_hours"
         " WHERE weekday < 3 ORDER BY weekday, opens"
@@ -505,3 +509,123 @@ async def test_what_the_owner_adds_is_added_once_while_telegram_is_away(
     await owner.sees("Нажмите на мастера", "Ольга")
     names = await witness.fetch("SELECT name FROM client_001.staff ORDER BY id")
     assert [row["name"] for row in names] == ["Мастер", "Ольга"]
+
+
+async def test_the_owners_first_words_name_the_example_until_it_is_replaced(salon: Salon) -> None:
+    owner = salon.owner
+    await owner.start()
+    example = ("услуга: Стрижка · 1 ч", "часы: 10:00-19:00, каждый день", "время: Москва")
+    greeting = await owner.sees("Это ваш бот, Салон Ромашка", "Пока в нём пример.", *example)
+    await owner.press(greeting, "🕘 Часы")
+    await owner.tap("Часы какого дня изменить?", "Одинаково каждый день")
+    await owner.sees("Напишите время так")
+    await owner.say("09:00-21:00")
+    await owner.sees("Понедельник: 09:00-21:00")
+    await owner.say("/admin")
+    await owner.tap("сегодня", "✂️ Услуги")
+    await owner.tap("«Стрижка» — пример", "Стрижка")
+    await owner.tap("1 ч ·", "Название")
+    await owner.sees("Напишите название")
+    await owner.say("Укладка")
+    await owner.sees("Укладка", "Название")
+    await owner.say("/start")
+    again = await owner.sees("Записи, услуги и часы — в «Управлении»")
+    assert "пример" not in again["text"]
+
+
+async def test_a_customers_greeting_knows_no_example(salon: Salon) -> None:
+    anna = await salon.guest("Анна")
+    assert not any("пример" in text for text in await anna.messages())
+    await anna.phone.start(anna.bot, "admin")
+    await anna.sees("Запишитесь за пару нажатий.", times=2)
+
+
+async def test_a_link_opens_the_owners_side(salon: Salon, witness: Witness) -> None:
+    await salon.owner.phone.start(salon.bot, "admin")
+    await salon.owner.sees("Пока в нём пример.")
+    await witness.execute("UPDATE client_001.services SET name = 'Укладка'")
+    await witness.execute("DELETE FROM client_001.working_hours WHERE weekday = 7")
+    await salon.owner.phone.start(salon.bot, "admin")
+    await salon.owner.sees("· сегодня", "✂️ Услуги", "🕘 Часы")
+
+
+async def test_the_next_booking_stands_above_the_owners_day(salon: Salon) -> None:
+    anna = await salon.guest("Анна")
+    await anna.book("14:00", "24")
+    await anna.book("16:00", "23")
+    await salon.owner.say("/admin")
+    day = await salon.owner.sees("· сегодня", "Записей нет.")
+    assert day["text"].startswith("⏭ Ближайшая: Пн, 23 ноября, 16:00\nСтрижка · Анна")
+    salon.clock.at = datetime(2026, 11, 23, 15, tzinfo=UTC)
+    await salon.owner.say("/admin")
+    await salon.owner.sees("⏭ Ближайшая: Вт, 24 ноября, 14:00", "Пн, 23 ноября · сегодня")
+
+
+async def test_the_menu_of_commands_speaks_the_chosen_language(salon: Salon) -> None:
+    anna = await salon.guest("Анна")
+    await anna.tap("Запишитесь", "🌐 Русский · English")
+    await anna.tap("На каком языке", "🇬🇧 English")
+    await anna.sees("Which language", "🇷🇺 Русский")
+    assert (await menu(anna))["book"] == "Book a visit"
+    assert "admin" not in await menu(anna)
+    await anna.tap("Which language", "🇷🇺 Русский")
+    await anna.sees("На каком языке", "✓ 🇷🇺 Русский")
+    assert (await menu(anna))["book"] == "Записаться"
+    await salon.owner.start()
+    await salon.owner.sees("Это ваш бот")
+    assert (await menu(salon.owner))["admin"] == "Управление"
+
+
+async def menu(guest: Guest) -> dict[str, str]:
+    """The commands that this person's Telegram shows."""
+    chat = await guest.phone.chat(guest.bot)
+    return {one["command"]: one["description"] for one in chat["bot"]["commands"]}
+
+
+async def test_who_has_blocked_the_bot_is_left_alone_and_the_owner_sees_it(
+    salon: Salon, witness: Witness
+) -> None:
+    anna = await salon.guest("Анна")
+    await anna.book("14:00")
+    people = {"person": anna.person, "bot": salon.bot}
+    salon.simulator.post("/telegram/control/block", people)
+    assert await blocked(witness, anna, True)
+    await salon.owner.say("/admin")
+    await salon.owner.tap("· сегодня", "›")
+    await salon.owner.tap("14:00-15:00 Анна", "14:00 · Стрижка")
+    await salon.owner.tap("🔕 Клиент заблокировал бота", "✖️ Отменить")
+    await salon.owner.sees("об этом не узнает")
+    before = len(sent_to(salon, anna))
+    salon.clock.at = datetime(2026, 11, 23, 9, tzinfo=UTC)
+    await salon.owner.tap("об этом не узнает", "Да, отменить")
+    await salon.owner.sees("Эта запись отменена.")
+    await idle(witness)
+    assert len(sent_to(salon, anna)) == before
+    await anna.start()
+    assert await blocked(witness, anna, False)
+
+
+def sent_to(salon: Salon, guest: Guest) -> list[object]:
+    """Every message the bot has tried to send to somebody."""
+    log = salon.simulator.get("/telegram/control/log", bot=salon.bot, method="sendMessage")
+    return [one for one in log if str(one["params"]["chat_id"]) == str(guest.person)]
+
+
+async def blocked(witness: Witness, guest: Guest, wanted: bool) -> bool:
+    """Wait until the database knows whether somebody has blocked the bot."""
+
+    async def known() -> bool:
+        sql = "SELECT blocked_at IS NOT NULL FROM client_001.users WHERE user_id = $1"
+        return await witness.fetchval(sql, guest.person) is wanted
+
+    await until(known, "it is remembered whether the bot is blocked")
+    return True
+
+
+async def idle(witness: Witness) -> None:
+    """Wait until no job is left."""
+
+    async def none_left() -> bool:
+        return await witness.fetchval("SELECT count(*) FROM shared.pgqueuer") == 0
+
+    await until(none_left, "every job is done")

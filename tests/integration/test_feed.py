@@ -88,6 +88,28 @@ async def test_a_lower_id_that_commits_later_is_not_lost(
     await back.leave()
 
 
+async def test_a_newcomer_is_not_told_ahead_of_the_reader(
+    database: Database, feed: Feed, witness: Witness, dsn: str
+) -> None:
+    """Else the reader puts a late event in front of what was told, and the newcomer loses it."""
+    slow = witness.transaction()
+    await slow.start()
+    await witness.execute("SELECT shared.record_event('order.created', 'slow', '{}')")
+    silent = await asyncpg.connect(dsn)
+    # Without the bell that rings for each event: the reader is late.
+    await silent.execute(
+        "INSERT INTO shared.journal (kind, subject, data) VALUES ('order.created', 'quick', '{}')"
+    )
+    await silent.close()
+    listener = Listener(feed)
+    assert await listener.until(1) == [2]
+    await slow.commit()
+    back = Listener(feed, after=2)
+    assert await back.until(1) == [1]
+    await listener.leave()
+    await back.leave()
+
+
 async def test_a_thousand_events_reach_every_listener_once(
     database: Database, feed: Feed, witness: Witness
 ) -> None:

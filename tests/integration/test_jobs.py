@@ -158,9 +158,13 @@ async def hold_a_bug(database: Database, witness: Witness, name: str = "clumsy")
         """Spare the test the two minutes that the other five take."""
         return bool(
             await witness.fetchval(
-                """UPDATE shared.pgqueuer SET attempts = $1, execute_after = now()
-                   WHERE status = 'queued' AND attempts >= 3 RETURNING true""",
-                ATTEMPTS_ON_A_BUG,
+                """WITH waiting AS (
+                       UPDATE shared.pgqueuer SET execute_after = now()
+                       WHERE status = 'queued' AND attempts >= 3 RETURNING id
+                   )
+                   UPDATE shared.job_starts AS s SET bugs = $1 FROM waiting AS w
+                   WHERE s.job_id = w.id RETURNING true""",
+                ATTEMPTS_ON_A_BUG - 1,
             )
         )
 
@@ -201,7 +205,7 @@ async def test_a_bug_is_retried_then_held_shown_and_done_again_when_it_is_mended
         code, listed = await asyncio.to_thread(zapisano, settings, "jobs", "list", "--held")
         assert (code, listed.split("\t")[:3]) == (0, [str(job), "test.errand", "held"])
         starts = await witness.fetchval("SELECT starts FROM shared.errands")
-        assert listed.endswith(f"\t{ATTEMPTS_ON_A_BUG}\t{starts}\tZeroDivisionError\n")
+        assert listed.endswith(f"\t{starts - 1}\t{starts}\tZeroDivisionError\n")
 
         await witness.execute("UPDATE shared.errands SET mended = true")
         assert "zapisano jobs requeue" in jobs.remedy
@@ -286,6 +290,20 @@ async def test_two_ticks_at_once_make_each_job_once(database: Database, witness:
     made = await asyncio.gather(*(one_tick() for _ in range(4)))
     assert sum(made) == 50
     assert await witness.fetchval("SELECT count(*) FROM shared.pgqueuer") == 50
+
+
+@pytest.mark.usefixtures("errands")
+async def test_a_partner_that_asks_for_patience_gets_it(
+    database: Database, witness: Witness, settings: Settings
+) -> None:
+    await give(database, "patient", "told to wait")
+    async with worker(settings):
+        await until(
+            lambda: witness.fetchval(
+                """SELECT execute_after > now() + interval '9 minutes' FROM shared.pgqueuer
+                   WHERE attempts = 1"""
+            )
+        )
 
 
 def test_the_pause_doubles_and_is_bounded() -> None:

@@ -209,8 +209,11 @@ async def test_nobody_pays_for_a_strangers_bot_by_its_button(
 async def test_a_canceled_payment_is_told_with_a_way_on(house: House, buyer: Buyer) -> None:
     order_id = await buyer.orders("Ромашка")
     await house.do(OrderCanceled(order_id, "card_expired"))
-    await buyer.hears("не прошла, деньги не списаны")
-    await buyer.presses("Попробовать ещё раз")
+    said = await buyer.hears("не прошла, деньги не списаны")
+    assert "Срок действия карты истёк." in said["text"]
+    _, again = await buyer.sees("Попробовать ещё раз")
+    assert again["url"] == f"{house.settings.checkout_base}/checkout/{order_id}"
+    await buyer.presses("Другой тариф")
     await buyer.hears("На какой срок")
 
 
@@ -220,13 +223,13 @@ async def test_a_suspended_tenant_is_told_and_can_pay(house: House, buyer: Buyer
     bot = await house.bot_of(buyer.phone.person)
     async with house.database.shared() as conn:
         await suspend(conn, TenantId("client_001"), Suspension.UNPAID)
-    await buyer.hears("оплаченное время закончилось")
+    await buyer.hears("нет оплаты")
     await buyer.presses("Продлить")
     await buyer.hears("Оставшиеся дни сохранятся")
 
     own = Buyer(buyer.phone, bot["bot_id"])
     await own.phone.start(own.sales)
-    await own.hears("Бот приостановлен: оплаченное время закончилось")
+    await own.hears("Бот приостановлен: нет оплаты")
     _, pay = await own.sees("Оплатить")
     assert pay["url"] == "https://t.me/zapisano_sales_bot?start=renew_client_001"
 
@@ -253,3 +256,36 @@ async def test_a_buyer_who_has_blocked_the_bot_holds_nothing_up(house: House, bu
 
     await until(awaiting, "the tenant is provisioned")
     await house.idle()
+
+
+async def test_whoever_has_a_bot_is_led_into_it(house: House, buyer: Buyer) -> None:
+    await buyer.phone.start(buyer.sales)
+    await buyer.hears("Бот для записи")
+    await buyer.says("/admin")
+    await buyer.hears("У вас пока нет бота.")
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.offer()
+    await buyer.says("/newbot")
+    await buyer.hears("ждём только бота")
+    made = await buyer.creates()
+    await house.bot_of(buyer.phone.person)
+    await house.idle()
+    await buyer.says("/admin")
+    said = await buyer.hears("Здесь покупают и оплачивают ботов.")
+    assert f"Ромашка · @{made['username']}" in said["text"]
+    assert "<code>/admin</code>" in said["html"]  # it works there, not here
+    _, manage = await buyer.sees("Управлять: Ромашка")
+    assert manage["url"] == f"https://t.me/{made['username']}?start=admin"
+    await buyer.says("/newbot")
+    await buyer.hears("команда для @BotFather")
+
+
+async def test_a_strangers_bots_are_not_shown(
+    house: House, buyer: Buyer, another_buyer: Buyer
+) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.creates()
+    await house.bot_of(buyer.phone.person)
+    await another_buyer.phone.start(another_buyer.sales)
+    await another_buyer.says("привет")
+    await another_buyer.hears("Я продаю ботов для записи клиентов. Что показать?")

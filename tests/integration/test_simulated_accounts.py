@@ -40,8 +40,11 @@ PIXEL = (
 
 
 @pytest.fixture
-def manager(simulator: Simulator, make_bot: MakeBot) -> Bot:
-    return make_bot(simulator.sales_bot_token)
+async def manager(simulator: Simulator, make_bot: MakeBot) -> Bot:
+    """The sales bot, which other tests may have left with a webhook and updates."""
+    bot = make_bot(simulator.sales_bot_token)
+    await bot.delete_webhook(drop_pending_updates=True)
+    return bot
 
 
 async def ask_for_bot(manager: Bot, phone: Phone, username: str) -> None:

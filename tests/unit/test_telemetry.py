@@ -1,6 +1,9 @@
 """What reaches a log, and what a supervisor is told."""
 
+import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,48 @@ def test_what_looks_like_a_credential_is_hidden(text: str) -> None:
     assert HIDDEN in str(record["event"])
     assert not any(secret in str(record) for secret in (TOKEN, "abcdefgh", "MTAwNTAw"))
     assert record["count"] == 3
+
+
+CLUMSY = """
+import logging
+
+import asyncpg
+from pydantic import TypeAdapter
+from zapisano.errors import Refused
+from zapisano.telemetry import configure_logging, get_logger
+
+configure_logging(as_json=True)
+
+def read_phone():
+    try:
+        TypeAdapter(int).validate_python("Anna +79001112233")
+    except ValueError as error:
+        clash = asyncpg.UniqueViolationError("duplicate key")
+        clash.detail, clash.constraint_name = "Key (phone)=(+79001112233)", "clients_phone"
+        raise clash from error
+
+for log in (get_logger("ours"), logging.getLogger("a library's")):
+    try:
+        try:
+            read_phone()
+        except asyncpg.UniqueViolationError as error:
+            raise ExceptionGroup("+79001112233", [Refused("name: is too long")]) from error
+    except ExceptionGroup:
+        log.exception("job_failed")
+"""
+
+
+def test_a_traceback_tells_where_and_never_what_people_wrote() -> None:
+    ran = subprocess.run([sys.executable, "-c", CLUMSY], capture_output=True, text=True, check=True)
+    records = [json.loads(line) for line in ran.stderr.splitlines()]
+    assert [record["event"] for record in records] == ["job_failed", "job_failed"]
+    for record in records:
+        assert "+79001112233" not in str(record)
+        told = record["exception"]
+        assert "in read_phone" in told
+        assert "pydantic_core._pydantic_core.ValidationError\nwhich led to:" in told
+        assert "asyncpg.exceptions.UniqueViolationError: clients_phone" in told
+        assert "zapisano.errors.Refused: name: is too long" in told
 
 
 def test_the_supervisor_hears_when_it_listens(

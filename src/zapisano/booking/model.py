@@ -118,6 +118,7 @@ class Person:
     phone: str | None
     language: str
     is_admin: bool
+    blocked_at: datetime | None = None  # since when the bot cannot write to them
 
 
 @dataclass(frozen=True)

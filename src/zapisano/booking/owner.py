@@ -1,6 +1,7 @@
 """What the owner may change. Existing bookings are never touched by any of it."""
 
 from datetime import date
+from decimal import Decimal
 
 from zapisano.booking import store
 from zapisano.booking.model import (
@@ -27,6 +28,19 @@ from zapisano.db import TenantConnection
 # What a new staff member starts with; the same as a new tenant's first one has.
 FIRST_HOURS = (Window(10 * 60, 19 * 60),)
 WEEKDAYS = range(1, 8)
+# What the tenant's first migration puts in, so that a new bot can be tried at once.
+FIRST_SERVICE = ("Стрижка", 60, Decimal(1500))
+
+
+def is_sample_service(service: Service) -> bool:
+    """Say whether this is the service that every tenant starts with, unchanged and on offer."""
+    given = (service.name, service.duration_minutes, service.price)
+    return service.id == 1 and service.active and given == FIRST_SERVICE
+
+
+def is_sample_week(calendar: Calendar) -> bool:
+    """Say whether these are the hours that everybody starts with."""
+    return all(tuple(calendar.weekday(day)) == FIRST_HOURS for day in WEEKDAYS)
 
 
 async def services(conn: TenantConnection) -> list[Service]:

@@ -200,10 +200,25 @@ async def of_day(conn: TenantConnection, day: date) -> list[Visit]:
     return [Visit(booking, people.get(booking.user_id)) for booking in bookings]
 
 
+async def next_visit(conn: TenantConnection, now: datetime) -> Visit | None:
+    """Return the booking that begins next, whoever takes it; None when nothing is to come."""
+    row = await conn.fetchrow(
+        _BOOKING
+        + """WHERE b.status = 'active' AND lower(b.busy) > $1::timestamptz AT TIME ZONE 'UTC'
+                 AND b.date >= ($1::timestamptz AT TIME ZONE 'UTC')::date - 1
+             ORDER BY lower(b.busy), b.id LIMIT 1""",
+        now,
+    )
+    if row is None:
+        return None
+    booking = _booking(row)
+    return Visit(booking, (await persons(conn, [booking.user_id])).get(booking.user_id))
+
+
 async def persons(conn: TenantConnection, user_ids: Sequence[int]) -> dict[int, Person]:
     """Return those of these people whom the bot knows."""
     rows = await conn.fetch(
-        """SELECT user_id, name, username, phone, language, is_admin
+        """SELECT user_id, name, username, phone, language, is_admin, blocked_at
            FROM users WHERE user_id = ANY($1::bigint[])""",
         user_ids,
     )
@@ -256,8 +271,8 @@ async def set_phone_asked(conn: TenantConnection, user_id: int, now: datetime) -
     )
 
 
-async def set_blocked(conn: TenantConnection, user_id: int, now: datetime) -> None:
-    """Remember that a person has blocked the bot."""
+async def set_blocked(conn: TenantConnection, user_id: int, now: datetime | None) -> None:
+    """Remember since when a person has blocked the bot; None when they have let it in again."""
     await conn.execute("UPDATE users SET blocked_at = $2 WHERE user_id = $1", user_id, now)
 
 

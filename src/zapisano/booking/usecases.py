@@ -24,10 +24,10 @@ from zapisano.booking.model import (
     checked_phone,
 )
 from zapisano.db import TenantConnection
+from zapisano.tenancy import LANGUAGES
 
 # Offsets of zones lie within a day of UTC, so a day and its neighbours hold every local day.
 MARGIN = timedelta(days=2)
-LANGUAGES = ("ru", "en")
 MAX_NAME_SHOWN = 100
 
 
@@ -231,6 +231,16 @@ async def ask_phone_once(conn: TenantConnection, user_id: int, now: datetime) ->
 async def note_blocked(conn: TenantConnection, user_id: int, now: datetime) -> None:
     """A person has blocked the bot; their next message undoes it."""
     await store.set_blocked(conn, user_id, now)
+
+
+async def note_unblocked(conn: TenantConnection, user_id: int) -> None:
+    """A person has let the bot in again."""
+    await store.set_blocked(conn, user_id, None)
+
+
+async def next_visit(conn: TenantConnection, now: datetime) -> Visit | None:
+    """Return who comes next, or None."""
+    return await store.next_visit(conn, now)
 
 
 async def people_in_charge(conn: TenantConnection, owner_id: int) -> dict[int, str | None]:

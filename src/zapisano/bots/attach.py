@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aiogram import Bot
-from aiogram.types import BotCommand, User
+from aiogram.types import User
 
 from zapisano import journal
 from zapisano.bots import store
@@ -18,7 +18,7 @@ from zapisano.bots.jobs import Attach, Hello, RemindToAttach, Welcome
 from zapisano.bots.model import BotRow, bot_id_of, new_secret
 from zapisano.bots.registry import Bots
 from zapisano.bots.vault import Vault
-from zapisano.bots.wording import DESCRIPTIONS, SALES_COMMANDS, TENANT_COMMANDS
+from zapisano.bots.wording import DESCRIPTIONS, SALES_COMMANDS, TENANT_COMMANDS, command_menu
 from zapisano.db import Database, SharedConnection
 from zapisano.jobs import enqueue, unschedule
 from zapisano.settings import Settings
@@ -198,11 +198,7 @@ async def _introduce(bot: Bot, row: BotRow) -> None:
     commands = TENANT_COMMANDS if row.tenant_id else SALES_COMMANDS
     description = DESCRIPTIONS[row.tenant_id is None]
     for language, code in ((RUSSIAN, None), (ENGLISH, ENGLISH)):
-        menu = [
-            BotCommand(command=name, description=SALES.gettext(text, locale=language))
-            for name, text in commands.items()
-        ]
-        await bot.set_my_commands(menu, language_code=code)
+        await bot.set_my_commands(command_menu(commands, language), language_code=code)
         await bot.set_my_description(
             SALES.gettext(description, locale=language), language_code=code
         )
@@ -214,8 +210,10 @@ async def finish(conn: SharedConnection, row: BotRow, tenant_id: TenantId, now: 
         await journal.record(
             conn, "bot.attached", str(row.bot_id), tenant=tenant_id, managed=row.managed
         )
-        await enqueue(conn, Welcome(row.bot_id))
-        await enqueue(conn, Hello(row.bot_id))
+        is_first = (await tenants.get(conn, tenant_id)).state is State.AWAITING_BOT
+        await enqueue(conn, Welcome(row.bot_id, again=not is_first))
+        if is_first:
+            await enqueue(conn, Hello(row.bot_id))
     await activate(conn, tenant_id)
     for n in REMINDERS:
         await unschedule(conn, RemindToAttach, subject=f"{tenant_id}:{n}")

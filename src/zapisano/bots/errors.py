@@ -1,6 +1,6 @@
 """What Telegram may refuse, in the domain's words. Session raises these, never aiogram's own."""
 
-from zapisano.errors import AppError, Busy, Conflict, Refused
+from zapisano.errors import Busy, Conflict, Refused
 
 
 class BlockedByPerson(Conflict):
@@ -24,6 +24,12 @@ class WrongToken(Refused):
     code, text = "wrong_token", "This is not a valid bot token."
 
 
+class MistypedToken(WrongToken):
+    """What somebody has given us is no whole token."""
+
+    code, text = "mistyped_token", "This is not a whole bot token."
+
+
 class NothingAwaits(Conflict):
     """A bot came, and none of this person's tenants waits for one."""
 
@@ -34,15 +40,3 @@ class BotTaken(Conflict):
     """The bot already works for another tenant."""
 
     code, text = "bot_taken", "This bot is already connected to another business."
-
-
-class TooLarge(AppError):
-    """An update is larger than Telegram ever sends."""
-
-    code, status, text = "too_large", 413, "The body is larger than 64 KiB."
-
-
-class Malformed(AppError):
-    """A body that is no update."""
-
-    code, status, text = "malformed", 400, "The body is not a Telegram update."

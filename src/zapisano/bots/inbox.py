@@ -6,13 +6,13 @@ from typing import Any, cast
 from pydantic_core import from_json
 
 from zapisano.bots import store
-from zapisano.bots.errors import Malformed, WrongToken
+from zapisano.bots.errors import MistypedToken, WrongToken
 from zapisano.bots.jobs import HandleUpdate
-from zapisano.bots.model import TOKEN
+from zapisano.bots.model import LIKE_TOKEN, TOKEN
 from zapisano.bots.vault import Vault
 from zapisano.db import SharedConnection
 from zapisano.db.jsonb import Unstorable, storable
-from zapisano.errors import BrokenSetting
+from zapisano.errors import BrokenSetting, Malformed
 from zapisano.jobs import enqueue
 
 MAX_BIGINT = 2**63 - 1
@@ -30,21 +30,23 @@ def parse(body: bytes) -> dict[str, Any]:
     try:
         read: object = from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        raise Malformed("The body is not JSON.") from error
+        raise Malformed("body: is not valid JSON") from error
     if not isinstance(read, dict):
-        raise Malformed("The body is not a JSON object.")
+        raise Malformed("body: must be a JSON object")
     try:
         update = cast("dict[str, Any]", storable(read))
     except Unstorable as error:
         raise Malformed(error.detail) from error
     number = update.get("update_id")
     if type(number) is not int or not 0 <= number <= MAX_BIGINT:
-        raise Malformed("update_id: an integer is needed.")
+        raise Malformed("update_id: must be an integer")
     return update
 
 
 def without_tokens(update: dict[str, Any], vault: Vault) -> dict[str, Any]:
     """Seal bot tokens wherever an update holds text: none is ever stored in the clear.
+
+    Mistyped ones too: what is missing of them can be guessed.
 
     Sealing moves the text's characters, so what pointed into it by offsets is left out.
     """
@@ -54,7 +56,7 @@ def without_tokens(update: dict[str, Any], vault: Vault) -> dict[str, Any]:
 def _sealed(value: Any, vault: Vault) -> Any:
     match value:
         case str():
-            return TOKEN.sub(lambda found: SEALED_MARK + vault.lock(found[0]).decode(), value)
+            return LIKE_TOKEN.sub(lambda found: SEALED_MARK + vault.lock(found[0]).decode(), value)
         case list():
             return [_sealed(each, vault) for each in cast("list[Any]", value)]
         case dict():
@@ -73,14 +75,18 @@ def pasted_token(text: str, vault: Vault) -> str | None:
 
     Raises:
         WrongToken: something that looks sealed was not sealed by us.
+        MistypedToken: it is no whole token.
     """
     found = SEALED.search(text)
     if found is None:
         return None
     try:
-        return vault.unlock(found.group(1).encode())
+        token = vault.unlock(found.group(1).encode())
     except BrokenSetting as error:
         raise WrongToken from error
+    if TOKEN.fullmatch(token) is None:
+        raise MistypedToken
+    return token
 
 
 async def receive(

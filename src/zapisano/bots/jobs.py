@@ -28,11 +28,12 @@ class Attach(Job):
 
 @dataclass(frozen=True)
 class Welcome(Job):
-    """Tell the owner, by the sales bot, that the new bot works."""
+    """Tell the owner, by the sales bot, that the new bot works, or one with a new token `again`."""
 
     kind: ClassVar[str] = "bots.welcome"
 
     bot_id: int
+    again: bool = False
 
 
 @dataclass(frozen=True)

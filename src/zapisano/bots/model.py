@@ -9,10 +9,15 @@ from zapisano.tenancy import TenantId
 
 # What BotFather hands out: the id, a colon, 35 characters; in addresses it stands behind "bot".
 TOKEN = re.compile(r"(?<![0-9])([0-9]{3,16}):([A-Za-z0-9_-]{35})(?![0-9A-Za-z_-])")
+# A token with a few characters lost or added is most of a secret; the whole of one is within.
+LIKE_TOKEN = re.compile(r"(?<![0-9])[0-9]{3,16}:[A-Za-z0-9_-]{20,}")
+# A message that can only be the remains of a token.
+MISTYPED = re.compile(r"\s*[0-9]{5,16}:\S*\s*\Z")
 # After a token is revoked, Telegram's 401 may come and go for a while.
 UNAUTHORIZED_BELIEVED = 2
-SALES_UPDATES = ("message", "callback_query", "managed_bot", "my_chat_member")
+SALES_UPDATES = ("message", "callback_query", "managed_bot")
 TENANT_UPDATES = ("message", "callback_query", "my_chat_member")
+OWNER_START = "admin"  # what a link to the owner's side says to the tenant's bot
 USERNAME_LENGTH = 32
 TRANSLITERATION = str.maketrans(
     {
@@ -64,6 +69,11 @@ class BotRow:
     def link(self) -> str:
         """Where a person opens the bot."""
         return f"https://t.me/{self.username}"
+
+    @property
+    def owner_link(self) -> str:
+        """Where the owner opens their side of the bot."""
+        return f"{self.link}?start={OWNER_START}"
 
 
 def new_secret() -> str:

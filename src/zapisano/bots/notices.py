@@ -22,7 +22,8 @@ from zapisano.bots.model import BotRow
 from zapisano.bots.registry import Bots
 from zapisano.bots.sales.buttons import Go, Renew, button
 from zapisano.bots.sales.prompt import prompt
-from zapisano.bots.sales.words import day, inside_quotes
+from zapisano.bots.sales.renewal import checkout_url
+from zapisano.bots.sales.words import day, decline_reason, inside_quotes
 from zapisano.bots.screens import keyboard, link
 from zapisano.db import SharedConnection
 from zapisano.jobs import schedule
@@ -78,12 +79,15 @@ class Notices:
         async with self.bots.database.shared() as conn:
             order = await orders.get(conn, job.order_id)
         with speaking(SALES, order.buyer_language):
-            text = _("The payment for “{name}” did not go through, nothing was charged.")
-            again = Renew(tenant=order.tenant_id) if order.tenant_id else Go(to="plans")
-            buttons = keyboard([button(_("Try again"), again)])
-            await self._say(
-                order.buyer_id, text.format(name=inside_quotes(order.company_name)), buttons
+            text = _(
+                "The payment for “{name}” did not go through: nothing was charged.\n{reason}"
+            ).format(name=inside_quotes(order.company_name), reason=decline_reason(job.reason))
+            other = Renew(tenant=order.tenant_id) if order.tenant_id else Go(to="plans")
+            buttons = keyboard(
+                [link(_("Try again"), checkout_url(self.settings, order.id))],
+                [button(_("Choose another plan"), other)],
             )
+            await self._say(order.buyer_id, text, buttons)
 
     async def tenant_ready(self, job: TenantReady) -> None:
         """The schema is there: the owner is asked to create the bot, and reminded of it later."""
@@ -117,11 +121,7 @@ class Notices:
             return
         row, tenant = found
         with speaking(SALES, tenant.owner_language):
-            text = _(
-                "🎉 <b>Your bot @{username} works!</b>\n\n"
-                "Open it, press Start, then /admin: services, staff, hours. Share the link with "
-                "your customers: {link}"
-            ).format(username=row.username, link=row.link)
+            text = _welcome(again=job.again).format(username=row.username, link=row.link)
             buttons = keyboard(
                 [link(_("Open @{username}").format(username=row.username), row.link)]
             )
@@ -135,7 +135,7 @@ class Notices:
             return
         row, tenant = found
         with speaking(SALES, tenant.owner_language), _nobody_there():
-            text = _("Hello! This is your booking bot. /admin is your side of it.")
+            text = _("Hello! This is your booking bot. Press /start: it shows what it begins with.")
             await self.bots.of(row).send_message(tenant.owner_id, text)
         await self._prompt_next(tenant.owner_id)
 
@@ -149,7 +149,7 @@ class Notices:
                 await self._prompt(tenant, reminder=True)
 
     async def tenant_changed(self, job: TenantChanged) -> None:
-        """A tenant was suspended or works again: tell the owner; an archived bot is shut."""
+        """Tell the owner that a tenant is paused, put away or back; shut or open its bot."""
         async with self.bots.database.shared() as conn:
             tenant = await tenants.get(conn, job.tenant_id)
             row = await store.of_tenant(conn, tenant.id)
@@ -157,10 +157,12 @@ class Notices:
             return  # it has changed again, and that job tells
         if row and row.managed and not row.revoked:
             await self._set_access(row, tenant)
-        with speaking(SALES, tenant.owner_language), _nobody_there():
-            text, buttons = _change(tenant)
-            if text:
-                await self._say(tenant.owner_id, text, buttons)
+        with _nobody_there():
+            if tenant.state is State.AWAITING_BOT:
+                await self._prompt(tenant, reminder=True)
+                return
+            with speaking(SALES, tenant.owner_language):
+                await self._say(tenant.owner_id, *_change(tenant))
 
     async def _set_access(self, row: BotRow, tenant: Tenant) -> None:
         """Shut an archived bot to all but its owner. A suspended one stays open: it says so."""
@@ -212,15 +214,25 @@ async def _waits(conn: SharedConnection, tenant: Tenant) -> bool:
     return await store.of_tenant(conn, tenant.id) is None
 
 
+def _welcome(*, again: bool) -> str:
+    if again:
+        return _("✅ @{username} is connected and works again.")
+    return _(
+        "🎉 <b>Your bot @{username} works!</b>\n\n"
+        "Open it and press Start: it shows what it begins with, and how to put in your own "
+        "services and hours. Then give your customers the link: {link}"
+    )
+
+
 def _change(tenant: Tenant) -> tuple[str, InlineKeyboardMarkup | None]:
     name = inside_quotes(tenant.name)
     if tenant.state is State.ACTIVE:
         return _("▶️ “{name}” works again.").format(name=name), None
-    if tenant.state is not State.SUSPENDED:
-        return "", None
+    if tenant.state is State.ARCHIVED:
+        return _("📦 “{name}” is closed and its data is put away.").format(name=name), None
     if tenant.suspended_for is Suspension.OPERATOR:
         return _("⏸ “{name}” is paused by support. Your data is safe.").format(name=name), None
-    text = _("⏸ “{name}” is paused: the paid time is over. Your data is safe, pay and it goes on.")
+    text = _("⏸ “{name}” is paused: it is not paid for. Your data is safe, pay and it goes on.")
     return text.format(name=name), keyboard([button(_("Pay on"), Renew(tenant=tenant.id))])
 
 

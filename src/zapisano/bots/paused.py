@@ -6,8 +6,9 @@ from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.i18n import SALES, TelegramLanguage
 from zapisano.bots.registry import Bots
-from zapisano.bots.screens import answer, keyboard, link
+from zapisano.bots.screens import answer, keyboard, link, quote
 from zapisano.errors import NotFound
+from zapisano.settings import Settings
 from zapisano.tenancy import State, Suspension, Tenant
 
 
@@ -16,7 +17,9 @@ def is_suspended(_event: TelegramObject, tenant: Tenant) -> bool:
     return tenant.state is State.SUSPENDED
 
 
-async def paused(event: Message | CallbackQuery, tenant: Tenant, bots: Bots) -> None:
+async def paused(
+    event: Message | CallbackQuery, tenant: Tenant, bots: Bots, settings: Settings
+) -> None:
     """Answer in place of every other handler."""
     if event.from_user is None:
         return
@@ -24,9 +27,12 @@ async def paused(event: Message | CallbackQuery, tenant: Tenant, bots: Bots) -> 
         await _say(event, _("Booking is paused for now. Please look in again later."))
         return
     if tenant.suspended_for is Suspension.OPERATOR:
-        await _say(event, _("The bot is paused by support. Your data is safe; please write to us."))
+        text = _("The bot is paused by support. Your data is safe.")
+        if settings.support_contact:
+            text += _(" Write to us: {contact}").format(contact=quote(settings.support_contact))
+        await _say(event, text)
         return
-    text = _("The bot is paused: the paid time is over. Your data is safe, pay and it goes on.")
+    text = _("The bot is paused: it is not paid for. Your data is safe, pay and it goes on.")
     await _say(event, text, await _way_to_pay(bots, tenant))
 
 

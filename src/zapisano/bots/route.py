@@ -5,24 +5,17 @@ import time
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 from structlog.contextvars import bind_contextvars
 
 from zapisano.bots import inbox, store
-from zapisano.bots.errors import Malformed, TooLarge
 from zapisano.bots.vault import Vault
-from zapisano.db import CONNECTION_LOST, Database
-from zapisano.errors import AppError, Busy, NotFound, Unauthorized
+from zapisano.db import Database
+from zapisano.errors import NotFound, Unauthorized
 from zapisano.settings import Settings
-from zapisano.telemetry import get_logger
 
-log = get_logger("zapisano.bots")
-
-MAX_BODY_BYTES = 64 * 1024
 SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105 # the header's name
 DOOR_SECONDS = 30.0
 MOST_DOORS = 4096
-RETRY_AFTER_SECONDS = 2
 
 
 @dataclass(frozen=True)
@@ -69,24 +62,12 @@ def telegram_router(settings: Settings, database: Database) -> APIRouter:
     router = APIRouter()
     intake = Intake(database, Vault(settings), Doors())
 
-    @router.post("/telegram/{path}", include_in_schema=False)
+    @router.post("/telegram/{path}")
     async def receive(path: str, request: Request) -> Response:
-        try:
-            await intake.take_in(path, request)
-        except (Busy, *CONNECTION_LOST) as error:
-            log.warning("update_not_taken_in", reason=type(error).__name__)
-            return _problem(Busy(), {"Retry-After": str(RETRY_AFTER_SECONDS)})
-        except AppError as error:
-            log.warning("update_refused", reason=error.code, detail=error.detail)
-            return _problem(error)
+        await intake.take_in(path, request)
         return Response(status_code=200)
 
     return router
-
-
-def _problem(error: AppError, headers: dict[str, str] | None = None) -> JSONResponse:
-    body = {"title": error.text, "status": error.status, "detail": error.detail, "code": error.code}
-    return JSONResponse(body, error.status, headers, "application/problem+json")
 
 
 @dataclass(frozen=True)
@@ -104,22 +85,10 @@ class Intake:
         # Bytes: a header that is not ASCII is simply wrong, and the time tells nothing.
         if not hmac.compare_digest(_header(request), door.secret):
             raise Unauthorized("The secret token is wrong.")
-        update = inbox.parse(await _body(request))
+        update = inbox.parse(await request.body())
         async with self.database.shared() as conn:
             await inbox.receive(conn, self.vault, door.bot_id, update)
 
 
 def _header(request: Request) -> bytes:
     return request.headers.get(SECRET_HEADER, "").encode("latin-1")
-
-
-async def _body(request: Request) -> bytes:
-    """Read the body, and stop as soon as it is too large, whatever its header says."""
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY_BYTES:
-            raise TooLarge
-    if not body:
-        raise Malformed("The body is empty.")
-    return bytes(body)

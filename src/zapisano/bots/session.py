@@ -145,7 +145,8 @@ class Translate(BaseRequestMiddleware):
         try:
             answer = await make_request(bot, method)
         except TelegramRetryAfter as error:
-            raise Busy(f"Telegram asks to wait for {error.retry_after} s.") from error
+            detail = f"Telegram asks to wait for {error.retry_after} s."
+            raise Busy(detail, retry_after_seconds=error.retry_after) from error
         except UNREACHABLE as error:
             raise Upstream(f"Telegram is not answering ({type(error).__name__}).") from None
         except TelegramForbiddenError as error:
@@ -209,7 +210,7 @@ class Pace(BaseRequestMiddleware):
         deadline = time.monotonic() + LONGEST_WAIT_SECONDS
         pause = self._resume_at.get(bot.id, 0.0) - time.monotonic()
         if pause > LONGEST_WAIT_SECONDS:
-            raise Busy("Telegram has asked this bot to wait.")
+            raise Busy("Telegram has asked this bot to wait.", retry_after_seconds=pause)
         if pause > 0:
             await asyncio.sleep(pause)
         self._resume_at.pop(bot.id, None)

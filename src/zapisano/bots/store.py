@@ -129,6 +129,19 @@ async def awaiting(conn: SharedConnection, owner_id: int) -> TenantId | None:
     return TenantId(found) if found else None
 
 
+async def of_owner(conn: SharedConnection, owner_id: int) -> list[BotRow]:
+    """Return the connected bots of a person's tenants, the newest tenant's last."""
+    rows = await conn.fetch(
+        """SELECT b.bot_id, b.tenant_id, b.username, b.token, b.path, b.secret, b.managed,
+               b.webhook_url, b.unauthorized_times, b.attached_at
+           FROM shared.bots AS b JOIN shared.tenants AS t ON t.id = b.tenant_id
+           WHERE t.owner_id = $1 AND t.state <> 'archived' AND b.attached_at IS NOT NULL
+           ORDER BY length(t.id), t.id""",
+        owner_id,
+    )
+    return [_bot(row) for row in rows]
+
+
 async def with_lost_bot(conn: SharedConnection, owner_id: int) -> TenantId | None:
     """Return a tenant of this person whose bot's token is revoked, or None."""
     found = await conn.fetchval(
@@ -147,7 +160,7 @@ async def replace_token(
     """Give a bot its new token; it has to be attached anew."""
     await conn.execute(
         """UPDATE shared.bots SET token = $2, username = $3, unauthorized_times = 0,
-               webhook_url = NULL
+               webhook_url = NULL, attached_at = NULL
            WHERE bot_id = $1""",
         bot_id,
         token,

@@ -1,5 +1,9 @@
 """Errors in the person's language."""
 
+from collections.abc import Mapping
+
+from aiogram.types import BotCommand
+
 from zapisano.bots.i18n import SALES
 from zapisano.errors import AppError
 
@@ -18,6 +22,10 @@ BY_CODE = {
     "wrong_state": _("This is not possible now."),
     "wrong_token": _(
         "This token opens no bot. Copy it from @BotFather once more and send it here."
+    ),
+    "mistyped_token": _(
+        "This is not a whole token. It is digits, a colon and 35 more characters: press it in "
+        "@BotFather to copy it, and send it here. I have removed your message: a token is a key."
     ),
     "bot_taken": _("This bot is already connected to another business. Please create a new one."),
     "nothing_awaits": _(
@@ -39,6 +47,7 @@ TENANT_COMMANDS = {
     "help": _("Help"),
     "privacy": _("Privacy"),
 }
+OWNER_COMMANDS = {"admin": _("Manage"), **TENANT_COMMANDS}
 # What a bot says about itself before Start is pressed; by whether it is the sales bot.
 DESCRIPTIONS = {
     True: _(
@@ -47,6 +56,14 @@ DESCRIPTIONS = {
     False: _("Book a visit here, any time of the day. Press Start."),
 }
 OTHERWISE = _("Something went wrong on our side. Please try again a little later.")
+
+
+def command_menu(commands: Mapping[str, str], language: str) -> list[BotCommand]:
+    """Return a menu of commands in a language."""
+    return [
+        BotCommand(command=name, description=SALES.gettext(text, locale=language))
+        for name, text in commands.items()
+    ]
 
 
 def error_text(error: AppError, language: str) -> str:

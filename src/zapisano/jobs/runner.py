@@ -27,7 +27,7 @@ from pgqueuer.domain.settings import DBSettings
 from pydantic import TypeAdapter
 
 from zapisano.db import CONNECTION_LOST, Database, RawConnection, SharedConnection
-from zapisano.errors import AppError, BrokenSetting, Busy, Upstream
+from zapisano.errors import AppError, BrokenSetting, Busy, Passing
 from zapisano.jobs import store
 from zapisano.jobs.model import Job, Lane
 from zapisano.telemetry import get_logger
@@ -155,11 +155,11 @@ class Runner:
         try:
             await self._refuse_poison(queued)
             await entry.handler(entry.job.validate_json(queued.payload or b"{}"))
-        except (Busy, Upstream, BrokenSetting, *CONNECTION_LOST) as error:
+        except (Passing, BrokenSetting, *CONNECTION_LOST) as error:
             if queued.attempts >= ATTEMPTS_WHEN_UNAVAILABLE:
                 raise
             log.info("job_will_be_retried", reason=str(error), attempts=queued.attempts)
-            raise RetryRequested(backoff(queued.attempts), str(error)) from error
+            raise RetryRequested(_pause(queued.attempts, error), str(error)) from error
         except AppError as error:
             log.warning("job_discarded", reason=error.code, detail=error.detail)
         except asyncio.CancelledError as error:
@@ -218,6 +218,12 @@ class Runner:
 
 class _Poison(RuntimeError):
     """A job that kills its worker."""
+
+
+def _pause(attempts: int, error: BaseException) -> timedelta:
+    """Return the usual pause, or a longer one when a partner has asked for it."""
+    asked = error.retry_after_seconds if isinstance(error, Passing) else None
+    return max(backoff(attempts), timedelta(seconds=asked or 0))
 
 
 def backoff(attempts: int) -> timedelta:

@@ -77,7 +77,7 @@ async def create(settings: Settings, name: str, owner_id: int, language: str) ->
     name = tenancy.checked_name(name)
     if owner_id < 1:
         raise Refused("owner: is a Telegram id, a number above zero")
-    if language not in {"ru", "en"}:
+    if language not in tenancy.LANGUAGES:
         raise Refused("language: is ru or en")
     async with opened(settings) as database:
         async with database.shared() as conn:

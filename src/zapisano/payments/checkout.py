@@ -18,7 +18,6 @@ from zapisano.payments import store
 from zapisano.payments.jobs import Poll, Settle
 from zapisano.payments.model import (
     CURRENCY,
-    LANGUAGES,
     POLL_INTERVALS,
     Order,
     OrderClosed,
@@ -30,7 +29,7 @@ from zapisano.payments.model import (
 from zapisano.payments.provider import Payment, Provider, ProviderRefused
 from zapisano.settings import Plan, Settings
 from zapisano.telemetry import get_logger
-from zapisano.tenancy import State, TenantId, UnknownTenant, checked_name
+from zapisano.tenancy import LANGUAGES, State, TenantId, UnknownTenant, checked_name
 from zapisano.tenancy import store as tenants
 
 log = get_logger("zapisano.payments")

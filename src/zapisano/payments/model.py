@@ -17,7 +17,6 @@ from zapisano.tenancy import TenantId, cleaned_name
 OrderId = NewType("OrderId", str)
 
 CURRENCY = "RUB"
-LANGUAGES = ("ru", "en")
 MAX_TELEGRAM_ID = 2**52  # https://core.telegram.org/bots/api#user: at most 52 significant bits
 # A key is remembered for 24 h (facts of YooKassa); a request under way must not outlive it.
 KEY_LIVES = timedelta(hours=24) - timedelta(minutes=5)

@@ -14,11 +14,6 @@ class ProviderUnavailable(Upstream):
 
     code, text = "provider_unavailable", "The payment service is not answering."
 
-    def __init__(self, detail: str = "", retry_after_seconds: float | None = None) -> None:
-        """`retry_after_seconds`: what the provider has asked for, if it has."""
-        super().__init__(detail)
-        self.retry_after_seconds = retry_after_seconds
-
 
 class ProviderRefused(AppError):
     """The request has failed for certain; a new attempt needs a new key."""

@@ -32,6 +32,7 @@ WHOLE_REQUEST_SECONDS = 35.0
 BAD_REQUEST, NOT_FOUND, TOO_MANY_REQUESTS = 400, 404, 429
 PAGE = 100
 MAX_PAGES = 500
+LONGEST_PAUSE_MS = 60 * 60 * 1000  # who asks for more than an hour is not believed
 Json = Mapping[str, Any]
 NOTHING: Json = {}
 
@@ -131,7 +132,9 @@ def _error_words(error: Json) -> dict[str, str]:
 def _retry_after(answer: httpx.Response) -> float | None:
     """Read `retry_after`, which YooKassa gives in milliseconds, as seconds."""
     given = _json(answer).get("retry_after")
-    return given / 1000 if isinstance(given, int | float) else None
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return None
+    return given / 1000 if 0 <= given <= LONGEST_PAUSE_MS else None
 
 
 def _moment(at: datetime) -> str:

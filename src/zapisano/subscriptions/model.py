@@ -22,10 +22,6 @@ class Subscription:
     paid_until: datetime
     changed_at: datetime
 
-    def runs_at(self, now: datetime) -> bool:
-        """Say whether `now` is paid for."""
-        return now < self.paid_until
-
 
 @dataclass(frozen=True)
 class Period:

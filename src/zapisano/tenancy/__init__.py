@@ -3,6 +3,7 @@
 from zapisano.tenancy.archive import DiskTrouble, archive, restore
 from zapisano.tenancy.jobs import ForgetKeys, Provision, TenantChanged, TenantReady
 from zapisano.tenancy.model import (
+    LANGUAGES,
     MAX_NAME,
     Overview,
     State,
@@ -17,6 +18,7 @@ from zapisano.tenancy.model import (
 from zapisano.tenancy.usecases import activate, provision, register, register_once, resume, suspend
 
 __all__ = [
+    "LANGUAGES",
     "MAX_NAME",
     "DiskTrouble",
     "ForgetKeys",

@@ -30,7 +30,7 @@ from zapisano.errors import AppError, Busy, Conflict, NotFound, Refused
 from zapisano.jobs import enqueue
 from zapisano.settings import Settings
 from zapisano.tenancy import export, store
-from zapisano.tenancy.jobs import ForgetKeys
+from zapisano.tenancy.jobs import ForgetKeys, TenantChanged
 from zapisano.tenancy.manifest import (
     FORMAT,
     BrokenArchive,
@@ -107,6 +107,7 @@ async def _archive(
         await roles.drop_tenant_role(conn, database.name, schema)
     await export.remember(conn, schema, path.name, now)
     await store.set_state(conn, tenant.id, State.ARCHIVED)
+    await enqueue(conn, TenantChanged(tenant.id, State.ARCHIVED))
     if settings.redis:
         await enqueue(conn, ForgetKeys(tenant.id))
     await journal.record(conn, "tenant.archived", tenant.id, tenant=tenant.id, rows=rows)
@@ -269,7 +270,11 @@ async def restore(
         if database.isolated:
             await roles.create_tenant_role(conn, database.name, schema)
         await export.mark_restored(conn, schema, path.name, now)
-        await store.set_state(conn, tenant.id, manifest.state, manifest.suspended_for)
+        state = manifest.state
+        if state is State.ACTIVE and not await store.has_bot(conn, tenant.id):
+            state = State.AWAITING_BOT  # its bot works for another business of the owner by now
+        await store.set_state(conn, tenant.id, state, manifest.suspended_for)
+        await enqueue(conn, TenantChanged(tenant.id, state))
         await journal.record(conn, "tenant.restored", schema, tenant=schema, rows=rows)
         return await store.get(conn, schema)
 

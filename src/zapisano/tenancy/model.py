@@ -11,6 +11,7 @@ from zapisano.errors import Conflict, NotFound, Refused
 TenantId = NewType("TenantId", str)
 
 MAX_NAME = 100
+LANGUAGES = ("ru", "en")  # what we speak to people; the first where nobody has chosen
 
 
 class State(StrEnum):

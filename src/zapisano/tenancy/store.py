@@ -1,6 +1,6 @@
 """The registry of tenants in the shared schema."""
 
-from zapisano.db import OwnerConnection, Row, SharedConnection, TenantConnection
+from zapisano.db import Connection, OwnerConnection, Row, SharedConnection, TenantConnection
 from zapisano.tenancy.model import (
     Overview,
     State,
@@ -148,7 +148,7 @@ async def set_state(
     )
 
 
-async def has_bot(conn: SharedConnection, tenant: TenantId) -> bool:
+async def has_bot(conn: Connection, tenant: TenantId) -> bool:
     """Say whether a bot is attached to the tenant."""
     return bool(
         await conn.fetchval(
@@ -163,13 +163,6 @@ async def sales_bot_username(conn: SharedConnection) -> str | None:
         "SELECT username FROM shared.bots WHERE tenant_id IS NULL ORDER BY created_at LIMIT 1"
     )
     return username
-
-
-async def schema_exists(conn: SharedConnection, tenant: TenantId) -> bool:
-    """Say whether the tenant's schema is in the registry of versions."""
-    return bool(
-        await conn.fetchval("SELECT 1 FROM shared.tenant_versions WHERE schema_name = $1", tenant)
-    )
 
 
 async def request_once(conn: SharedConnection, key: str) -> tuple[bytes, TenantId] | None:

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zapisano.db import CONNECTION_LOST
-from zapisano.errors import AppError, Busy, Upstream
+from zapisano.errors import AppError, Busy, Malformed, Passing
 from zapisano.telemetry import HTTP_REQUESTS, get_logger
 
 log = get_logger("zapisano.web")
@@ -29,12 +29,6 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 RETRY_AFTER_SECONDS = "5"
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 TITLES: Mapping[int, str] = {404: "There is no such page.", 405: "This method is not allowed here."}
-
-
-class Malformed(AppError):
-    """The request cannot be read at all."""
-
-    code, status, text = "malformed", 400, "The request cannot be read."
 
 
 class Forbidden(AppError):
@@ -67,7 +61,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
 def problem(error: AppError) -> JSONResponse:
     """Write an error as problem JSON and into the log; one worth a retry says when."""
-    headers = {"Retry-After": RETRY_AFTER_SECONDS} if isinstance(error, Busy | Upstream) else None
+    headers = {"Retry-After": RETRY_AFTER_SECONDS} if isinstance(error, Passing) else None
     if error.status >= 500:
         log.warning("request_not_served", code=error.code, detail=error.detail)
     else:

@@ -32,6 +32,7 @@ class _Told:
     def __init__(self, last: int) -> None:
         self.last = last
         self.any = False
+        self._floor = last - WINDOW
         self._ids: set[int] = set()
         self._limit = KEPT
 
@@ -40,7 +41,7 @@ class _Told:
 
     def is_new(self, event_id: int, newest: int) -> bool:
         """Say whether the listener is to be told, and remember that it was."""
-        if event_id in self._ids:
+        if event_id in self._ids or event_id <= self._floor:
             return False
         self.any = True
         self.last = max(self.last, event_id)
@@ -87,14 +88,14 @@ class Feed:
             told.add(await self._there_before(after))
             position = -1
         while not self._stopped:
-            if position < self._count - len(self._delivered):
-                position = self._count
+            if position < self._first:
+                position, kept = self._first, {event.id for event in self._delivered}
                 async for event in self._replay(told.last - WINDOW if told.any else after):
-                    if told.is_new(event.id, self._newest):
+                    if event.id not in kept and told.is_new(event.id, self._newest):
                         yield event
             news = self._news
-            while self._count - len(self._delivered) <= position < self._count:
-                event = self._delivered[position - self._count + len(self._delivered)]
+            while self._first <= position < self._count:
+                event = self._delivered[position - self._first]
                 position += 1
                 if told.is_new(event.id, self._newest):
                     yield event
@@ -117,11 +118,15 @@ class Feed:
 
     def _position_after(self, last: int) -> int | None:
         """Find where the listener was who saw `last`, in the order of delivery."""
-        first = self._count - len(self._delivered)
         for index, event in enumerate(self._delivered):
             if event.id == last:
-                return first + index + 1
+                return self._first + index + 1
         return None
+
+    @property
+    def _first(self) -> int:
+        """The place, in the order of delivery, of the oldest event that is still kept."""
+        return self._count - len(self._delivered)
 
     async def _there_before(self, after: int) -> list[int]:
         """Return the last ids up to `after`: whoever begins there has seen them elsewhere."""
@@ -130,11 +135,18 @@ class Feed:
         return [event.id for event in events if event.id <= after]
 
     async def _replay(self, after: int) -> AsyncGenerator[Event]:
+        """Yield what the reader had delivered before we looked; the rest comes in its order.
+
+        Told ahead of the reader, an id could stand behind a lower one that the listener has not
+        seen, and be lost to it when it comes back with this id.
+        """
         while not self._stopped:
+            seen, old = frozenset(self._seen), self._newest - WINDOW
             async with self._database.shared() as conn:
                 events = await journal.read(conn, after=after, limit=PAGE)
             for event in events:
-                yield event
+                if event.id <= old or event.id in seen:
+                    yield event
             if len(events) < PAGE:
                 return
             after = events[-1].id

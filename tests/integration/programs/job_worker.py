@@ -44,6 +44,8 @@ async def do(database: Database, errand: Errand) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         case "away twice" if starts <= 2:
             raise Upstream
+        case "told to wait":
+            raise Upstream(retry_after_seconds=600)
         case "refused":
             raise Refused
         case "bug" if not mended:

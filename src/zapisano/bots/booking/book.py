@@ -69,7 +69,8 @@ async def done(tap: CallbackQuery, callback_data: Pick, visitor: Visitor, bot: B
     await show(tap, card, _("Done"))
     if booked.is_new:
         file = calendar_file(booked.booking, visitor.tenant, visitor.now)
-        await bot.send_document(tap.from_user.id, file)
+        caption = _("Open it, and the visit is in your phone's calendar.")
+        await bot.send_document(tap.from_user.id, file, caption=caption)
         await phone.ask_once(bot, visitor)
 
 

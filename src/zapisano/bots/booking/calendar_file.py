@@ -3,12 +3,12 @@
 from datetime import datetime
 
 from aiogram.types import BufferedInputFile
+from aiogram.utils.i18n import gettext as _
 from icalendar import Calendar, Event
 
 from zapisano.booking import Booking
+from zapisano.bots.booking.words import day_and_month
 from zapisano.tenancy import Tenant
-
-FILE_NAME = "booking.ics"
 
 
 def calendar_file(booking: Booking, tenant: Tenant, now: datetime) -> BufferedInputFile:
@@ -22,4 +22,7 @@ def calendar_file(booking: Booking, tenant: Tenant, now: datetime) -> BufferedIn
         sequence=int((booking.changed_at - booking.created_at).total_seconds()),
     )
     calendar = Calendar.new(prodid="-//Zapisano//Booking//RU", subcomponents=[event])
-    return BufferedInputFile(calendar.to_ical(), FILE_NAME)
+    name = _("Booking {day}, {time}.ics").format(
+        day=day_and_month(booking.date), time=f"{booking.time:%H-%M}"
+    )
+    return BufferedInputFile(calendar.to_ical(), name)

@@ -2,17 +2,19 @@
 
 from html import escape
 
-from aiogram import F, Router
+from aiogram import Bot, F, Router
 from aiogram.filters import Command, CommandStart
-from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
+from aiogram.types import BotCommandScopeChat, CallbackQuery, InlineKeyboardButton, Message
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.booking import choose_language
 from zapisano.bots.booking.buttons import Do, Go, Place, Speak, button
+from zapisano.bots.booking.owner.sample import sample_lines
 from zapisano.bots.booking.person import Visitor
 from zapisano.bots.booking.screen import Screen, show
 from zapisano.bots.i18n import BOOKING, speaking
 from zapisano.bots.screens import answer
+from zapisano.bots.wording import OWNER_COMMANDS, TENANT_COMMANDS, command_menu
 from zapisano.settings import Settings
 
 # Each in its own words, whatever is spoken now.
@@ -42,20 +44,63 @@ def rest() -> Router:
 
 
 def home_screen(visitor: Visitor) -> Screen:
-    """Return the greeting."""
+    """Return the greeting of a customer."""
     text = _("Hello! This is <b>{name}</b>.\nBook a visit in a few taps.")
     rows: list[list[InlineKeyboardButton]] = [
         [button(_("📝 Book"), Go(to=Place.BOOK))],
         [button(_("My bookings"), Go(to=Place.MINE))],
+        _language_row(),
     ]
-    if visitor.is_owner:
-        rows.append([button(_("⚙️ Manage"), Do(act="menu"))])
     return Screen(text.format(name=escape(visitor.tenant.name)), rows)
 
 
-async def home(event: Message | CallbackQuery, visitor: Visitor) -> None:
-    """Greet."""
-    await show(event, home_screen(visitor))
+def owner_screen(visitor: Visitor, sample: list[str]) -> Screen:
+    """Return the greeting of the owner: what the bot starts with, and where to change it."""
+    text = _("Hello! This is your bot for <b>{name}</b>.").format(name=escape(visitor.tenant.name))
+    rows: list[list[InlineKeyboardButton]] = []
+    if sample:
+        lead = _("So far it holds an example. Please put in your own, it takes a minute:")
+        text += "\n\n" + "\n".join([lead, *sample])
+        rows.append(
+            [
+                button(_("✂️ Services"), Do(act="services")),
+                button(_("🕘 Hours"), Do(act="hours")),
+            ]
+        )
+    else:
+        text += "\n" + _("Your day, services and hours are under “Manage”, or by /admin.")
+    rows += [
+        [button(_("⚙️ Manage"), Do(act="menu"))],
+        [button(_("📝 Book"), Go(to=Place.BOOK)), button(_("My bookings"), Go(to=Place.MINE))],
+        _language_row(),
+    ]
+    return Screen(text, rows)
+
+
+def _language_row() -> list[InlineKeyboardButton]:
+    """Each language in its own words, so that everybody finds theirs."""
+    return [button("🌐 Русский · English", Go(to=Place.LANGUAGE))]
+
+
+async def home(event: Message | CallbackQuery, visitor: Visitor, bot: Bot) -> None:
+    """Greet. The owner's menu of commands holds /admin from now on."""
+    if not visitor.is_owner:
+        await show(event, home_screen(visitor))
+        return
+    if isinstance(event, Message):
+        await own_menu(bot, visitor, visitor.person.language)
+    async with visitor.database.tenant(visitor.tenant.id) as conn:
+        sample = await sample_lines(conn)
+    await show(event, owner_screen(visitor, sample))
+
+
+async def own_menu(bot: Bot, visitor: Visitor, language: str) -> None:
+    """Show this person's commands in their language, whatever their Telegram speaks."""
+    commands = OWNER_COMMANDS if visitor.is_owner else TENANT_COMMANDS
+    person = visitor.person.user_id
+    await bot.set_my_commands(
+        command_menu(commands, language), scope=BotCommandScopeChat(chat_id=person)
+    )
 
 
 async def settings_(event: Message | CallbackQuery, visitor: Visitor) -> None:
@@ -76,14 +121,15 @@ def _home_row() -> list[InlineKeyboardButton]:
     return [button(_("‹ Back"), Go(to=Place.HOME))]
 
 
-async def speak(tap: CallbackQuery, callback_data: Speak, visitor: Visitor) -> None:
-    """Speak another language from now."""
+async def speak(tap: CallbackQuery, callback_data: Speak, visitor: Visitor, bot: Bot) -> None:
+    """Speak another language from now, in the menu of commands, too."""
     language = callback_data.language
     if language not in LANGUAGES:
         await old_button(tap)
         return
     async with visitor.database.tenant(visitor.tenant.id) as conn:
         await choose_language(conn, visitor.person.user_id, language)
+    await own_menu(bot, visitor, language)
     with speaking(BOOKING, language):
         await show(tap, settings_screen(language), _("Done"))
 

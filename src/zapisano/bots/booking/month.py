@@ -10,7 +10,9 @@ from zapisano.bots.booking.buttons import Go, Pick, Place, Step, button
 from zapisano.bots.booking.screen import Rows
 from zapisano.bots.booking.words import month_name, weekday_short
 
-BLANK = "·"
+# What fills a row: Telegram wants a text on every button, and draws this one as none.
+BLANK = "\N{BRAILLE PATTERN BLANK}"
+TAKEN = "·"
 
 
 def month_rows(pick: Pick, month: date, free: Collection[date], *, first: date, last: date) -> Rows:
@@ -32,16 +34,19 @@ def month_rows(pick: Pick, month: date, free: Collection[date], *, first: date, 
 def _head(pick: Pick, month: date, first: date, last: date) -> list[InlineKeyboardButton]:
     before = month - timedelta(days=1)
     after = (month + timedelta(days=32)).replace(day=1)
-    return [
-        button("‹", pick.to(Step.MONTH, day=before)) if first < month else _blank(BLANK),
-        _blank(month_name(month)),
-        button("›", pick.to(Step.MONTH, day=after)) if after <= last else _blank(BLANK),
-    ]
+    row = [_blank(month_name(month))]
+    if first < month:
+        row.insert(0, button("‹", pick.to(Step.MONTH, day=before)))
+    if after <= last:
+        row.append(button("›", pick.to(Step.MONTH, day=after)))
+    return row
 
 
 def _day(pick: Pick, day: date, month: date, free: Collection[date]) -> InlineKeyboardButton:
-    if day.month != month.month or day not in free:
+    if day.month != month.month:
         return _blank(BLANK)
+    if day not in free:
+        return _blank(TAKEN)
     return button(str(day.day), pick.to(Step.DAY, day=day))
 
 

@@ -61,17 +61,21 @@ class BookingNotices:
         if job.by is Actor.OWNER:
             with speaking(BOOKING, customer.language if customer else tenant.owner_language):
                 screen = _for_customer(booking, job, staff=many)
-            await self._send(bot, tenant, booking.user_id, screen)
+            await self._to_customer(bot, tenant, booking, customer, screen)
             return
+        told = False
         for user_id, language in in_charge.items():
-            if user_id != booking.user_id:
-                with speaking(BOOKING, language or tenant.owner_language):
-                    screen = _for_owner(booking, customer, job, staff=many)
-                if (
-                    not await self._send(bot, tenant, user_id, screen)
-                    and user_id == tenant.owner_id
-                ):
-                    await self._tell_in_sales_chat(tenant, screen)
+            if user_id == booking.user_id:
+                continue
+            with speaking(BOOKING, language or tenant.owner_language):
+                screen = _for_owner(booking, customer, job, staff=many)
+            if await self._send(bot, tenant, user_id, screen):
+                told = True
+            elif user_id == tenant.owner_id:
+                told = await self._tell_in_sales_chat(tenant, screen) or told
+        if told:
+            async with self.database.tenant(tenant.id) as conn:
+                await journal.record(conn, "booking.owner_told", str(booking.id))
 
     async def remind(self, job: Remind) -> None:
         """Remind the customer, if the booking still stands and it is the time to."""
@@ -88,7 +92,7 @@ class BookingNotices:
             return
         with speaking(BOOKING, customer.language if customer else tenant.owner_language):
             screen = _reminder(booking, tenant, staff=many)
-        if await self._send(bot, tenant, booking.user_id, screen):
+        if await self._to_customer(bot, tenant, booking, customer, screen):
             async with self.database.tenant(tenant.id) as conn:
                 await journal.record(conn, "booking.reminded", str(booking.id), hours=job.hours)
 
@@ -102,13 +106,24 @@ class BookingNotices:
             return None
         return tenant, self.bots.of(row)
 
-    async def _tell_in_sales_chat(self, tenant: Tenant, screen: Screen) -> None:
+    async def _tell_in_sales_chat(self, tenant: Tenant, screen: Screen) -> bool:
         """An owner who has not opened the tenant's bot yet has opened the one that sold it."""
         try:
             sales, _row = await self.bots.sales()
             await sales.send_message(tenant.owner_id, f"{escape(tenant.name)}\n{screen.text}")
         except (BlockedByPerson, NotFound) as error:
             log.warning("owner_not_told", tenant=tenant.id, reason=error.code)
+            return False
+        return True
+
+    async def _to_customer(
+        self, bot: Bot, tenant: Tenant, booking: Booking, customer: Person | None, screen: Screen
+    ) -> bool:
+        """Write to a customer, unless they have blocked the bot; the owner's screens say so."""
+        if customer and customer.blocked_at:
+            log.info("customer_has_blocked_the_bot", booking=booking.id)
+            return False
+        return await self._send(bot, tenant, booking.user_id, screen)
 
     async def _send(self, bot: Bot, tenant: Tenant, user_id: int, screen: Screen) -> bool:
         try:

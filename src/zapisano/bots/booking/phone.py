@@ -6,6 +6,7 @@ from aiogram.utils.i18n import gettext as _
 
 from zapisano.booking import ask_phone_once, share_phone
 from zapisano.bots.booking.person import Visitor
+from zapisano.bots.i18n import BOOKING, ENGLISH, RUSSIAN
 
 
 def router() -> Router:
@@ -46,7 +47,8 @@ async def take(message: Message, visitor: Visitor) -> None:
 
 
 def _not_now(message: Message) -> bool:
-    return message.text == _("Not now")
+    """A keyboard stays when the language changes: its words are heard in both."""
+    return message.text in {BOOKING.gettext("Not now", locale=one) for one in (RUSSIAN, ENGLISH)}
 
 
 async def leave_it(message: Message) -> None:

@@ -2,7 +2,7 @@
 
 from aiogram import Router
 
-from zapisano.bots.booking import book, home, mine, phone
+from zapisano.bots.booking import book, home, membership, mine, phone
 from zapisano.bots.booking.owner import routing as owner
 from zapisano.bots.booking.person import Introduce
 
@@ -19,6 +19,7 @@ def booking_router() -> Router:
         book.router(),
         mine.router(),
         phone.router(),
+        membership.router(),
         home.rest(),
     )
     return made

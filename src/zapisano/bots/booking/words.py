@@ -174,7 +174,7 @@ def example(field: str) -> str:
         "minutes": _("Please write the minutes as a number from 5 to 1440, for example: 60"),
         "price": _("Please write the price in roubles, for example: 1500"),
         "hours": _("Please write the time like this: 10:00-19:00"),
-        "time zone": _("Please write the zone like this: Europe/Moscow"),
+        "time zone": _("Please write the city (Moscow) or the zone (Europe/Berlin)"),
         "phone": _("Please share your own number, with the button below."),
         "day": _("Please write a day of the coming year like this: 31.12"),
     }

@@ -6,8 +6,9 @@ from aiogram.types import ManagedBotUpdated, Message, ReplyKeyboardRemove
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.attach import claim_managed, claim_pasted
-from zapisano.bots.errors import NothingAwaits
+from zapisano.bots.errors import MistypedToken, NothingAwaits
 from zapisano.bots.inbox import SEALED_MARK, pasted_token
+from zapisano.bots.model import MISTYPED
 from zapisano.bots.registry import Bots
 from zapisano.bots.screens import remove
 
@@ -32,12 +33,12 @@ async def created(message: Message, bot: Bot, bots: Bots) -> None:
 
 
 async def pasted(message: Message, bot: Bot, bots: Bots, state: FSMContext) -> None:
-    """A token was pasted: take it out of the chat first, whatever comes of it."""
+    """A token was pasted, be it below a picture: take it out of the chat, whatever comes of it."""
     assert message.from_user is not None  # noqa: S101 # a private chat
-    token = pasted_token(message.text or "", bots.vault)
-    if token is None:
-        return
     await remove(message)
+    token = pasted_token(message.text or message.caption or "", bots.vault)
+    if token is None:
+        raise MistypedToken
     found = await claim_pasted(bots, message.from_user.id, token)
     await state.clear()
     if found.is_new:
@@ -58,4 +59,6 @@ def routes() -> Router:
     router.managed_bot.register(managed)
     router.message.register(created, F.managed_bot_created)
     router.message.register(pasted, F.text.contains(SEALED_MARK))
+    router.message.register(pasted, F.caption.contains(SEALED_MARK))
+    router.message.register(pasted, F.text.regexp(MISTYPED))
     return router

@@ -11,6 +11,7 @@ from aiogram.utils.i18n import gettext as _
 
 from zapisano import subscriptions
 from zapisano.bots import store
+from zapisano.bots.model import OWNER_START
 from zapisano.bots.sales.buttons import Create, Go, Renew, back, button
 from zapisano.bots.sales.prompt import prompt
 from zapisano.bots.sales.renewal import own_tenant
@@ -79,7 +80,7 @@ def _buttons(line: Mine) -> list[InlineKeyboardButton]:
     if line.tenant.state is State.AWAITING_BOT and not line.username:
         row.append(button(_("Create the bot"), Create(tenant=line.tenant.id)))
     elif line.username:
-        row.append(link(_("Open"), f"https://t.me/{line.username}"))
+        row.append(link(_("Open"), f"https://t.me/{line.username}?start={OWNER_START}"))
     return row
 
 

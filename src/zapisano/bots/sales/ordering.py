@@ -11,7 +11,7 @@ from aiogram.utils.i18n import get_i18n
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.inbox import SEALED_MARK
-from zapisano.bots.model import BotRow
+from zapisano.bots.model import MISTYPED, BotRow
 from zapisano.bots.sales.buttons import Buy, Renew, back
 from zapisano.bots.sales.renewal import order_of, own_tenant, pay_for, show_order, show_renewal
 from zapisano.bots.sales.words import plan_line
@@ -107,6 +107,11 @@ def routes() -> Router:
     router.callback_query.register(order_for_tenant, Buy.filter(F.tenant != ""))
     router.callback_query.register(renew, Renew.filter())
     router.message.register(
-        order, Buying.name, F.text, ~F.text.startswith("/"), ~F.text.contains(SEALED_MARK)
+        order,
+        Buying.name,
+        F.text,
+        ~F.text.startswith("/"),
+        ~F.text.contains(SEALED_MARK),
+        ~F.text.regexp(MISTYPED),
     )
     return router

@@ -5,25 +5,57 @@ from aiogram.types import Message
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots import store
+from zapisano.bots.model import BotRow
 from zapisano.bots.sales.buttons import Go, button
 from zapisano.bots.sales.prompt import prompt
-from zapisano.bots.screens import keyboard
+from zapisano.bots.screens import keyboard, link, quote
 from zapisano.db import Database
+from zapisano.tenancy import Tenant
 from zapisano.tenancy import store as tenants
+
+MOST_SHOWN = 5
 
 
 async def otherwise(message: Message, bot: Bot, database: Database) -> None:
-    """Say what can be done now: create the bot that is paid for, or look at the prices."""
+    """Say what can be done now: create the bot that is paid for, open one's own, or buy one."""
     assert message.from_user is not None  # noqa: S101 # a private chat
+    person_id = message.from_user.id
     async with database.shared() as conn:
-        waiting = await store.awaiting(conn, message.from_user.id)
+        waiting = await store.awaiting(conn, person_id)
         tenant = await tenants.get(conn, waiting) if waiting else None
+        owned = await store.of_owner(conn, person_id)
+        names = {row.tenant_id: await tenants.get(conn, row.tenant_id or "") for row in owned}
     if tenant:
         await prompt(bot, tenant, reminder=True)
         return
-    text = _("I sell booking bots. What would you like to see?")
-    rows = [button(_("See the prices"), Go(to="plans")), button(_("My bots"), Go(to="mine"))]
-    await message.answer(text, reply_markup=keyboard(rows))
+    own = [(row, names[row.tenant_id]) for row in owned[-MOST_SHOWN:]]
+    rows = [
+        [link(_("⚙️ Manage: {name}").format(name=tenant.name), row.owner_link)]
+        for row, tenant in own
+    ]
+    plans = button(_("One more bot") if own else _("See the prices"), Go(to="plans"))
+    rows.append([plans, button(_("My bots"), Go(to="mine"))])
+    text = _way_on(message.text or "", own)
+    await message.answer(text, reply_markup=keyboard(*rows))
+
+
+def _way_on(said: str, own: list[tuple[BotRow, Tenant]]) -> str:
+    if said.startswith("/newbot"):
+        text = _(
+            "<code>/newbot</code> is for @BotFather. Here it goes the other way round: first a "
+            "plan, then one button creates the bot."
+        )
+    elif own:
+        text = _(
+            "This is the chat about buying and paying. Services, hours and bookings are in your "
+            "own bot: open it and send <code>/admin</code> there."
+        )
+    elif said.startswith("/admin"):
+        text = _("You have no bot yet. <code>/admin</code> will work in it, once you have one.")
+    else:
+        text = _("I sell booking bots. What would you like to see?")
+    lines = [f"<b>{quote(tenant.name)}</b> · @{row.username}" for row, tenant in own]
+    return "\n".join([text, "", *lines] if lines else [text])
 
 
 def routes() -> Router:

@@ -15,8 +15,8 @@ async def prompt(bot: Bot, tenant: Tenant, *, reminder: bool = False) -> None:
     """
     ready = _("“{name}” is ready and waits for its bot.") if reminder else _("“{name}” is ready.")
     other = _(
-        "No such button, or a bot of your own already? Open @BotFather, send /newbot, and send me "
-        "the token it gives you."
+        "No such button, or a bot of your own already? Open @BotFather, send "
+        "<code>/newbot</code> there, and send me the token it gives you."
     )
     name = inside_quotes(tenant.name)
     if (await bot.me()).can_manage_bots:
@@ -25,7 +25,7 @@ async def prompt(bot: Bot, tenant: Tenant, *, reminder: bool = False) -> None:
         await bot.send_message(tenant.owner_id, text, reply_markup=create_bot_keyboard(tenant))
         return
     step = _(
-        "Now its bot: open @BotFather, send /newbot, choose a name, and send me the token it "
-        "gives you."
+        "Now its bot: open @BotFather, send <code>/newbot</code> there, choose a name, and send "
+        "me the token it gives you."
     )
     await bot.send_message(tenant.owner_id, f"<b>{ready.format(name=name)}</b>\n\n{step}")

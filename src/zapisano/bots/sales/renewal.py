@@ -92,18 +92,23 @@ async def show_order(
     event: Message | CallbackQuery, order: Order, settings: Settings, *, to: str
 ) -> int | None:
     """Show what is bought, the sum, the terms in a sentence, and one button to pay."""
-    if order.tenant_id is None:
-        after = _("You pay on YooKassa's secure page, and your bot is made right after.")
-    else:
-        after = _("You pay on YooKassa's secure page, and the days are added right after.")
-    text = _(
-        "<b>“{name}”</b>\n{plan} · <b>{sum}</b>\n\n"
-        "One payment without automatic charges; the days count from the payment. {after}"
-    ).format(
+    text = (
+        _(
+            "<b>A bot for “{name}”</b>\n{plan} · <b>{sum}</b>\n\n"
+            "You pay on YooKassa's secure page, and your bot is made right after. It is one "
+            "payment, nothing is charged automatically."
+        )
+        if order.tenant_id is None
+        else _(
+            "<b>More days for “{name}”</b>\n{plan} · <b>{sum}</b>\n\n"
+            "You pay on YooKassa's secure page, and the days are added right after. It is one "
+            "payment, nothing is charged automatically."
+        )
+    )
+    text = text.format(
         name=inside_quotes(order.company_name),
         plan=plan_name(settings.plans[order.plan]),
         sum=roubles(order.amount),
-        after=after,
     )
     pay = link(_("Pay {sum}").format(sum=roubles(order.amount)), checkout_url(settings, order.id))
     return await show(event, text, keyboard([pay], back(to)))

@@ -72,32 +72,48 @@ async def help_screen(event: Message | CallbackQuery, settings: Settings) -> Non
         "2. Pay on a secure page.\n"
         "3. Press one button, and Telegram creates your bot.\n\n"
         "/my shows your bots and until when they are paid.\n"
-        "Another bot already? Send its token from @BotFather, and we connect it."
+        "A bot of your own already? After paying, send its token from @BotFather: we connect it."
     )
     await show(event, text + _contact(settings), keyboard(back("start")))
 
 
 async def privacy(message: Message, settings: Settings) -> None:
     """Say what is kept."""
+    await message.answer(privacy_text(settings))
+
+
+def privacy_text(settings: Settings) -> str:
+    """Word it; nobody is told to write to us where there is no contact."""
     text = _(
         "<b>Privacy</b>\n\n"
         "We keep your Telegram id, your language, your business's name and your payments, to run "
         "your bot and to keep our books. Card details stay with YooKassa; we never see them. "
         "Bot tokens are kept encrypted. What your customers write in your bot belongs to your "
-        "business alone.\n\nTo have your data exported or deleted, write to us."
+        "business alone."
     )
-    await message.answer(text + _contact(settings))
+    if settings.support_contact:
+        text += "\n\n" + _("To have your data exported or deleted, write to us.")
+    return text + _contact(settings)
 
 
 async def paysupport(message: Message, settings: Settings) -> None:
     """Say where to turn with a question about money."""
+    await message.answer(paysupport_text(settings))
+
+
+def paysupport_text(settings: Settings) -> str:
+    """Word it, with or without a contact."""
     text = _(
         "<b>Questions about a payment</b>\n\n"
-        "Paid, and nothing has come? The bank sometimes needs a few minutes; /my shows what has "
-        "arrived. Otherwise write to us and name the date and the sum: we answer and, where "
-        "something is due, pay back."
+        "Paid, and nothing has come? The bank sometimes needs a few minutes. We ask YooKassa "
+        "about every payment ourselves, and write here as soon as it has arrived; /my shows it."
     )
-    await message.answer(text + _contact(settings))
+    if settings.support_contact:
+        text += "\n\n" + _(
+            "Still nothing, or charged by mistake? Write to us and name the date and the sum: we "
+            "answer and, where something is due, pay back."
+        )
+    return text + _contact(settings)
 
 
 def _contact(settings: Settings) -> str:

@@ -51,6 +51,21 @@ def day(moment: datetime, settings: Settings) -> str:
     return moment.astimezone(ZoneInfo(settings.time_zone)).strftime("%d.%m.%Y")
 
 
+def decline_reason(reason: str) -> str:
+    """Say why no money has come; YooKassa's reasons are an open set, so some stay unsaid."""
+    known = {
+        "insufficient_funds": _("There was not enough money on the card."),
+        "card_expired": _("The card has expired."),
+        "invalid_card_number": _("The card number was mistyped."),
+        "invalid_csc": _("The code on the back of the card was mistyped."),
+        "3d_secure_failed": _("The bank did not get your confirmation."),
+        "call_issuer": _("The bank declined it; its support knows why."),
+        "expired_on_confirmation": _("The time to pay ran out."),
+        "payment_method_limit_exceeded": _("The card's limit is used up."),
+    }
+    return known.get(reason, _("The bank declined it."))
+
+
 def state_name(tenant: Tenant) -> str:
     """Say in a word or two how a tenant is."""
     match tenant.state:

@@ -27,6 +27,12 @@ class NewPerson(BaseModel):
     language_code: Annotated[str, Field(pattern="^[a-z]{2}$")] = "ru"
 
 
+class Tongue(BaseModel):
+    """The language a person's Telegram speaks."""
+
+    language_code: Annotated[str, Field(pattern="^[a-z]{2}$")]
+
+
 class Start(BaseModel):
     """The Start button, or a link with a payload."""
 
@@ -119,6 +125,13 @@ class PeopleSide:
         with transaction(self.world.database):
             person = accounts.add_person(self.world.database, new.first_name, new.language_code)
         return view.person_view(person)
+
+    async def speak(self, person: int, tongue: Tongue) -> Json:
+        """Switch a person's Telegram to another language; what was said before stays as it was."""
+        with transaction(self.world.database):
+            known = person_of(self.world, person)
+            accounts.set_language(self.world.database, known.id, tongue.language_code)
+        return view.person_view(person_of(self.world, person))
 
     async def bots(self) -> list[Json]:
         """List every bot."""
@@ -246,6 +259,7 @@ def routes(world: World) -> APIRouter:
     chat = "/people/{person}/chats/{bot}"
     router.get("/people")(side.people)
     router.post("/people", status_code=201)(side.join)
+    router.post("/people/{person}/language")(side.speak)
     router.get("/bots")(side.bots)
     router.get("/files/{file_id}", response_model=None)(side.file)
     router.get("/people/{person}/chats")(side.chats)

@@ -1,6 +1,7 @@
 """A day's bookings, and one of them: who comes, cancel with a notice, came or did not."""
 
 from datetime import date, timedelta
+from html import escape
 from zoneinfo import ZoneInfo
 
 from aiogram.types import InlineKeyboardButton
@@ -16,6 +17,7 @@ from zapisano.booking import (
     cancel,
     close,
     customer_of,
+    next_visit,
     rules_of,
     staff_offered,
 )
@@ -35,11 +37,20 @@ FARTHEST_DAYS = 400
 async def menu(press: Press) -> Screen:
     """Today, and the doors to everything else."""
     day = await day_screen(press)
+    coming = await next_visit(press.conn, press.visitor.now)
+    text = f"{_next(coming)}\n\n{day.text}" if coming else day.text
     doors: Rows = [
-        [button(_("✂️ Services"), Do(act="services")), button(_("👥 Staff"), Do(act="staff"))],
-        [button(_("🌍 Time zone"), Do(act="zone"))],
+        [button(_("✂️ Services"), Do(act="services")), button(_("🕘 Hours"), Do(act="hours"))],
+        [button(_("👥 Staff"), Do(act="staff")), button(_("🌍 Time zone"), Do(act="zone"))],
     ]
-    return Screen(day.text, [*day.rows, *doors])
+    return Screen(text, [*day.rows, *doors])
+
+
+def _next(visit: Visit) -> str:
+    booking = visit.booking
+    when = f"{day_name(booking.date)}, {booking.time:%H:%M}"
+    what = f"{escape(booking.service)} · {who(booking, visit.customer)}"
+    return _("⏭ Next: <b>{when}</b>\n{what}").format(when=when, what=what)
 
 
 async def day_screen(press: Press) -> Screen:
@@ -85,7 +96,8 @@ def _line(visit: Visit) -> str:
     booking = visit.booking
     ends = booking.ends_at.astimezone(ZoneInfo(booking.time_zone))
     times = f"{booking.time:%H:%M}-{ends:%H:%M}"
-    return f"<b>{times}</b>{_mark(booking)} {who(booking, visit.customer)}"
+    silent = " 🔕" if visit.customer and visit.customer.blocked_at else ""
+    return f"<b>{times}</b>{_mark(booking)} {who(booking, visit.customer)}{silent}"
 
 
 def _open(visit: Visit) -> InlineKeyboardButton:
@@ -103,6 +115,8 @@ async def _visit(conn: TenantConnection, visitor: Visitor, booking: Booking) -> 
     customer = await customer_of(conn, booking)
     many = len(await staff_offered(conn)) > 1
     text = f"{details(booking, staff=many)}\n🙋 {who(booking, customer)}{_mark(booking)}"
+    if customer and customer.blocked_at:
+        text += "\n" + _("🔕 Has blocked the bot: reminders do not reach them. Better call.")
     rows: Rows = []
     if booking.stands(visitor.now):
         rows.append([button(_("✖️ Cancel and tell the customer"), Do(act="drop?", id=booking.id))])
@@ -123,7 +137,11 @@ async def ask_drop(press: Press) -> Screen:
     """Ask once more before cancelling somebody's booking."""
     booking = await booking_of(press.conn, press.do.id, None)
     customer = await customer_of(press.conn, booking)
-    text = _("Cancel this booking? The customer will be told.")
+    text = (
+        _("Cancel this booking? The customer has blocked the bot and will not be told.")
+        if customer and customer.blocked_at
+        else _("Cancel this booking? The customer will be told.")
+    )
     rows: Rows = [
         [button(_("Yes, cancel it"), Do(act="drop", id=booking.id))],
         [button(_("‹ Back"), Do(act="visit", id=booking.id))],

@@ -3,18 +3,20 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiogram import Bot, F, Router
-from aiogram.filters import Command, StateFilter
+from aiogram.filters import Command, CommandStart, StateFilter
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.booking import BadField, TooMany
 from zapisano.bots.booking.buttons import Do
-from zapisano.bots.booking.home import old_button
+from zapisano.bots.booking.home import home, old_button
 from zapisano.bots.booking.owner import day, services, staff, typed, zone
 from zapisano.bots.booking.owner.press import Press
+from zapisano.bots.booking.owner.sample import sample_lines
 from zapisano.bots.booking.person import IsOwner, Visitor
 from zapisano.bots.booking.screen import Screen, put, show
+from zapisano.bots.model import OWNER_START
 from zapisano.bots.screens import answer, remove
 
 Act = Callable[[Press], Awaitable[Screen]]
@@ -33,6 +35,7 @@ ACTS: Mapping[str, Act] = {
     "member": staff.member,
     "fire": staff.fire,
     "hire": staff.hire,
+    "hours": staff.whose_hours,
     "week": staff.week,
     "off": staff.days_off,
     "open": staff.open_day,
@@ -45,6 +48,8 @@ def router() -> Router:
     """Return the owner's handlers."""
     made = Router(name="booking.owner")
     made.message.register(admin, Command("admin"), IsOwner())
+    by_link = CommandStart(deep_link=True, magic=F.args == OWNER_START)
+    made.message.register(arrive, by_link, IsOwner())
     made.message.register(
         read, F.text, ~F.text.startswith("/"), StateFilter(typed.Typing.value), IsOwner()
     )
@@ -58,6 +63,16 @@ def router() -> Router:
 async def admin(message: Message, visitor: Visitor) -> None:
     """Open today."""
     await show(message, await _screen(visitor, Do(act="menu")))
+
+
+async def arrive(message: Message, visitor: Visitor, bot: Bot) -> None:
+    """Open the owner's side by a link: today, or what is to be done first."""
+    async with visitor.database.tenant(visitor.tenant.id) as conn:
+        begins = bool(await sample_lines(conn))
+    if begins:
+        await home(message, visitor, bot)
+    else:
+        await admin(message, visitor)
 
 
 async def _screen(visitor: Visitor, do: Do) -> Screen:

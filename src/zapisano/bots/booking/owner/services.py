@@ -13,13 +13,19 @@ from zapisano.bots.booking.words import length, money, service_line
 
 async def services(press: Press) -> Screen:
     """Every service, a button each; hidden ones are marked."""
+    there = await owner.services(press.conn)
     rows: Rows = [
         [button(("" if one.active else "🙈 ") + service_line(one), Do(act="service", id=one.id))]
-        for one in await owner.services(press.conn)
+        for one in there
     ]
     rows.append([button(_("➕ Add a service"), Do(act="type", word="service.add"))])
     rows.append([button(_("‹ Back"), Do(act="menu"))])
-    return Screen(_("<b>Services</b>\nPress one to change it."), rows)
+    text = _("<b>Services</b>\nPress one to change it.")
+    if any(owner.is_sample_service(one) for one in there):
+        text += "\n" + _("“{name}” is an example: rename it, or hide it.").format(
+            name=escape(owner.FIRST_SERVICE[0])
+        )
+    return Screen(text, rows)
 
 
 async def service(press: Press) -> Screen:

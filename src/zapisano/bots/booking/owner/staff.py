@@ -1,5 +1,6 @@
 """The owner's staff: list, one person, their week and their days off."""
 
+from dataclasses import replace
 from html import escape
 
 from aiogram.utils.i18n import gettext as _
@@ -58,6 +59,14 @@ async def hire(press: Press) -> Screen:
     """Take bookings again."""
     await owner.employ_staff(press.conn, press.do.id, active=True)
     return await member(press)
+
+
+async def whose_hours(press: Press) -> Screen:
+    """The week of the only one there is, else everybody, to choose from."""
+    working = [one for one in await owner.staff(press.conn) if one.active]
+    if len(working) != 1:
+        return await staff(press)
+    return await week(replace(press, do=Do(act="week", id=working[0].id)))
 
 
 async def week(press: Press) -> Screen:

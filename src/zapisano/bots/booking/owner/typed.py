@@ -18,6 +18,7 @@ from zapisano.booking.model import (
 )
 from zapisano.bots.booking.buttons import Do, button
 from zapisano.bots.booking.owner.staff import EVERY_DAY
+from zapisano.bots.booking.owner.zone import zone_key
 from zapisano.bots.booking.person import Visitor
 from zapisano.bots.booking.screen import Screen
 from zapisano.bots.booking.words import example
@@ -152,7 +153,7 @@ async def accept(
             here = today(await rules_of(conn), visitor.now)
             await owner.close_day(conn, asked.id, checked_day(value, here))
         case _:
-            await owner.set_zone(conn, value)
+            await owner.set_zone(conn, zone_key(value))
     return None
 
 

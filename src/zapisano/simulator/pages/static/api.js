@@ -33,6 +33,7 @@ const chatPath = (person, bot) => `/people/${person}/chats/${bot}`;
 
 export const people = () => call("GET", "/people");
 export const addPerson = (first_name, language_code) => call("POST", "/people", { first_name, language_code });
+export const speak = (person, language_code) => call("POST", `/people/${person}/language`, { language_code });
 export const bots = () => call("GET", "/bots");
 export const chats = (person) => call("GET", `/people/${person}/chats`);
 export const chat = (person, bot) => call("GET", chatPath(person, bot));

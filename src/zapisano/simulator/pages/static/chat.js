@@ -4,6 +4,8 @@ import { rich } from "./rich.js";
 import { t } from "./texts.js";
 
 const NEAR_END_PX = 80;
+// A button must have a text; bots that want an empty place in a row write one that shows nothing.
+const BLANK = /^[\s\u2800\u200b]*$/;
 
 /** The chat screen. `act` are the phone's deeds: say, start, press, link, reply, back. */
 export class ChatView {
@@ -257,5 +259,5 @@ function invoice({ invoice: { title, description, currency, total_amount }, mess
 function inlineKeyboard({ message_id, inline_keyboard }) {
   if (!inline_keyboard?.length) return null;
   return h("div", { class: "inline" }, inline_keyboard.map((row, r) => h("div", { class: "row" }, row.map((key, c) =>
-    h("button", { type: "button", class: "key", data: { button: `${message_id}:${r}:${c}`, message: message_id } }, h("span", {}, key.text), (key.url || key.web_app) && icon("out"))))));
+    h("button", { type: "button", ...(BLANK.test(key.text) ? { class: "key blank", tabindex: "-1", "aria-hidden": "true" } : { class: "key" }), data: { button: `${message_id}:${r}:${c}`, message: message_id } }, h("span", {}, key.text), (key.url || key.web_app) && icon("out"))))));
 }

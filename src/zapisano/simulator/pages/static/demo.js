@@ -14,13 +14,18 @@ function nextStep() {
   const sale = phone?.bot?.username === salesBot;
   if (sale && phone.content && !phone.content.messages.length) return "hint_start";
   const happened = new Set((story?.events || []).map(({ kind }) => kind));
-  if (happened.has("booking.created")) return "hint_booked";
+  if (happened.has("booking.created")) return ownersPhone() ? "hint_told" : "hint_booked";
   if (happened.has("tenant.active")) return phone?.bot && !sale && phone.bot.owner_id !== phone.person.id ? "hint_book" : "hint_active";
   if (happened.has("tenant.awaiting_bot")) return "hint_attach";
   if (happened.has("payment.settled")) return "hint_paid";
   if (happened.has("payment.canceled")) return "hint_declined";
   if (happened.has("order.created")) return "hint_order";
   return sale && phone.content?.messages.length ? "hint_plan" : "hint_start";
+}
+
+/** Is the phone its owner's, open at the bot that belongs to them? */
+function ownersPhone() {
+  return Boolean(phone?.bot && phone.bot.username !== salesBot && phone.bot.owner_id === phone.person.id);
 }
 
 function drawHint() {
@@ -35,20 +40,22 @@ function drawHint() {
     return strong;
   }));
   hint.replaceChildren(text);
-  if (key === "hint_active") hint.append(becomeCustomer());
+  if (key === "hint_active") hint.append(handOver("hint_become", (bot, people) => people.find(({ id }) => id !== (bot?.owner_id ?? phone.person.id))));
+  if (key === "hint_booked") hint.append(handOver("hint_owner", (bot, people) => people.find(({ id }) => id === bot?.owner_id)));
 }
 
-/** A button that hands the phone to somebody else, at the newest bot that is not the seller. */
-function becomeCustomer() {
+/** A button that hands the phone to the person whom `choose` names, at the bot in question. */
+function handOver(words, choose) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "primary";
-  button.textContent = t("hint_become");
+  button.textContent = t(words);
   button.addEventListener("click", async () => {
     const [people, bots] = await Promise.all([api.people(), api.bots()]);
-    const bot = bots.filter(({ username }) => username !== salesBot).at(-1);
-    const customer = people.find(({ id }) => id !== (bot?.owner_id ?? phone.person.id));
-    if (customer) await phone.become(customer, bot?.username);
+    const sold = bots.filter(({ username }) => username !== salesBot);
+    const bot = sold.find(({ id }) => id === phone.bot?.id) || sold.at(-1);
+    const person = choose(bot, people);
+    if (person) await phone.become(person, bot?.username);
     showView("phone");
   });
   return button;

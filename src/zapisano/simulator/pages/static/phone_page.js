@@ -1,13 +1,23 @@
 // /phone: the phone alone, the whole screen on a small one.
-import { Phone } from "./phone.js";
+import * as api from "./api.js";
 import { readLink } from "./links.js";
-import { lang, switchTo, translate } from "./texts.js";
+import { Phone } from "./phone.js";
+import { asked, lang, switchTo, translate } from "./texts.js";
 
 export function languageSwitch(root) {
   for (const button of root.querySelectorAll("[data-lang]")) {
     button.setAttribute("aria-pressed", String(button.dataset.lang === lang));
-    button.addEventListener("click", () => switchTo(button.dataset.lang));
+    button.addEventListener("click", async () => {
+      await phonesSpeak(button.dataset.lang);
+      switchTo(button.dataset.lang);
+    });
   }
+}
+
+/** Whoever chooses a language for the page means the chats, too: bots follow the phone's. */
+async function phonesSpeak(language) {
+  const people = await api.people();
+  await Promise.all(people.filter(({ language_code }) => language_code !== language).map(({ id }) => api.speak(id, language)));
 }
 
 /** Start the phone as the address asks: ?person=, ?bot=, ?start= or ?link=. */
@@ -15,6 +25,7 @@ export async function startPhone(observe) {
   const root = document.getElementById("phone");
   const query = new URLSearchParams(location.search);
   const phone = new Phone(root, { observe });
+  if (asked) await phonesSpeak(asked);
   await phone.begin({ person: query.get("person"), bot: query.get("bot") || root.dataset.bot });
   const link = query.get("link");
   if (link && readLink(link, location.origin)) await phone.openLink(link);

@@ -83,7 +83,7 @@ export function botFields({ name = "", username = "" }) {
 /** A web page inside the phone, with its address and a way out into a tab of its own. */
 export function webPage({ url, framed, close }) {
   const out = h("a", { class: "icon-button", href: url, target: "_blank", rel: "noopener", "aria-label": t("new_tab"), title: t("new_tab") }, icon("out"));
-  const address = h("p", { class: "address", role: "group", "aria-label": t("address"), title: url }, new URL(url).host, h("span", {}, new URL(url).pathname));
+  const address = h("p", { class: "address", role: "group", "aria-label": t("address"), title: url }, icon("lock"), h("span", {}, new URL(url).host));
   const frame = framed
     ? h("iframe", { src: url, title: new URL(url).host, allow: "clipboard-write; payment" })
     : h("div", { class: "scroller padded centred" }, h("p", {}, t("no_frame")), h("a", { class: "primary", href: url, target: "_blank", rel: "noopener" }, t("new_tab")));

@@ -6,8 +6,8 @@ export const STATIONS = [
   { name: "notification", kinds: ["notification.received"], done: ["notification.received"] },
   { name: "settle", kinds: ["payment.settled", "payment.canceled", "payment.review", "subscription.extended"], done: ["payment.settled"] },
   { name: "schema", kinds: ["tenant.provisioning", "tenant.schema_created"], done: ["tenant.schema_created", "tenant.awaiting_bot"] },
-  { name: "bot", kinds: ["tenant.awaiting_bot", "bot.attached", "tenant.active", "tenant.suspended", "tenant.resumed"], done: ["tenant.active"] },
-  { name: "booking", kinds: ["booking.created", "booking.moved", "booking.cancelled", "booking.reminded"], done: ["booking.created"] },
+  { name: "bot", kinds: ["tenant.awaiting_bot", "bot.attached", "tenant.active", "tenant.suspended", "tenant.resumed", "tenant.archived", "tenant.restored", "bot.revoked"], done: ["tenant.active"] },
+  { name: "booking", kinds: ["booking.created", "booking.owner_told", "booking.moved", "booking.cancelled", "booking.reminded"], done: ["booking.created"] },
 ];
 
 // What must follow the furthest event so far, and who does it.

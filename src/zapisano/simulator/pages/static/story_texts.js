@@ -32,10 +32,59 @@ const OTHER = {
   en: { skipped: "Not needed.", renewed: "Already there: {tenant}." },
 };
 
+const MONTHS = {
+  ru: { one: "месяц", few: "месяца", many: "месяцев", other: "месяца" },
+  en: { one: "month", other: "months" },
+};
+
+// YooKassa's reasons and our own: why a payment was cancelled or held, why a tenant is paused.
+const REASONS = {
+  ru: {
+    insufficient_funds: "на карте не хватило денег",
+    "3d_secure_failed": "нет подтверждения 3-D Secure",
+    card_expired: "срок карты истёк",
+    call_issuer: "банк просит позвонить",
+    general_decline: "банк не назвал причину",
+    fraud_suspected: "банк заподозрил обман",
+    invalid_card_number: "неверный номер карты",
+    invalid_csc: "неверный код CVC",
+    issuer_unavailable: "банк не ответил",
+    payment_method_limit_exceeded: "лимит карты исчерпан",
+    payment_method_restricted: "карта ограничена",
+    country_forbidden: "карты этой страны не принимаются",
+    expired_on_confirmation: "время на оплату вышло",
+    expired_on_capture: "деньги не списали вовремя",
+    canceled_by_merchant: "отменил магазин",
+    permission_revoked: "разрешение на списания отозвано",
+    unpaid: "нет оплаты",
+    operator: "решил оператор",
+  },
+  en: {
+    insufficient_funds: "not enough money on the card",
+    "3d_secure_failed": "no 3-D Secure confirmation",
+    card_expired: "the card has expired",
+    call_issuer: "the bank asks for a call",
+    general_decline: "the bank gave no reason",
+    fraud_suspected: "the bank suspects fraud",
+    invalid_card_number: "wrong card number",
+    invalid_csc: "wrong CVC code",
+    issuer_unavailable: "the bank did not answer",
+    payment_method_limit_exceeded: "the card's limit is used up",
+    payment_method_restricted: "the card is restricted",
+    country_forbidden: "cards of this country are not taken",
+    expired_on_confirmation: "the time to pay ran out",
+    expired_on_capture: "the money was not taken in time",
+    canceled_by_merchant: "cancelled by the shop",
+    permission_revoked: "the permission to charge was withdrawn",
+    unpaid: "not paid",
+    operator: "the operator's decision",
+  },
+};
+
 // Each gets {sum, plan, tenant, took, bot, until, start, cause}: ready words, empty when not known.
 const EVENTS = {
   ru: {
-    "order.created": ({ sum, plan }) => words("Заказ записан", plan && `тариф ${plan}`, sum),
+    "order.created": ({ sum, plan }) => words("Заказ записан", plan, sum),
     "payment.created": ({ sum }) => words("ЮKassa ждёт оплату", sum),
     "notification.received": () => "Уведомление записано, ЮKassa получила 200",
     "payment.settled": ({ sum }) => `Оплата${sum && ` ${sum}`} получена и зачтена`,
@@ -48,14 +97,18 @@ const EVENTS = {
     "bot.attached": ({ bot }) => `Бот${bot && ` ${bot}`} подключён, вебхук стоит`,
     "tenant.active": ({ tenant }) => `${tenant} работает`,
     "tenant.suspended": ({ tenant, cause }) => words(`${tenant} на паузе`, cause),
+    "tenant.archived": ({ tenant }) => `${tenant} убран в архив, одним файлом`,
+    "tenant.restored": ({ tenant }) => `${tenant} возвращён из архива`,
+    "bot.revoked": () => "Telegram больше не принимает токен бота, владельцу сказали",
     "tenant.resumed": ({ tenant }) => `${tenant} снова работает`,
     "booking.created": ({ start }) => words("Клиент записан", start),
+    "booking.owner_told": () => "Владельцу пришло сообщение на телефон",
     "booking.moved": ({ start }) => words("Запись перенесена", start),
     "booking.cancelled": () => "Запись отменена, время снова свободно",
     "booking.reminded": () => "Напоминание отправлено",
   },
   en: {
-    "order.created": ({ sum, plan }) => words("Order written down", plan && `plan ${plan}`, sum),
+    "order.created": ({ sum, plan }) => words("Order written down", plan, sum),
     "payment.created": ({ sum }) => words("YooKassa waits for the payment", sum),
     "notification.received": () => "Notification stored, YooKassa got its 200",
     "payment.settled": ({ sum }) => `Payment${sum && ` of ${sum}`} received and settled`,
@@ -68,8 +121,12 @@ const EVENTS = {
     "bot.attached": ({ bot }) => `Bot${bot && ` ${bot}`} connected, webhook set`,
     "tenant.active": ({ tenant }) => `${tenant} is running`,
     "tenant.suspended": ({ tenant, cause }) => words(`${tenant} is paused`, cause),
+    "tenant.archived": ({ tenant }) => `${tenant} was put away, into one file`,
+    "tenant.restored": ({ tenant }) => `${tenant} is back from the archive`,
+    "bot.revoked": () => "Telegram no longer accepts the bot's token, the owner was told",
     "tenant.resumed": ({ tenant }) => `${tenant} is running again`,
     "booking.created": ({ start }) => words("Customer booked", start),
+    "booking.owner_told": () => "The owner got a message on the phone",
     "booking.moved": ({ start }) => words("Booking moved", start),
     "booking.cancelled": () => "Booking cancelled, the time is free again",
     "booking.reminded": () => "Reminder sent",
@@ -90,15 +147,26 @@ export function sentence(event, earlier) {
   const ms = value("took_ms") || (earlier ? Date.parse(event.at) - Date.parse(earlier.at) : "");
   return EVENTS[lang][event.kind]({
     sum: money(value("amount")),
-    plan: value("plan"),
+    plan: planName(value("plan")),
     tenant: event.tenant || value("tenant_id") || event.subject,
     took: ms === "" ? "" : duration(Number(ms)),
     bot: at(value("username")),
     until: date(value("paid_until")),
     start: moment(value("starts_at"), value("time_zone")),
-    cause: value("reason"),
+    cause: reason(value("reason")),
   });
 }
+
+/** `3m` as people say it; a plan with a name of its own keeps it. */
+export function planName(plan) {
+  const months = /^(\d+)m$/.exec(plan)?.[1];
+  if (!months) return plan;
+  const word = MONTHS[lang][new Intl.PluralRules(lang).select(Number(months))];
+  return `${months} ${word}`;
+}
+
+/** Why, as people say it; a word we do not know is better left in the journal. */
+const reason = (code) => REASONS[lang][code] || "";
 
 const at = (username) => (username ? `@${String(username).replace(/^@/, "")}` : "");
 

@@ -12,13 +12,15 @@ const RU = {
 
   hint_start: "**Начните здесь:** нажмите «Начать» внизу телефона. Деньги ненастоящие.",
   hint_plan: "**Дальше:** выберите тариф в чате и назовите свою компанию.",
-  hint_order: "**Дальше:** откройте ссылку на оплату, подойдёт любая тестовая карта.",
-  hint_declined: "**Оплата не прошла.** Вернитесь в чат и попробуйте ещё раз, зелёной картой.",
+  hint_order: "**Дальше:** откройте ссылку на оплату и нажмите любую зелёную карту.",
+  hint_declined: "**Оплата не прошла.** Попробуйте ещё раз, зелёной картой.",
   hint_paid: "**Оплата пришла.** Смотрите, как внутри готовится место для бота.",
   hint_attach: "**Дальше:** нажмите в чате «Создать бота».",
   hint_active: "**Бот работает.** Теперь запишитесь к нему.",
-  hint_book: "**Дальше:** нажмите «Начать», выберите услугу, день и время.",
-  hint_booked: "**Записано!** Бронь лежит в собственной схеме этого бота, владельцу уже сообщили.",
+  hint_book: "**Теперь вы клиент.** Нажмите «Начать» и запишитесь на удобное время.",
+  hint_booked: "**Записано!** Владельцу уже пришло сообщение.",
+  hint_told: "**Это телефон владельца.** Сообщение о записи — в чате.",
+  hint_owner: "Телефон владельца",
   hint_become: "Стать клиентом",
 
   you_are: "Вы: {name}",
@@ -90,7 +92,7 @@ const RU = {
   error: "Не получилось: {why}",
 
   story_title: "Что происходит внутри",
-  story_about: "Каждый шаг сначала записан в PostgreSQL и только потом сделан. Остановите любой процесс: запись подождёт.",
+  story_about: "Каждый шаг сначала записан в базу, потом сделан: остановите любой процесс, и запись подождёт.",
   story_which: "История",
   story_order: "Заказ {n}",
   live: "на связи",
@@ -130,13 +132,15 @@ const EN = {
 
   hint_start: "**Start here:** press “Start” at the bottom of the phone. The money is not real.",
   hint_plan: "**Next:** choose a plan in the chat and name your company.",
-  hint_order: "**Next:** open the payment link; any test card will do.",
-  hint_declined: "**The payment was refused.** Go back to the chat and try again, with a green card.",
+  hint_order: "**Next:** open the payment link and press any green card.",
+  hint_declined: "**The payment was refused.** Try again, with a green card.",
   hint_paid: "**The payment is in.** Watch inside how the bot gets its place.",
   hint_attach: "**Next:** press “Create the bot” in the chat.",
   hint_active: "**The bot is running.** Now book a visit.",
-  hint_book: "**Next:** press “Start”, then choose a service, a day and a time.",
-  hint_booked: "**Written down!** The booking lies in this bot's own schema, and the owner has been told.",
+  hint_book: "**You are the customer now.** Press “Start” and book the time you like.",
+  hint_booked: "**Written down!** The owner has been told already.",
+  hint_told: "**This is the owner's phone.** The message about the booking is in the chat.",
+  hint_owner: "The owner's phone",
   hint_become: "Become a customer",
 
   you_are: "You are {name}",
@@ -208,7 +212,7 @@ const EN = {
   error: "It did not work: {why}",
 
   story_title: "What happens inside",
-  story_about: "Every step is written to PostgreSQL first and done second. Stop any process: the record will wait.",
+  story_about: "Every step is written down first and done second: stop any process, and the record waits.",
   story_which: "Story",
   story_order: "Order {n}",
   live: "live",
@@ -238,11 +242,15 @@ const EN = {
 
 const SENTENCES = { ru: RU, en: EN };
 
+const inAddress = new URLSearchParams(location.search).get("lang");
+
+/** The language that the address asks for, null when it is silent. */
+export const asked = inAddress in SENTENCES ? inAddress : null;
+
 /** Language of the page: ?lang= wins and is remembered, then the remembered one, then Russian. */
 function choose() {
-  const asked = new URLSearchParams(location.search).get("lang");
-  if (asked in SENTENCES) remember(asked);
-  const kept = asked in SENTENCES ? asked : recall();
+  if (asked) remember(asked);
+  const kept = asked || recall();
   return kept in SENTENCES ? kept : "ru";
 }
 

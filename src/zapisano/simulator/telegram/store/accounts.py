@@ -28,6 +28,11 @@ def find_person(database: sqlite3.Connection, person_id: int) -> Person | None:
     return Person(**dict(row)) if row else None
 
 
+def set_language(database: sqlite3.Connection, person_id: int, language_code: str) -> None:
+    """Let a person's Telegram speak another language."""
+    database.execute("UPDATE person SET language_code = ? WHERE id = ?", (language_code, person_id))
+
+
 def add_person(database: sqlite3.Connection, first_name: str, language_code: str) -> Person:
     """Let somebody in, with a telephone number made from the id."""
     (last,) = database.execute("SELECT coalesce(max(id), 0) FROM person").fetchone()
