@@ -16,6 +16,8 @@ from pydantic import SecretStr
 from simulator import Simulator, free_port
 from telegram_bots import until
 
+from zapisano.db import walls
+from zapisano.db.migrate import Migration
 from zapisano.db.probe import backends_are_shared
 from zapisano.ops.doctor import Unwell, examine, report
 from zapisano.ops.machine import check_machine, unreachable
@@ -97,6 +99,30 @@ async def test_tenants_that_are_behind(
     check = await outcome(well, "Migrations")
     assert (check.outcome, check.remedy) == (Outcome.FAILED, "zapisano migrate")
     assert "1 of 2 tenants are behind: client_002" in check.found
+
+
+async def test_walls_that_a_superuser_has_still_to_raise(
+    well: Settings, witness: Witness, postgres: str, dsn: str
+) -> None:
+    name = "Walls in the catalog"
+    await Migration(well).run()  # a clone has rights of its own on the database
+    assert (await outcome(well, name)).outcome is Outcome.OK
+    admin = await asyncpg.connect(dsn.replace(urlsplit(dsn).netloc, urlsplit(postgres).netloc))
+    await admin.execute(
+        """GRANT SELECT ON pg_roles, pg_class TO PUBLIC;
+           GRANT EXECUTE ON FUNCTION lo_create(oid) TO PUBLIC"""
+    )
+    await admin.execute(f"GRANT TEMPORARY ON DATABASE {urlsplit(dsn).path[1:]} TO PUBLIC")
+    check = await outcome(well, name)
+    assert check.outcome is Outcome.WARNING
+    assert check.found == (
+        "a tenant's role may see how large others are, list roles, store large objects, "
+        "make temporary tables"
+    )
+    assert check.remedy.endswith(f" -d {urlsplit(dsn).path[1:]} -f {walls.FILE}")
+    await admin.execute(walls.statements())
+    await admin.close()
+    assert (await outcome(well, name)).outcome is Outcome.OK
 
 
 async def test_another_secret_key_locks_the_app_out(well: Settings) -> None:

@@ -1,6 +1,7 @@
 """Jobs: committed with their transaction, done at least once, picked up after a crash."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from zapisano.db import Database
 from zapisano.errors import BrokenSetting, NotFound
 from zapisano.jobs import enqueue, schedule, tick, unschedule
 from zapisano.jobs.runner import ATTEMPTS_ON_A_BUG, backoff
+from zapisano.jobs.store import page, prune
 from zapisano.ops.database import check_database
 from zapisano.ops.jobs import requeue, show_all
 from zapisano.settings import Settings
@@ -233,6 +235,30 @@ async def test_requeued_jobs_are_as_if_never_tried(
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     states = [(row[0], row[2], row[4], row[5]) for row in rows]
     assert states == [(str(job), "waiting", "0", "0"), (str(job + 1), "waiting", "0", "0")]
+
+
+async def test_pruning_keeps_what_went_wrong_with_jobs_that_are_still_there(
+    database: Database, witness: Witness
+) -> None:
+    await give(database, "held")
+    job = await witness.fetchval(
+        "UPDATE shared.pgqueuer SET status = 'failed', entrypoint = 'x' RETURNING id"
+    )
+    for about in (job, job + 1):
+        for traceback in ({"exception_type": "ZeroDivisionError"}, None):
+            await witness.execute(
+                """INSERT INTO shared.pgqueuer_log
+                       (job_id, status, priority, entrypoint, traceback, created)
+                   VALUES ($1, 'failed', 0, 'x', $2::text::jsonb, $3)""",
+                about,
+                json.dumps(traceback) if traceback else None,
+                NOW - timedelta(days=30),
+            )
+    async with database.shared() as conn:
+        await prune(conn, log_before=NOW, held_before=NOW, held_kinds=[])
+        (shown,) = await page(conn, after=0, limit=9, only_held=True)
+    assert shown.error == "ZeroDivisionError"
+    assert await witness.fetch("SELECT job_id FROM shared.pgqueuer_log") == [(job,)]
 
 
 async def test_due_rows_become_jobs_when_their_time_has_come(

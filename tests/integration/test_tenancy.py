@@ -1,13 +1,18 @@
 """A tenant's schema, role and state; what one tenant can see of another."""
 
 import asyncio
+import secrets
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
 from telegram_bots import until
 
-from zapisano.db import Database, open_database, roles
+from shared_servers import Servers
+from zapisano.db import Database, OwnerConnection, open_database, roles, walls
 from zapisano.db.migrate import Migration, guard_schema
 from zapisano.db.names import tenant_schema
 from zapisano.errors import BrokenSetting, Busy, SlotTaken
@@ -77,12 +82,11 @@ async def test_an_overlap_is_refused_in_the_domains_words(
         "SELECT pg_total_relation_size('client_002.bookings')",
         "SELECT pg_relation_size('shared.orders')",
         "SELECT pg_database_size(current_database())",
-        "SELECT tablename FROM pg_tables",
         "SELECT mode FROM pg_locks",
         "SELECT lo_create(0)",
         "SELECT lo_from_bytea(0, 'x')",
         "SELECT pg_advisory_lock(7260921)",
-        "SELECT pg_try_advisory_xact_lock(7260921)",
+        "SELECT pg_try_advisory_lock_shared(7260921)",
         "SELECT pg_advisory_unlock_all()",
     ],
 )
@@ -92,6 +96,44 @@ async def test_a_tenant_sees_nothing_but_itself(
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with database.tenant(tenants[0].id) as conn:
             await conn.execute(sql)  # pyright: ignore[reportArgumentType]  # not literal: a list
+
+
+async def test_no_temporary_table_takes_the_servers_room(
+    database: Database, settings: Settings, tenants: tuple[Tenant, Tenant], witness: Witness
+) -> None:
+    """A clone has its own rights on the database, as the migration leaves them."""
+    make = "CREATE TEMPORARY TABLE mine (id int)"
+    async with database.tenant(tenants[0].id) as conn:
+        await conn.execute(make)
+    await Migration(settings).run()
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with database.tenant(tenants[0].id) as conn:
+            await conn.execute("DROP TABLE IF EXISTS pg_temp.mine")
+            await conn.execute("CREATE TEMPORARY TABLE another (id int)")
+
+
+async def test_the_owner_dumps_the_walls_and_a_restore_raises_them(
+    servers: Servers, dsn: str, postgres: str, tenants: tuple[Tenant, Tenant], tmp_path: Path
+) -> None:
+    programs, file = servers.postgres.programs, tmp_path / "dump"
+    dump = [programs / "pg_dump", "-d", dsn, "-Fc", "-f", file]
+    dumped = await asyncio.to_thread(subprocess.run, dump, capture_output=True, check=False)
+    assert (dumped.returncode, dumped.stderr) == (0, b"")
+    copy = f"copy_{secrets.token_hex(6)}"
+    admin = await asyncpg.connect(postgres)
+    await admin.execute(f"CREATE DATABASE {copy} OWNER booking_user")
+    try:
+        there = urlsplit(postgres)._replace(path=f"/{copy}").geturl()
+        restore = [programs / "pg_restore", "-d", there, file]
+        done = await asyncio.to_thread(subprocess.run, restore, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        inside = await asyncpg.connect(there)
+        assert await inside.fetchval("SELECT count(*) FROM client_002.services") == 1
+        assert await walls.gaps(OwnerConnection(inside)) == ["make temporary tables"]
+        await inside.close()
+    finally:
+        await admin.execute(f"DROP DATABASE {copy} WITH (FORCE)")
+        await admin.close()
 
 
 async def test_a_tenants_job_is_stamped_with_that_tenant(

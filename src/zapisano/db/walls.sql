@@ -15,18 +15,17 @@ BEGIN
         SELECT 'SELECT ON TABLE ' || oid::regclass FROM pg_class
         WHERE relnamespace = 'pg_catalog'::regnamespace
             AND (relname ~ '^pg_stat(io)?_' AND relkind = 'v' OR relname IN ('pg_locks', 'pg_roles',
-                'pg_user', 'pg_group', 'pg_tables', 'pg_indexes', 'pg_views', 'pg_matviews',
-                'pg_auth_members', 'pg_shdepend', 'pg_db_role_setting', 'pg_largeobject_metadata'))
+                'pg_user', 'pg_group', 'pg_auth_members', 'pg_shdepend', 'pg_db_role_setting',
+                'pg_largeobject_metadata'))
             AND has_table_privilege('public', oid, 'SELECT')
         UNION ALL
         SELECT 'EXECUTE ON FUNCTION ' || oid::regprocedure FROM pg_proc
         WHERE pronamespace = 'pg_catalog'::regnamespace
-            AND (proname ~ '^(pg_stat_get_|lo_|pg_advisory_|pg_try_advisory_)'
+            -- Locks that end with their transaction stay: bookings and the queue take them.
+            AND (proname ~ '^(pg_stat_get_|lo_|pg_advisory_(un)?lock|pg_try_advisory_lock)'
                 OR proname IN ('loread', 'lowrite', 'pg_lock_status', 'pg_database_size',
                     'pg_tablespace_size', 'pg_relation_size', 'pg_table_size', 'pg_indexes_size',
                     'pg_total_relation_size'))
-            -- The one lock that a booking takes; it ends with its transaction.
-            AND oid <> 'pg_advisory_xact_lock(bigint)'::regprocedure
             AND has_function_privilege('public', oid, 'EXECUTE')
     LOOP
         EXECUTE 'REVOKE ' || thing || ' FROM PUBLIC';
