@@ -120,6 +120,9 @@ async def test_the_frozen_request_is_what_the_provider_gets(buyer: Buyer) -> Non
         "days": "30",
     }
     assert body["confirmation"]["return_url"].endswith(f"/checkout/{order.id}/return")
+    assert body["confirmation"]["locale"] == "ru_RU"
+    english = await buyer.orders(language="en")
+    assert json.loads(english.request_body)["confirmation"]["locale"] == "en_US"
 
 
 @pytest.mark.parametrize(

@@ -282,3 +282,18 @@ async def test_a_new_tenant_is_where_the_operator_says(
     async with database.tenant(tenant.id) as conn:
         await conn.execute(BOOK)
         assert await conn.fetchval("SELECT time_zone FROM bookings") == "Asia/Omsk"
+
+
+async def test_what_an_english_owner_starts_with_has_english_names(database: Database) -> None:
+    async with database.shared() as conn:
+        made = [
+            await register(conn, name="Salon", owner_id=7, owner_language=language)
+            for language in ("en", "ru")
+        ]
+    names: list[tuple[str, str]] = []
+    for tenant in made:
+        await provision(database, tenant.id)
+        async with database.tenant(tenant.id) as inside:
+            service = str(await inside.fetchval("SELECT name FROM services"))
+            names.append((service, str(await inside.fetchval("SELECT name FROM staff"))))
+    assert names == [("Haircut", "Barber"), ("Стрижка", "Мастер")]

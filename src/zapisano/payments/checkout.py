@@ -32,6 +32,9 @@ from zapisano.telemetry import get_logger
 from zapisano.tenancy import LANGUAGES, State, TenantId, UnknownTenant, checked_name
 from zapisano.tenancy import store as tenants
 
+# Of YooKassa's page: https://yookassa.ru/developers/api#create_payment, confirmation.locale
+LOCALES = {"ru": "ru_RU", "en": "en_US"}
+
 log = get_logger("zapisano.payments")
 
 MAX_DESCRIPTION = 128  # YooKassa's limit
@@ -144,6 +147,7 @@ def _request_body(settings: Settings, order: Order, bought: Plan) -> str:
             "confirmation": {
                 "type": "redirect",
                 "return_url": f"{settings.checkout_base}/checkout/{order.id}/return",
+                "locale": LOCALES[order.buyer_language],
             },
             "description": description[:MAX_DESCRIPTION],
             "metadata": {

@@ -189,3 +189,9 @@ async def remember_request(
 async def set_time_zone(conn: TenantConnection, time_zone: str) -> None:
     """Say in which zone a tenant's business is."""
     await conn.execute("UPDATE settings SET time_zone = $1", time_zone)
+
+
+async def name_samples_in_english(conn: TenantConnection) -> None:
+    """Rename what the first migration puts in, for an owner who does not read Russian."""
+    await conn.execute("UPDATE services SET name = 'Haircut' WHERE id = 1 AND name = 'Стрижка'")
+    await conn.execute("UPDATE staff SET name = 'Barber' WHERE id = 1 AND name = 'Мастер'")

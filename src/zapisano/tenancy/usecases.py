@@ -67,9 +67,7 @@ async def provision(database: Database, tenant: TenantId, *, time_zone: str | No
             )
     if database.isolated:
         await create_role(database, tenant)
-    if time_zone and await _is_provisioning(database, tenant):
-        async with database.tenant(tenant) as inside:
-            await store.set_time_zone(inside, time_zone)
+    await _settle_in(database, tenant, time_zone)
     async with database.shared() as conn:
         found = await store.get(conn, tenant, lock=True)
         if found.state is not State.PROVISIONING:
@@ -86,6 +84,18 @@ async def create_role(database: Database, tenant: TenantId) -> None:
         await guard_schema(owner, schema)
         if (await store.get(owner, tenant)).state is State.PROVISIONING:
             await roles.create_tenant_role(owner, database.name, schema)
+
+
+async def _settle_in(database: Database, tenant: TenantId, time_zone: str | None) -> None:
+    async with database.shared() as conn:
+        found = await store.get(conn, tenant)
+    if found.state is not State.PROVISIONING:
+        return
+    async with database.tenant(tenant) as inside:
+        if time_zone:
+            await store.set_time_zone(inside, time_zone)
+        if found.owner_language == "en":
+            await store.name_samples_in_english(inside)
 
 
 async def _is_provisioning(database: Database, tenant: TenantId) -> bool:
