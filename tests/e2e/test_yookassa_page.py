@@ -1,31 +1,16 @@
 """A person pays on the hosted page in a real Chromium, at a phone's width."""
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import ARGUMENTS, CHROMIUM, OUTPUT, needs_chromium
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from integration.yookassa_fixtures import Listener, Simulator, listener, order, simulator
 
 __all__ = ["listener", "simulator"]
-OUTPUT = Path(__file__).resolve().parents[2] / "test-output"
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="left out: there is no chromium on this machine"),
-]
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
