@@ -3,9 +3,9 @@
 from collections.abc import AsyncGenerator
 
 import pytest
+from chromium import NARROW, WIDE, chromium, judge, needs_chromium, open_page
 from playwright.async_api import Browser, expect
 
-from e2e.chromium import NARROW, WIDE, chromium, judge, needs_chromium, open_page
 from integration.payments_fixtures import (
     DECLINED_CARD,
     Buyer,
