@@ -368,7 +368,7 @@ def test_redis_down_stops_conversations_and_no_money(place: Place) -> None:
     assert len(house.sales(buyer).answers()) == greeted + 3
 
 
-def test_database_down_is_503_until_it_is_back(place: Place) -> None:
+def test_database_down_is_503_until_it_is_back(place: Place, doorstep: Json) -> None:
     house = place.house
     buyer = house.new_person()
     (order,) = house.order(buyer)
@@ -381,13 +381,17 @@ def test_database_down_is_503_until_it_is_back(place: Place) -> None:
         assert place.worker.text().splitlines()[-1].startswith("The worker has lost the database")
         health = house.http.get(f"{house.webhook_url}/health")
         assert (health.status_code, health.json()["status"]) == (503, "down")
-        for method, path in (("GET", "/api/tenants"), ("GET", f"/checkout/{order}")):
-            answer = house.http.request(method, f"{house.api_url}{path}", headers=MASTER)
+        telegram = f"/telegram/{doorstep['path']}"
+        asked = (("GET", "/api/tenants"), ("GET", f"/checkout/{order}"), ("POST", telegram))
+        for number, (method, path) in enumerate(asked):
+            headers = {**MASTER, "X-Request-Id": f"database-down-{number}"}
+            headers["X-Telegram-Bot-Api-Secret-Token"] = doorstep["secret"]
+            body = {"update_id": 900_000_100}
+            answer = house.http.request(method, house.api_url + path, headers=headers, json=body)
             assert answer.status_code == 503, path
+            assert house.serve.lines(request_id=headers["X-Request-Id"], level="warning"), path
         house.pay(payment)
         house.sales(buyer).start()
-        until(lambda: house.serve.lines(event="update_not_taken_in"), "the update in the log")
-        until(lambda: house.serve.lines(event="request_not_served"), "the refusal in the log")
         assert house.value("SELECT status FROM shared.orders WHERE id = $1::text::uuid", order) == (
             "pending"
         )

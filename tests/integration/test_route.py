@@ -198,7 +198,7 @@ async def test_without_the_database_telegram_is_asked_to_come_again(
         name,
     )
     answer = await telegram.post(f"/telegram/{PATH}", json=UPDATE)
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     await admin.close()
     assert (await telegram.post(f"/telegram/{PATH}", json=UPDATE)).status_code == 200

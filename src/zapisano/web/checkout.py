@@ -33,6 +33,7 @@ from zapisano.payments.model import read_order_id
 from zapisano.settings import Settings
 from zapisano.tenancy import store as tenants
 from zapisano.web.checkout_texts import TEXTS, days_text, reason_text, roubles
+from zapisano.web.errors import note
 from zapisano.web.state import State, state_of
 
 router = APIRouter(prefix="/checkout", include_in_schema=False)
@@ -181,6 +182,7 @@ def _missing(request: Request) -> Response:
 
 def _trouble(request: Request, order: Order | None, error: AppError) -> Response:
     """Say kindly what went wrong, with the button to try again."""
+    note(error)
     text = next(text for kind, text in TROUBLES if isinstance(error, kind))
     if order is None:
         context = {"language": _language(request, None), "heading": "trouble_heading", "text": text}

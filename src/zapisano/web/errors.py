@@ -62,11 +62,16 @@ def install_error_handlers(app: FastAPI) -> None:
 def problem(error: AppError) -> JSONResponse:
     """Write an error as problem JSON and into the log; one worth a retry says when."""
     headers = {"Retry-After": RETRY_AFTER_SECONDS} if isinstance(error, Passing) else None
+    note(error)
+    return _answer(error.status, error.code, error.text, error.detail, headers)
+
+
+def note(error: AppError) -> None:
+    """Write into the log that a request got an error for an answer, whatever it looks like."""
     if error.status >= 500:
         log.warning("request_not_served", code=error.code, detail=error.detail)
     else:
         log.info("request_refused", code=error.code, detail=error.detail)
-    return _answer(error.status, error.code, error.text, error.detail, headers)
 
 
 def _answer(
