@@ -61,7 +61,7 @@ class Feed:
         self._database = database
         self._delivered: deque[Event] = deque(maxlen=KEPT)
         self._count = 0  # of all events delivered so far, those no longer kept among them
-        self._newest = 0
+        self._newest: int = 0
         self._seen: set[int] = set()
         self._woken, self._news, self._ready = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
