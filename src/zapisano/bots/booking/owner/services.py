@@ -21,10 +21,9 @@ async def services(press: Press) -> Screen:
     rows.append([button(_("➕ Add a service"), Do(act="type", word="service.add"))])
     rows.append([button(_("‹ Back"), Do(act="menu"))])
     text = _("<b>Services</b>\nPress one to change it.")
-    if any(owner.is_sample_service(one) for one in there):
-        text += "\n" + _("“{name}” is an example: rename it, or hide it.").format(
-            name=escape(owner.FIRST_SERVICE[0])
-        )
+    for one in filter(owner.is_sample_service, there):
+        note = _("“{name}” is an example: rename it, or hide it.")
+        text += "\n" + note.format(name=escape(one.name))
     return Screen(text, rows)
 
 
