@@ -228,8 +228,8 @@ class Pace(BaseRequestMiddleware):
 def _limits(
     bot: Bot, method: TelegramMethod[TelegramType]
 ) -> list[tuple[RateLimitItem, tuple[str, ...]]]:
-    limits: list[tuple[RateLimitItem, tuple[str, ...]]] = [(PER_BOT, ("bot", str(bot.id)))]
+    """Return what a message counts against; Telegram limits nothing else by the second."""
     chat = getattr(method, "chat_id", None)
-    if chat is not None and method.__api_method__.startswith(MESSAGES):
-        limits.append((PER_CHAT, ("chat", str(bot.id), str(chat))))
-    return limits
+    if chat is None or not method.__api_method__.startswith(MESSAGES):
+        return []
+    return [(PER_BOT, ("bot", str(bot.id))), (PER_CHAT, ("chat", str(bot.id), str(chat)))]
