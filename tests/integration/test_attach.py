@@ -12,6 +12,7 @@ from zapisano.bots import store
 from zapisano.bots.inbox import without_tokens
 from zapisano.bots.jobs import Attach, HandleUpdate
 from zapisano.bots.model import suggest_username
+from zapisano.errors import Upstream
 from zapisano.settings import Settings
 from zapisano.tenancy import State, archive, restore
 
@@ -292,6 +293,26 @@ async def test_a_token_that_was_changed_is_fetched_and_the_bot_connected_anew(
     assert sum("снова работает" in text for text in said) == 1
 
 
+async def test_the_refusal_of_an_old_token_says_nothing_of_the_new_one(
+    house: House, buyer: Buyer
+) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    made = await buyer.creates()
+    await house.bot_of(buyer.phone.person)
+    await house.idle()
+    async with house.database.shared() as conn:
+        row = await store.find(conn, made["id"])
+    assert row
+    old = house.parts.bots.of(row)
+    manager, _ = await house.parts.bots.sales()
+    await manager.replace_managed_bot_token(made["id"])
+    await buyer.hears("снова работает")
+    for _ in range(2):
+        with pytest.raises(Upstream):
+            await old.get_me()
+    assert (await bot_row(house))["unauthorized_times"] == 0
+
+
 async def test_a_401_that_passes_is_forgotten(house: House, buyer: Buyer) -> None:
     await house.pay(await buyer.orders("Ромашка"))
     made = await buyer.creates()
@@ -350,9 +371,12 @@ async def test_an_archived_bot_is_shut_and_silent_until_it_is_restored(
         return bool(bots[made["id"]]["restricted"])
 
     assert is_shut()
+    await house.witness.execute("UPDATE shared.bots SET webhook_url = 'https://before/x'")
     await restore(house.database, settings, "client_001", now=NOW)
     await buyer.hears("«Ромашка» снова работает")
+    await house.idle()
     assert not is_shut()
+    assert (await bot_row(house))["webhook_url"] != "https://before/x"
     await own.says("/start")
     await own.hears("Ромашка")
 

@@ -7,6 +7,8 @@ import asyncpg
 from salon import Guest, Salon, buttons, shown
 from telegram_bots import until
 
+from zapisano.bots.jobs import HandleUpdate
+from zapisano.jobs import enqueue
 from zapisano.tenancy import Suspension, suspend
 
 Witness = asyncpg.Connection
@@ -602,6 +604,24 @@ async def test_who_has_blocked_the_bot_is_left_alone_and_the_owner_sees_it(
     await idle(witness)
     assert len(sent_to(salon, anna)) == before
     await anna.start()
+    assert await blocked(witness, anna, False)
+
+
+async def test_putting_the_bot_out_of_a_group_blocks_nobody(salon: Salon, witness: Witness) -> None:
+    anna = await salon.guest("Анна")
+    await anna.start()
+    member = {"user": {"id": salon.bot, "is_bot": True, "first_name": "Салон"}}
+    change = {
+        "chat": {"id": -100500, "type": "supergroup", "title": "Подруги"},
+        "from": {"id": anna.person, "is_bot": False, "first_name": "Анна"},
+        "date": 1_795_000_000,
+        "old_chat_member": {**member, "status": "member"},
+        "new_chat_member": {**member, "status": "kicked", "until_date": 0},
+    }
+    async with salon.database.shared() as conn:
+        update = {"update_id": 900_000_001, "my_chat_member": change}
+        await enqueue(conn, HandleUpdate(salon.bot, update))
+    await idle(witness)
     assert await blocked(witness, anna, False)
 
 

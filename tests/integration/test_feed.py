@@ -8,7 +8,7 @@ import pytest
 
 from zapisano import journal
 from zapisano.db import Database
-from zapisano.web.feed import KEPT, Feed
+from zapisano.web.feed import KEPT, PAGE, Feed
 
 Witness = asyncpg.Connection
 
@@ -153,6 +153,38 @@ async def test_a_listener_that_was_slow_catches_up(
     assert event.id == total + 1
     await slow.aclose()
     await quick.leave()
+
+
+async def test_what_happens_during_a_long_replay_pushes_nothing_out(
+    database: Database, feed: Feed, witness: Witness
+) -> None:
+    """What the reader no longer keeps, since more has come, is read from the database as well."""
+    fill = (
+        "SELECT shared.record_event('order.created', n::text, '{}') FROM generate_series(1, $1) n"
+    )
+    quick = Listener(feed)
+    await witness.execute(fill, KEPT + PAGE)
+    await quick.until(KEPT + PAGE)
+    total, ids = KEPT + PAGE + 30, list[int]()
+    slow = feed.follow(0)
+    while len(ids) < total:
+        event = await anext(slow)
+        assert event, f"{total - len(ids)} were never told"
+        ids.append(event.id)
+        if len(ids) == PAGE // 2:
+            await witness.execute(fill, 30)
+            await quick.until(total)
+    assert ids == list(range(1, total + 1))
+    await slow.aclose()
+    await quick.leave()
+
+
+async def test_an_id_that_was_never_drawn_begins_anew(database: Database, feed: Feed) -> None:
+    """The page is open, the data folder is deleted, the demo started again: all is told."""
+    await record(database, "first")
+    listener = Listener(feed, after=5000)
+    assert await listener.until(1) == [1]
+    await listener.leave()
 
 
 async def test_one_connection_listens_for_all(

@@ -21,11 +21,11 @@ class Watch:
     def __init__(self) -> None:
         self.times = 0
 
-    async def refused(self, _bot_id: int) -> int:
+    async def refused(self, _bot: KnownBot) -> int:
         self.times += 1
         return self.times
 
-    async def accepted(self, _bot_id: int) -> None:
+    async def accepted(self, _bot: KnownBot) -> None:
         self.times = 0
 
 
@@ -48,7 +48,7 @@ async def session(
 async def bot(session: Session, simulator: Simulator, phone: Phone) -> KnownBot:
     bot_id, token = simulator.new_bot(phone.person)
     await phone.start(bot_id)
-    return KnownBot(token, session)
+    return KnownBot(token, session, b"as its row has it")
 
 
 async def test_a_burst_passes_at_once_and_real_limits_are_never_met(

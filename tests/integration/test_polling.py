@@ -60,6 +60,13 @@ async def test_polling_serves_the_sales_bot_and_the_bots_it_sells(
             )
 
         await until(taken_in, "the new bot's update is fetched")
+        manager, _ = await parts.bots.sales()
+        await manager.replace_managed_bot_token(made["id"])
+        await buyer.hears("снова работает")
+        await own.says("/my")
+        await own.hears("записей")
+        bots = "SELECT unauthorized_times FROM shared.bots WHERE bot_id = $1"
+        assert await witness.fetchval(bots, made["id"]) == 0
 
 
 async def test_a_process_with_client_id_serves_that_tenant_alone(

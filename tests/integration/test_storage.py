@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from aiogram.fsm.storage.base import StorageKey
 from redis.asyncio import Redis, RedisCluster
 
 from zapisano.bots.storage import (
+    MOST_WAITING,
     InTurn,
     PrefixedRedisStorage,
     RedisTurns,
@@ -178,8 +180,32 @@ async def test_updates_of_a_person_are_handled_in_their_order(redis: Redis, tena
             await asyncio.sleep(0.001)
             seen.append(f"end {number}")
 
-    await asyncio.gather(*map(handle, range(10)))
-    assert seen == [f"{word} {n}" for n in range(10) for word in ("start", "end")]
+    people = range(1 + MOST_WAITING)
+    await asyncio.gather(*map(handle, people))
+    assert seen == [f"{word} {n}" for n in people for word in ("start", "end")]
+
+
+async def test_a_person_who_hurries_leaves_room_for_others() -> None:
+    """Each who waits holds one of the worker's places: beyond a few the job comes again later."""
+    turns, other = InTurn(), replace(PERSON, user_id=PERSON.user_id + 1)
+    slow, handled = asyncio.Event(), 0
+
+    async def handle(person: StorageKey) -> None:
+        nonlocal handled
+        async with turns.lock(person):
+            await slow.wait()
+            handled += 1
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(1 + MOST_WAITING):
+            tasks.create_task(handle(PERSON))
+        await asyncio.sleep(0)
+        with pytest.raises(Busy, match="Earlier updates"):
+            await handle(PERSON)
+        async with turns.lock(other):
+            slow.set()
+    assert handled == 1 + MOST_WAITING
+    await handle(PERSON)
 
 
 async def test_another_process_waits_for_its_turn_but_not_for_ever(

@@ -27,7 +27,7 @@ from zapisano.bots.screens import answer
 from zapisano.bots.storage import Memory, serving, tenant_prefix
 from zapisano.bots.wording import error_text
 from zapisano.db import CONNECTION_LOST, Database
-from zapisano.errors import AppError, Busy, Upstream
+from zapisano.errors import AppError, Passing
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
 from zapisano.tenancy import State
@@ -51,7 +51,7 @@ class Dispatch:
         """Do the job.
 
         Raises:
-            Busy, Upstream: worth another attempt.
+            Passing: worth another attempt.
         """
         async with self.database.shared() as conn:
             row = await store.find(conn, job.bot_id)
@@ -117,7 +117,7 @@ async def on_error(event: ErrorEvent) -> None:
     it is logged and tried again.
     """
     error = event.exception
-    passes = isinstance(error, (Busy, Upstream, *CONNECTION_LOST))
+    passes = isinstance(error, (Passing, *CONNECTION_LOST))
     if passes or not isinstance(error, AppError):
         raise error
     if isinstance(error, BlockedByPerson):

@@ -17,7 +17,7 @@ from zapisano.bots import store
 from zapisano.bots.attach import REMINDERS
 from zapisano.bots.errors import BlockedByPerson
 from zapisano.bots.i18n import SALES, speaking
-from zapisano.bots.jobs import AskForToken, ForgetUpdates, Hello, RemindToAttach, Welcome
+from zapisano.bots.jobs import AskForToken, Attach, ForgetUpdates, Hello, RemindToAttach, Welcome
 from zapisano.bots.model import BotRow
 from zapisano.bots.registry import Bots
 from zapisano.bots.sales.buttons import Go, Renew, button
@@ -26,7 +26,7 @@ from zapisano.bots.sales.renewal import checkout_url
 from zapisano.bots.sales.words import day, decline_reason, inside_quotes
 from zapisano.bots.screens import keyboard, link
 from zapisano.db import SharedConnection
-from zapisano.jobs import schedule
+from zapisano.jobs import enqueue, schedule
 from zapisano.payments import OrderCanceled, OrderPaid
 from zapisano.payments import store as orders
 from zapisano.settings import Settings
@@ -155,8 +155,8 @@ class Notices:
             row = await store.of_tenant(conn, tenant.id)
         if tenant.state != job.state:
             return  # it has changed again, and that job tells
-        if row and row.managed and not row.revoked:
-            await self._set_access(row, tenant)
+        if row and not row.revoked:
+            await self._open_or_shut(row, tenant)
         with _nobody_there():
             if tenant.state is State.AWAITING_BOT:
                 await self._prompt(tenant, reminder=True)
@@ -164,10 +164,18 @@ class Notices:
             with speaking(SALES, tenant.owner_language):
                 await self._say(tenant.owner_id, *_change(tenant))
 
-    async def _set_access(self, row: BotRow, tenant: Tenant) -> None:
-        """Shut an archived bot to all but its owner. A suspended one stays open: it says so."""
-        manager, _row = await self.bots.sales()
+    async def _open_or_shut(self, row: BotRow, tenant: Tenant) -> None:
+        """Shut an archived bot to all but its owner. A suspended one stays open: it says so.
+
+        A restored one is connected anew: our address may have changed meanwhile.
+        """
         archived = tenant.state is State.ARCHIVED
+        if not archived:
+            async with self.bots.database.shared() as conn:
+                await enqueue(conn, Attach(row.bot_id))
+        if not row.managed:
+            return
+        manager, _row = await self.bots.sales()
         await manager.set_managed_bot_access_settings(
             user_id=row.bot_id,
             is_access_restricted=archived,

@@ -5,6 +5,7 @@ What is fetched goes through the same inbox, so nothing is lost or handled twice
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from aiogram import Bot
@@ -19,7 +20,7 @@ from zapisano.bots.model import BotRow
 from zapisano.bots.registry import Bots, open_bots
 from zapisano.db import CONNECTION_LOST, Database
 from zapisano.db.jsonb import storable
-from zapisano.errors import AppError, Busy, Upstream
+from zapisano.errors import AppError, Passing
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
 
@@ -29,6 +30,12 @@ MOST_BOTS = 50
 LOOK_FOR_BOTS_SECONDS = 1.0
 LONG_POLL_SECONDS = 20
 AGAIN_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class _Loop:
+    token: bytes
+    task: asyncio.Task[None]
 
 
 Take = Callable[[BotRow, dict[str, Any]], Awaitable[None]]
@@ -54,7 +61,7 @@ class Polling:
         self._bots = bots
         self._take = take
         self._offsets: dict[int, int] = {}
-        self._loops: dict[int, asyncio.Task[None]] = {}
+        self._loops: dict[int, _Loop] = {}
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -69,9 +76,10 @@ class Polling:
                 await self._start_missing()
                 await self._pause(LOOK_FOR_BOTS_SECONDS)
         finally:
-            for loop in self._loops.values():
-                loop.cancel()
-            await asyncio.gather(*self._loops.values(), return_exceptions=True)
+            tasks = [loop.task for loop in self._loops.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._bots.close()
 
     def stop(self) -> None:
@@ -84,10 +92,17 @@ class Polling:
         except (AppError, *CONNECTION_LOST) as error:
             log.warning("polling_waits_for_the_database", reason=type(error).__name__)
             return
+        self._end_outdated({row.bot_id: row.token for row in rows})
         for row in rows:
-            running = self._loops.get(row.bot_id)
-            if running is None or running.done():
-                self._loops[row.bot_id] = asyncio.create_task(self._poll(row))
+            if row.bot_id not in self._loops:
+                self._loops[row.bot_id] = _Loop(row.token, asyncio.create_task(self._poll(row)))
+
+    def _end_outdated(self, tokens: dict[int, bytes]) -> None:
+        """End the loops of bots that are no longer polled, or that have another token by now."""
+        for bot_id, loop in list(self._loops.items()):
+            if tokens.get(bot_id) != loop.token or loop.task.done():
+                loop.task.cancel()
+                del self._loops[bot_id]
 
     async def _rows(self) -> list[BotRow]:
         async with self._bots.database.shared() as conn:
@@ -153,7 +168,7 @@ def alone_polling(settings: Settings, database: Database, dispatch: Dispatch) ->
         job = HandleUpdate(row.bot_id, inbox.without_tokens(update, bots.vault))
         try:
             await dispatch.handle(job)
-        except (Busy, Upstream, *CONNECTION_LOST):
+        except (Passing, *CONNECTION_LOST):
             raise
         except Exception:
             # This is a runner: one update that meets a bug must not hold up the next.

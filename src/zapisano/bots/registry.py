@@ -9,7 +9,7 @@ from zapisano.bots import store
 from zapisano.bots.errors import TokenRevoked
 from zapisano.bots.jobs import AskForToken
 from zapisano.bots.model import UNAUTHORIZED_BELIEVED, BotRow
-from zapisano.bots.session import Candidate, Session, TokenWatch, known_bot, open_session
+from zapisano.bots.session import Candidate, KnownBot, Session, TokenWatch, known_bot, open_session
 from zapisano.bots.vault import Vault
 from zapisano.db import Database
 from zapisano.errors import NotFound
@@ -62,21 +62,24 @@ class Bots:
 def open_bots(settings: Settings, database: Database) -> Bots:
     """Open the one session of this process and watch the tokens used on it."""
 
-    async def refused(bot_id: int) -> int:
-        return await count_refusal(database, bot_id)
+    async def refused(bot: KnownBot) -> int:
+        return await count_refusal(database, bot.id, bot.sealed)
 
-    async def accepted(bot_id: int) -> None:
+    async def accepted(bot: KnownBot) -> None:
         async with database.shared() as conn:
-            await store.clear_unauthorized(conn, bot_id)
+            await store.clear_unauthorized(conn, bot.id, bot.sealed)
 
     session = open_session(settings, TokenWatch(refused, accepted))
     return Bots(database, session, Vault(settings))
 
 
-async def count_refusal(database: Database, bot_id: int) -> int:
-    """Count a 401; at the second one the token is believed revoked, and its owner is asked."""
+async def count_refusal(database: Database, bot_id: int, sealed: bytes) -> int:
+    """Count a 401; at the second one the token is believed revoked, and its owner is asked.
+
+    Return 0 where the bot has another token by now: that the old one is refused says nothing.
+    """
     async with database.shared() as conn:
-        times = await store.count_unauthorized(conn, bot_id)
+        times = await store.count_unauthorized(conn, bot_id, sealed)
         if times == UNAUTHORIZED_BELIEVED:
             row = await store.find(conn, bot_id)
             tenant = row.tenant_id if row else None

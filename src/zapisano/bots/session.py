@@ -60,9 +60,12 @@ NOBODY_THERE = ("chat not found", "user is deactivated", "bot was kicked", "peer
 class KnownBot(Bot):
     """A bot of our registry: when Telegram refuses its token, that is counted."""
 
-    def __init__(self, token: str, session: AiohttpSession, *, suspected: bool = False) -> None:
-        """`suspected`: its token has been refused before."""
+    def __init__(
+        self, token: str, session: AiohttpSession, sealed: bytes, *, suspected: bool = False
+    ) -> None:
+        """`sealed`: the token as its row has it; `suspected`: it has been refused before."""
         super().__init__(token, session, DefaultBotProperties(parse_mode=ParseMode.HTML))
+        self.sealed = sealed
         self.suspected = suspected
 
 
@@ -77,7 +80,7 @@ class Candidate(Bot):
 def known_bot(row: BotRow, vault: Vault, session: AiohttpSession) -> KnownBot:
     """Return a registered bot, ready to speak; building one costs microseconds."""
     suspected = row.unauthorized_times > 0
-    return KnownBot(vault.unlock(row.token), session, suspected=suspected)
+    return KnownBot(vault.unlock(row.token), session, row.token, suspected=suspected)
 
 
 class Session(AiohttpSession):
@@ -120,10 +123,10 @@ class TokenWatch:
 
     def __init__(
         self,
-        refused: Callable[[int], Awaitable[int]],
-        accepted: Callable[[int], Awaitable[None]],
+        refused: Callable[[KnownBot], Awaitable[int]],
+        accepted: Callable[[KnownBot], Awaitable[None]],
     ) -> None:
-        """`refused` counts and returns the count; `accepted` clears it."""
+        """`refused` counts and returns the count, 0 for a token of the past; `accepted` clears."""
         self.refused = refused
         self.accepted = accepted
 
@@ -159,7 +162,7 @@ class Translate(BaseRequestMiddleware):
             await self._doubt(bot, error)
             raise
         if self._tokens and isinstance(bot, KnownBot) and bot.suspected:
-            await self._tokens.accepted(bot.id)
+            await self._tokens.accepted(bot)
             bot.suspected = False
         return answer
 
@@ -170,7 +173,7 @@ class Translate(BaseRequestMiddleware):
         if isinstance(error, TelegramNotFound) or self._tokens is None:
             return
         bot.suspected = True
-        times = await self._tokens.refused(bot.id)
+        times = await self._tokens.refused(bot)
         if times >= UNAUTHORIZED_BELIEVED:
             raise TokenRevoked from error
         raise Upstream("Telegram has refused the bot's token once; it may pass.") from error
@@ -213,7 +216,8 @@ class Pace(BaseRequestMiddleware):
             raise Busy("Telegram has asked this bot to wait.", retry_after_seconds=pause)
         if pause > 0:
             await asyncio.sleep(pause)
-        self._resume_at.pop(bot.id, None)
+        if self._resume_at.get(bot.id, 0.0) <= time.monotonic():  # nobody has prolonged it
+            self._resume_at.pop(bot.id, None)
         for item, who in _limits(bot, method):
             await self._slot(item, who, deadline)
 

@@ -39,6 +39,8 @@ STATE_TTL = timedelta(days=7)
 SCAN_COUNT = 1000
 LOCK_SECONDS = 8.0
 WAIT_FOR_TURN_SECONDS = 10.0
+# Whoever waits holds one of the worker's places; the others are for other people.
+MOST_WAITING = 5
 LOOK_AGAIN_SECONDS = 0.03
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 5.0
@@ -209,9 +211,12 @@ class InTurn(BaseEventIsolation):
         """Wait for the turn.
 
         Raises:
-            Busy: it has not come in `WAIT_FOR_TURN_SECONDS`, or Redis is not answering.
+            Busy: it has not come in `WAIT_FOR_TURN_SECONDS`, `MOST_WAITING` wait already, or Redis
+                is not answering.
         """
         queue = self._queues.setdefault(key, _Queue(asyncio.Lock()))
+        if queue.people > MOST_WAITING:
+            raise Busy("Earlier updates of this person are still being handled.")
         queue.people += 1
         try:
             async with _in_time(queue.lock):

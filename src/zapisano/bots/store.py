@@ -76,14 +76,17 @@ async def sales(conn: SharedConnection) -> BotRow | None:
 async def attached(
     conn: SharedConnection, *, limit: int, tenant_id: str | None = None
 ) -> list[BotRow]:
-    """Return up to `limit` bots of tenants, oldest first, less those whose token is revoked."""
+    """Return up to `limit` bots that somebody may write to, oldest first.
+
+    Without those whose token is revoked, and those of archived tenants.
+    """
     rows = await conn.fetch(
-        """SELECT bot_id, tenant_id, username, token, path, secret, managed, webhook_url,
-               unauthorized_times, attached_at
-           FROM shared.bots
-           WHERE attached_at IS NOT NULL AND tenant_id IS NOT NULL AND unauthorized_times < 2
-               AND ($2::text IS NULL OR tenant_id = $2)
-           ORDER BY attached_at LIMIT $1""",
+        """SELECT b.bot_id, b.tenant_id, b.username, b.token, b.path, b.secret, b.managed,
+               b.webhook_url, b.unauthorized_times, b.attached_at
+           FROM shared.bots AS b JOIN shared.tenants AS t ON t.id = b.tenant_id
+           WHERE b.attached_at IS NOT NULL AND b.unauthorized_times < 2 AND t.state <> 'archived'
+               AND ($2::text IS NULL OR b.tenant_id = $2)
+           ORDER BY b.attached_at LIMIT $1""",
         limit,
         tenant_id,
     )
@@ -208,21 +211,26 @@ async def set_attached(conn: SharedConnection, bot_id: int, now: datetime) -> bo
     )
 
 
-async def count_unauthorized(conn: SharedConnection, bot_id: int) -> int:
-    """Count one more refusal of a bot's token; return how many there are."""
+async def count_unauthorized(conn: SharedConnection, bot_id: int, token: bytes) -> int:
+    """Count one more refusal of a bot's token; return how many there are, 0 if it has another."""
     return int(
         await conn.fetchval(
             """UPDATE shared.bots SET unauthorized_times = unauthorized_times + 1
-               WHERE bot_id = $1 RETURNING unauthorized_times""",
+               WHERE bot_id = $1 AND token = $2 RETURNING unauthorized_times""",
             bot_id,
+            token,
         )
         or 0
     )
 
 
-async def clear_unauthorized(conn: SharedConnection, bot_id: int) -> None:
+async def clear_unauthorized(conn: SharedConnection, bot_id: int, token: bytes) -> None:
     """Telegram has accepted the token after all."""
-    await conn.execute("UPDATE shared.bots SET unauthorized_times = 0 WHERE bot_id = $1", bot_id)
+    await conn.execute(
+        "UPDATE shared.bots SET unauthorized_times = 0 WHERE bot_id = $1 AND token = $2",
+        bot_id,
+        token,
+    )
 
 
 async def take_in(conn: SharedConnection, bot_id: int, update_id: int) -> bool:

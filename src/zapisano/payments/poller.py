@@ -7,7 +7,7 @@ provider only makes it later.
 from datetime import datetime, timedelta
 
 from zapisano.db import Database
-from zapisano.errors import Busy, Upstream
+from zapisano.errors import Passing
 from zapisano.jobs import schedule, unschedule
 from zapisano.payments import store
 from zapisano.payments.checkout import start_payment, store_payment
@@ -36,7 +36,7 @@ async def poll(
         payment_id = order.payment_id or await _find_payment(database, provider, order, now)
         if payment_id is not None:
             await settle(database, provider, settings, payment_id, now, via="poller")
-    except (Busy, Upstream) as error:
+    except Passing as error:
         log.info("poll_without_result", order=order_id, reason=error.code)
 
 

@@ -160,7 +160,7 @@ async def has_bot(conn: Connection, tenant: TenantId) -> bool:
 async def sales_bot_username(conn: SharedConnection) -> str | None:
     """Return the username of the bot that belongs to no tenant: the one that sells."""
     username: str | None = await conn.fetchval(
-        "SELECT username FROM shared.bots WHERE tenant_id IS NULL ORDER BY created_at LIMIT 1"
+        "SELECT username FROM shared.bots WHERE tenant_id IS NULL ORDER BY created_at DESC LIMIT 1"
     )
     return username
 

@@ -4,6 +4,7 @@
 details, and a traceback in the log under the request's id.
 """
 
+import math
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ log = get_logger("zapisano.web")
 MEDIA_TYPE = "application/problem+json"
 REQUEST_ID_HEADER = "X-Request-Id"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-RETRY_AFTER_SECONDS = "5"
+RETRY_AFTER_SECONDS = 5
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 TITLES: Mapping[int, str] = {404: "There is no such page.", 405: "This method is not allowed here."}
 
@@ -61,9 +62,14 @@ def install_error_handlers(app: FastAPI) -> None:
 
 def problem(error: AppError) -> JSONResponse:
     """Write an error as problem JSON and into the log; one worth a retry says when."""
-    headers = {"Retry-After": RETRY_AFTER_SECONDS} if isinstance(error, Passing) else None
     note(error)
-    return _answer(error.status, error.code, error.text, error.detail, headers)
+    return _answer(error.status, error.code, error.text, error.detail, _retry_after(error))
+
+
+def _retry_after(error: AppError) -> dict[str, str] | None:
+    if not isinstance(error, Passing):
+        return None
+    return {"Retry-After": str(math.ceil(error.retry_after_seconds or RETRY_AFTER_SECONDS))}
 
 
 def note(error: AppError) -> None:

@@ -8,6 +8,7 @@ of delivery is remembered, so that a listener who comes back with its last id ge
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass
 
 from zapisano import journal
 from zapisano.db import CONNECTION_LOST, Database, RawConnection
@@ -53,6 +54,26 @@ class _Told:
         return True
 
 
+@dataclass(frozen=True)
+class _Past:
+    """What the reader had delivered, at one moment, before all that it still keeps.
+
+    A newcomer is told no more than this from the database, and the rest in the reader's order.
+    Told ahead of the reader, an id could stand behind a lower one that the listener has not seen,
+    and be lost to it when it comes back with this id.
+    """
+
+    newest: int
+    seen: frozenset[int]
+    kept: frozenset[int]
+
+    def has(self, event_id: int) -> bool:
+        """Say whether the event is to be told from the database."""
+        if event_id in self.kept:
+            return False
+        return event_id in self.seen or event_id <= self.newest - WINDOW
+
+
 class Feed:
     """Reads the journal from the first listener on, until it is closed."""
 
@@ -82,6 +103,7 @@ class Feed:
 
     async def follow(self, after: int) -> AsyncGenerator[Event | None]:
         """Yield what came after the id `after`, then what comes; None when nothing has for long."""
+        after = await self._known(after)
         position = self._position_after(after)
         told = _Told(after)
         if position is None:
@@ -89,9 +111,9 @@ class Feed:
             position = -1
         while not self._stopped:
             if position < self._first:
-                position, kept = self._first, {event.id for event in self._delivered}
-                async for event in self._replay(told.last - WINDOW if told.any else after):
-                    if event.id not in kept and told.is_new(event.id, self._newest):
+                position, past = self._first, self._before_those_kept()
+                async for event in self._replay(told.last - WINDOW if told.any else after, past):
+                    if told.is_new(event.id, self._newest):
                         yield event
             news = self._news
             while self._first <= position < self._count:
@@ -128,26 +150,32 @@ class Feed:
         """The place, in the order of delivery, of the oldest event that is still kept."""
         return self._count - len(self._delivered)
 
+    def _before_those_kept(self) -> "_Past":
+        kept = frozenset(event.id for event in self._delivered)
+        return _Past(self._newest, frozenset(self._seen) - kept, kept)
+
+    async def _known(self, after: int) -> int:
+        """Return `after`, or 0 when no such id was ever drawn: another database's, begun anew."""
+        if after <= self._newest:
+            return after
+        async with self._database.shared() as conn:
+            return after if after <= await journal.newest(conn) else 0
+
     async def _there_before(self, after: int) -> list[int]:
         """Return the last ids up to `after`: whoever begins there has seen them elsewhere."""
         async with self._database.shared() as conn:
             events = await journal.read(conn, after=after - WINDOW, limit=WINDOW)
         return [event.id for event in events if event.id <= after]
 
-    async def _replay(self, after: int) -> AsyncGenerator[Event]:
-        """Yield what the reader had delivered before we looked; the rest comes in its order.
-
-        Told ahead of the reader, an id could stand behind a lower one that the listener has not
-        seen, and be lost to it when it comes back with this id.
-        """
+    async def _replay(self, after: int, past: "_Past") -> AsyncGenerator[Event]:
+        """Yield from the database what is told no other way: see `_Past`."""
         while not self._stopped:
-            seen, old = frozenset(self._seen), self._newest - WINDOW
             async with self._database.shared() as conn:
                 events = await journal.read(conn, after=after, limit=PAGE)
             for event in events:
-                if event.id <= old or event.id in seen:
+                if past.has(event.id):
                     yield event
-            if len(events) < PAGE:
+            if len(events) < PAGE or events[-1].id >= past.newest:
                 return
             after = events[-1].id
 
@@ -157,7 +185,10 @@ class Feed:
                 await self._listen()
             except (Busy, *CONNECTION_LOST) as error:
                 log.warning("journal_feed_interrupted", reason=type(error).__name__)
-                await asyncio.sleep(RETRY_SECONDS)
+            except Exception:
+                # A runner: whatever it was, every open stream waits for the next event.
+                log.exception("journal_feed_failed")
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _listen(self) -> None:
         raw = await self._database.session("zapisano-journal")

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from aiogram import Router
-from aiogram.enums import ChatMemberStatus
+from aiogram import F, Router
+from aiogram.enums import ChatMemberStatus, ChatType
 from aiogram.types import ChatMemberUpdated
 
 from zapisano.booking import note_blocked, note_unblocked
@@ -14,7 +14,7 @@ from zapisano.tenancy import Tenant
 def router() -> Router:
     """Return the handler of `my_chat_member`."""
     made = Router(name="booking.membership")
-    made.my_chat_member.register(changed)
+    made.my_chat_member.register(changed, F.chat.type == ChatType.PRIVATE)
     return made
 
 
