@@ -117,7 +117,7 @@ const EVENTS = {
     "subscription.extended": ({ until }) => `Subscription paid${until && ` until ${until}`}`,
     "tenant.provisioning": ({ tenant }) => `Making a place: ${tenant}`,
     "tenant.schema_created": ({ tenant, took }) => `Schema ${tenant} created${took && ` in ${took}`}`,
-    "tenant.awaiting_bot": () => "The place is ready, “Create the bot” is in the chat",
+    "tenant.awaiting_bot": () => "The place is ready, “Create my bot” is in the chat",
     "bot.attached": ({ bot }) => `Bot${bot && ` ${bot}`} connected, webhook set`,
     "tenant.active": ({ tenant }) => `${tenant} is running`,
     "tenant.suspended": ({ tenant, cause }) => words(`${tenant} is paused`, cause),
@@ -185,9 +185,10 @@ function moment(value, timeZone) {
   return value ? new Date(value).toLocaleString(lang, options) : "";
 }
 
-/** 340 ms, 12,4 s, 3 min. */
+/** 340 ms, 12,4 s, 3 min 20 s. */
 export function duration(ms) {
   if (ms < 1000) return `${Math.round(ms)} ${t("ms")}`;
   if (ms < 60_000) return `${(ms / 1000).toLocaleString(lang, { maximumFractionDigits: 1 })} ${t("sec")}`;
-  return `${Math.round(ms / 60_000)} ${t("min")}`;
+  const [minutes, seconds] = [Math.floor(ms / 60_000), Math.floor(ms / 1000) % 60];
+  return `${minutes} ${t("min")}${seconds ? ` ${seconds} ${t("sec")}` : ""}`;
 }
