@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from zapisano.booking import BookingChanged, Remind
+from zapisano.booking import AskPhone, BookingChanged, Remind, SendFile, Tell
 from zapisano.bots import aiogram_types  # noqa: F401  # pyright: ignore[reportUnusedImport]  # before aiogram
 from zapisano.bots.attach import Attaching, ensure_sales_bot, redirect
 from zapisano.bots.booking import BookingNotices, booking_router
@@ -114,7 +114,10 @@ def handlers_of(parts: Parts) -> Handlers:
     handlers.on(TenantReady, notices.tenant_ready)
     handlers.on(TenantChanged, notices.tenant_changed)
     handlers.on(BookingChanged, booking.changed)
+    handlers.on(Tell, booking.tell)
     handlers.on(Remind, booking.remind)
+    handlers.on(SendFile, booking.send_file)
+    handlers.on(AskPhone, booking.ask_phone)
     return handlers
 
 

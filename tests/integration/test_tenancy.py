@@ -217,6 +217,21 @@ async def test_six_workers_that_provision_one_tenant_make_one_schema(
     assert await witness.fetchval(told, "tenant.awaiting_bot") == 1
 
 
+async def test_a_late_worker_makes_no_schema_of_a_tenant_that_is_archived_by_now(
+    database: Database, witness: Witness
+) -> None:
+    async with database.shared() as conn:
+        tenant = (await register(conn, name="Поздно", owner_id=1)).id
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+    async with database.owner() as conn:
+        await guard_schema(conn, tenant_schema(tenant))
+        late = asyncio.create_task(provision(database, tenant))
+        await until(lambda: witness.fetchval(waiting), "the late one waits")
+        await witness.execute("UPDATE shared.tenants SET state = 'archived'")
+    await late
+    assert await witness.fetchval("SELECT to_regnamespace($1)::text", tenant) is None
+
+
 async def test_two_workers_that_make_one_role_do_it_one_after_the_other(
     database: Database, tenants: tuple[Tenant, Tenant], witness: Witness
 ) -> None:
