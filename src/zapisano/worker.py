@@ -9,7 +9,7 @@ from datetime import datetime
 
 from zapisano.booking import AskPhone, BookingChanged, Remind, SendFile, Tell
 from zapisano.bots import aiogram_types  # noqa: F401  # pyright: ignore[reportUnusedImport]  # before aiogram
-from zapisano.bots.attach import Attaching, ensure_sales_bot, redirect
+from zapisano.bots.attach import Attaching, ensure_sales_bot, give_back, redirect
 from zapisano.bots.booking import BookingNotices, booking_router
 from zapisano.bots.dispatch import Dispatch, dispatcher
 from zapisano.bots.jobs import (
@@ -151,6 +151,7 @@ async def work(
         async with database.shared() as conn:
             await tenants.get(conn, settings.only_tenant)
         await _until(stop, alone_polling(settings, database, parts.dispatch), on_ready)
+        await give_back(database, TenantId(settings.only_tenant))
         return
     await prepare(parts)
     runner = Runner(database, handlers_of(parts), parts.now)

@@ -257,6 +257,14 @@ async def redirect(database: Database, settings: Settings) -> None:
                 await enqueue(conn, Attach(bot_id))
 
 
+async def give_back(database: Database, tenant_id: TenantId) -> None:
+    """Ask the worker of all to take a bot over from a process that has served it alone."""
+    async with database.shared() as conn:
+        row = await store.of_tenant(conn, tenant_id)
+        if row:
+            await enqueue(conn, Attach(row.bot_id))
+
+
 def suggested_name(tenant: Tenant) -> str:
     """Return the name to suggest for a tenant's bot; Telegram allows 64 characters."""
     return tenant.name[:NAME_LENGTH]

@@ -274,7 +274,7 @@ async def restore(
         if state is State.ACTIVE and not await store.has_bot(conn, tenant.id):
             state = State.AWAITING_BOT  # its bot works for another business of the owner by now
         await store.set_state(conn, tenant.id, state, manifest.suspended_for)
-        await enqueue(conn, TenantChanged(tenant.id, state))
+        await enqueue(conn, TenantChanged(tenant.id, state, restored=True))
         await journal.record(conn, "tenant.restored", schema, tenant=schema, rows=rows)
         return await store.get(conn, schema)
 

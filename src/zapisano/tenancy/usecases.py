@@ -138,13 +138,16 @@ async def resume(conn: SharedConnection, tenant: TenantId, lifting: Suspension) 
     """Lift a suspension for `lifting`; one for another reason stays. Repeating changes nothing.
 
     Raises:
-        WrongState: an operator wants an archived tenant to go on; a payment for it is none's error.
+        WrongState: an operator wants an archived or an unpaid tenant to go on; a payment for an
+            archived one is nobody's error.
     """
     found = await store.get(conn, tenant, lock=True)
     if found.state is State.ARCHIVED and lifting is Suspension.OPERATOR:
         raise WrongState(
             f"{tenant} is archived, restore it first: zapisano tenants restore {tenant}"
         )
+    if found.suspended_for is Suspension.UNPAID and lifting is Suspension.OPERATOR:
+        raise WrongState(f"{tenant} is not paid for: a payment lifts that, not the operator.")
     if found.suspended_for is not lifting:
         return found
     state = State.ACTIVE if await store.has_bot(conn, tenant) else State.AWAITING_BOT
