@@ -175,6 +175,17 @@ async def hold_a_bug(database: Database, witness: Witness, name: str = "clumsy")
     return int(await witness.fetchval("SELECT id FROM shared.pgqueuer WHERE status = 'failed'"))
 
 
+@pytest.mark.usefixtures("errands")
+async def test_a_missing_file_and_a_wrong_call_are_bugs_and_no_lost_connections(
+    database: Database, witness: Witness, settings: Settings
+) -> None:
+    for how in ("no file", "wrong call"):
+        await give(database, how, how)
+    counted = "SELECT count(*) = 2 FROM shared.job_starts WHERE bugs > 0"
+    async with worker(settings):
+        await until(lambda: witness.fetchval(counted))
+
+
 def zapisano(settings: Settings, *arguments: str) -> tuple[int, str]:
     """Run the command; how it ended and what it said."""
     ran = subprocess.run(

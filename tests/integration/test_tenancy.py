@@ -112,6 +112,26 @@ async def test_no_temporary_table_takes_the_servers_room(
             await conn.execute("CREATE TEMPORARY TABLE another (id int)")
 
 
+async def test_an_owner_who_comes_later_is_given_what_the_walls_took(
+    dsn: str, postgres: str
+) -> None:
+    database, later = urlsplit(dsn).path[1:], f"later_{secrets.token_hex(6)}"
+    admin = await asyncpg.connect(urlsplit(postgres)._replace(path=f"/{database}").geturl())
+    sees = """SELECT has_table_privilege($1::name, 'pg_locks', 'SELECT')
+        AND has_function_privilege($1::name, 'pg_advisory_lock(bigint)', 'EXECUTE')
+        AND has_column_privilege($1::name, 'pg_class', 'reltuples', 'SELECT')"""
+    await admin.execute(f"CREATE ROLE {later}")
+    try:
+        await admin.execute(f"GRANT CREATE ON DATABASE {database} TO {later}")
+        assert not await admin.fetchval(sees, later)
+        await admin.execute(walls.statements())
+        assert await admin.fetchval(sees, later)
+    finally:
+        await admin.execute(f"DROP OWNED BY {later}")
+        await admin.execute(f"DROP ROLE {later}")
+        await admin.close()
+
+
 async def test_the_owner_dumps_the_walls_and_a_restore_raises_them(
     servers: Servers, dsn: str, postgres: str, tenants: tuple[Tenant, Tenant], tmp_path: Path
 ) -> None:
