@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
 from chromium import NARROW, WIDE, chromium, judge, needs_chromium, open_page
@@ -219,3 +220,42 @@ async def test_words_that_could_not_be_sent_stay_and_can_be_sent_again(
         await again.click()
         await said(page, "Вы написали: Алло")
         await expect(again).to_have_count(0)
+
+
+async def test_seven_windows_side_by_side_all_live(world: str, browser: Browser) -> None:
+    """A browser opens six connections to a host, whatever number of tabs it has."""
+    async with open_page(browser, f"{world}/?bot={BOT}", WIDE) as first:
+        await begin(first)
+        tabs = [first]
+        for _ in range(6):
+            tab = await first.context.new_page()
+            await tab.goto(f"{world}/?bot={BOT}")
+            await said(tab, "бот, который записывает клиентов")
+            tabs.append(tab)
+        await first.get_by_label("Сообщение", exact=True).fill("Всем слышно?")
+        await first.keyboard.press("Enter")
+        for tab in tabs:
+            await said(tab, "Вы написали: Всем слышно?")
+            await expect(tab.get_by_text("не в сети")).to_have_count(0)
+        await first.close()  # the eldest goes; the others hear on
+        await tabs[1].get_by_label("Сообщение", exact=True).fill("А теперь?")
+        await tabs[1].keyboard.press("Enter")
+        for tab in tabs[1:]:
+            await said(tab, "Вы написали: А теперь?")
+
+
+async def test_a_tab_that_goes_to_and_fro_stays_alive(world: str, browser: Browser) -> None:
+    async with open_page(browser, f"{world}/", WIDE) as page:
+        await begin(page)
+        for _ in range(4):
+            await page.goto(f"{world}/phone?person=100200302")
+            await expect(page.get_by_role("heading", name="Чаты")).to_be_visible()
+            await page.goto(f"{world}/?person=100200301&bot={BOT}")
+            await said(page, "бот, который записывает клиентов")
+        await page.go_back()
+        await page.go_forward()
+        async with httpx.AsyncClient(base_url=f"{world}/telegram", trust_env=False) as other:
+            bots = (await other.get("/bots")).json()
+            chat = f"/people/100200301/chats/{bots[0]['id']}"
+            await other.post(f"{chat}/messages", json={"text": "С другого телефона"})
+        await said(page, "Вы написали: С другого телефона")

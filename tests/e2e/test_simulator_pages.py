@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from pages_fixtures import TOKEN, Product, running_simulator, sale
 
@@ -45,7 +46,7 @@ async def test_a_page_brings_everything_from_its_own_address(
 
 
 async def test_every_module_that_a_module_imports_is_there(web: httpx.AsyncClient) -> None:
-    waiting, seen = {"demo.js", "phone_page.js", "link.js"}, set[str]()
+    waiting, seen = {"demo.js", "phone_page.js", "link.js", "streams_worker.js"}, set[str]()
     while waiting:
         name = waiting.pop()
         seen.add(name)
@@ -146,6 +147,34 @@ async def test_a_refused_token_is_told_with_its_status(tmp_path: Path) -> None:
         beside(product, tmp_path, token="another") as client,
     ):
         assert await anext(follow(client)) == ("link", {"up": False, "reason": "status_401"})
+
+
+async def test_a_stream_ends_when_its_reader_has_left(tmp_path: Path) -> None:
+    """A page that closes leaves nothing open here: neither its own connection nor the product's."""
+    product = Product()
+    async with asyncio.timeout(DEADLINE_SECONDS), product.running():
+        with running_simulator(tmp_path, STORY_URL=product.url, STORY_TOKEN=TOKEN) as url:
+            ports = (httpx.URL(url).port, product.port)
+            for path in ("/story", "/telegram/events") * 3:
+                async with (
+                    httpx.AsyncClient(base_url=url, trust_env=False) as client,
+                    client.stream("GET", path) as answer,
+                ):
+                    await anext(answer.aiter_lines())
+                    assert open_connections(ports)
+            while open_connections(ports):
+                await asyncio.sleep(0.05)
+
+
+def open_connections(ports: tuple[int | None, ...]) -> set[str]:
+    """States of the connections that our simulators hold at these ports."""
+    return {
+        connection.status
+        for process in psutil.Process().children()
+        for connection in process.net_connections("tcp")
+        if connection.status != psutil.CONN_LISTEN
+        and ({connection.laddr.port, connection.raddr and connection.raddr.port} & {*ports})
+    }
 
 
 async def until(story: AsyncIterator[Told], wanted: Told) -> None:

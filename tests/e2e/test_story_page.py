@@ -95,6 +95,23 @@ async def test_a_product_that_goes_away_is_missed(tmp_path: Path, browser: Brows
                 await expect(page.locator(".journal li")).to_have_count(8)  # nothing told twice
 
 
+async def test_seven_tabs_are_told_the_whole_story_once(tmp_path: Path, browser: Browser) -> None:
+    product = Product()
+    with running_simulator(tmp_path, STORY_URL=product.url, STORY_TOKEN=TOKEN) as url:
+        async with product.running(), open_page(browser, url, WIDE) as first:
+            tabs = [first]
+            for one in sale():
+                await product.tell(one)
+                if len(tabs) < 7:
+                    tabs.append(await first.context.new_page())
+                    await tabs[-1].goto(url)
+                await expect(tabs[-1].get_by_text("на связи")).to_be_visible()
+            for tab in tabs:
+                await expect(tab.locator(".journal li")).to_have_count(8)
+                assert await lit(tab) == DONE[:5]
+            assert len(product.asked) == 1  # one of them asked for all
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_both_views_on_both_screens(tmp_path: Path, browser: Browser, scheme: Any) -> None:
     product = Product(events=list(sale(at=datetime.now(UTC).isoformat())))

@@ -335,19 +335,20 @@ async def test_the_seed_and_the_lists(simulator: Simulator, new_bot: Bot, phone:
 
 
 async def test_the_phone_hears_of_every_change(new_bot: Bot, phone: Phone) -> None:
-    async with phone.client.stream("GET", f"/telegram/people/{phone.person}/events") as stream:
+    told = f'data: {{"person": {phone.person}, "bot": {new_bot.id}}}'
+    async with phone.client.stream("GET", "/telegram/events") as stream:
         lines = stream.aiter_lines()
 
         async def changed() -> str:
             async for line in lines:
-                if line.startswith("data:"):
+                if line.startswith("data:") and f'"person": {phone.person},' in line:
                     return line
             raise AssertionError("the stream ended")
 
         assert await anext(lines) == ": watching"
         await phone.start(new_bot.id)
-        assert await changed() == f'data: {{"bot": {new_bot.id}}}'
+        assert await changed() == told
         sent = await new_bot.send_message(phone.person, "раз")
-        assert await changed() == f'data: {{"bot": {new_bot.id}}}'
+        assert await changed() == told
         await sent.delete()
-        assert await changed() == f'data: {{"bot": {new_bot.id}}}'
+        assert await changed() == told

@@ -1,4 +1,7 @@
-"""Which phones look at what: a stream of "this chat changed" for each person."""
+"""Which pages look on: a stream of "this person's chat with this bot changed", everybody's in one.
+
+One stream for all people, because a browser opens six connections to a host and no more.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator
@@ -6,51 +9,50 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 KEEP_ALIVE_SECONDS = 10.0
+Place = tuple[int, int]
+"""A person and a bot: a chat."""
 
 
 @dataclass(eq=False)
 class Watch:
-    """One open page; changes of the same chat that it has not seen yet are one change."""
+    """One open stream; changes of the same chat that it has not told yet are one change."""
 
-    chats: dict[int, None] = field(default_factory=dict[int, None])
+    chats: dict[Place, None] = field(default_factory=dict[Place, None])
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Hub:
-    """Everybody's open pages."""
+    """Every open stream."""
 
     def __init__(self) -> None:
-        self.watches: dict[int, set[Watch]] = {}
+        self.watches: set[Watch] = set()
         self.closed = False
 
     def publish(self, person_id: int, bot_id: int) -> None:
-        """Tell a person's pages that the chat with this bot changed."""
-        for watch in self.watches.get(person_id, ()):
-            watch.chats[bot_id] = None
+        """Tell that a person's chat with this bot changed."""
+        for watch in self.watches:
+            watch.chats[person_id, bot_id] = None
             watch.news.set()
 
     def close(self) -> None:
         """End every stream."""
         self.closed = True
-        for watches in self.watches.values():
-            for watch in watches:
-                watch.news.set()
+        for watch in self.watches:
+            watch.news.set()
 
     @contextmanager
-    def watching(self, person_id: int) -> Generator[Watch, None, None]:
-        """Be a page of this person for as long as the block runs."""
+    def watching(self) -> Generator[Watch, None, None]:
+        """Be a stream for as long as the block runs."""
         watch = Watch()
-        self.watches.setdefault(person_id, set()).add(watch)
+        self.watches.add(watch)
         try:
             yield watch
         finally:
-            self.watches[person_id].discard(watch)
-            if not self.watches[person_id]:
-                del self.watches[person_id]
+            self.watches.discard(watch)
 
-    async def stream(self, person_id: int) -> AsyncGenerator[str, None]:
+    async def stream(self) -> AsyncGenerator[str, None]:
         """Give the lines of a text/event-stream; a comment comes at once and when it is quiet."""
-        with self.watching(person_id) as watch:
+        with self.watching() as watch:
             yield ": watching\n\n"
             while not self.closed:
                 try:
@@ -60,5 +62,5 @@ class Hub:
                     continue
                 changed, watch.chats = watch.chats, {}
                 watch.news.clear()
-                for bot_id in changed:
-                    yield f'event: changed\ndata: {{"bot": {bot_id}}}\n\n'
+                for person_id, bot_id in changed:
+                    yield f'event: changed\ndata: {{"person": {person_id}, "bot": {bot_id}}}\n\n'

@@ -47,15 +47,6 @@ export const createBot = (person, name, username) => call("POST", `/people/${per
 export const pay = (person, bot, invoice) => call("POST", `${chatPath(person, bot)}/payments`, invoice);
 export const webApp = (person, bot, url) => call("POST", `${chatPath(person, bot)}/web-app`, { url });
 
-/** Follow a person's chats; the browser reconnects by itself. `link(up)` tells of the connection. */
-export function follow(person, { changed, link }) {
-  const source = new EventSource(`/telegram/people/${person}/events`);
-  source.addEventListener("changed", (event) => changed(JSON.parse(event.data).bot));
-  source.addEventListener("open", () => link(true));
-  source.addEventListener("error", () => link(false));
-  return () => source.close();
-}
-
 /** May this address be shown inside the phone? */
 export async function mayBeFramed(url) {
   const response = await fetch(`/phone/framing?url=${encodeURIComponent(url)}`);

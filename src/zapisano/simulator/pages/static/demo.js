@@ -83,8 +83,7 @@ const view = new StoryView(document.getElementById("story"), {
     drawHint();
   },
 });
-view.follow();
 phone = await startPhone((changed) => {
   phone = changed;
   drawHint();
-});
+}, (word) => view.hear(word));

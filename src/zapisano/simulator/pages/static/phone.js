@@ -20,7 +20,7 @@ export class Phone {
     this.toasts = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
     root.replaceChildren(h("div", { class: "status" }, this.time, this.who), this.away, this.view, this.toasts);
     this.dialogs = new Dialogs(root);
-    this.unfollow = () => {};
+    this.missed = true; // until the first word that the streams are open
     this.tick();
     setInterval(() => this.tick(), 10_000);
     addEventListener("message", (event) => this.called(event));
@@ -42,18 +42,19 @@ export class Phone {
     this.person = person;
     this.who.replaceChildren(avatar(person.id, person.first_name), h("span", {}, person.first_name), icon("down"));
     this.who.setAttribute("aria-label", t("you_are", { name: person.first_name }));
-    this.unfollow();
-    this.unfollow = api.follow(person.id, {
-      changed: (changedBot) => this.changed(changedBot),
-      link: (up) => this.linked(up),
-    });
     if (bot) await this.openUsername(String(bot));
     else await this.openList();
   }
 
+  /** News from the streams that concern phones. */
+  hear({ news, up, person, bot }) {
+    if (news === "phones") this.linked(up);
+    else if (news === "chat" && person === this.person?.id) this.changed(bot);
+  }
+
   linked(up) {
     this.away.textContent = up ? "" : t("offline");
-    if (up && this.missed) this.changed(this.bot?.id);
+    if (up && this.missed && this.person) this.changed(this.bot?.id);
     this.missed = !up;
   }
 

@@ -1,6 +1,7 @@
 // /phone: the phone alone, the whole screen on a small one.
 import * as api from "./api.js";
 import { readLink } from "./links.js";
+import { listen } from "./live.js";
 import { Phone } from "./phone.js";
 import { asked, lang, switchTo, translate } from "./texts.js";
 
@@ -21,10 +22,14 @@ async function phonesSpeak(language) {
 }
 
 /** Start the phone as the address asks: ?person=, ?bot=, ?start= or ?link=. */
-export async function startPhone(observe) {
+export async function startPhone(observe, hear = () => {}) {
   const root = document.getElementById("phone");
   const query = new URLSearchParams(location.search);
   const phone = new Phone(root, { observe });
+  listen((word) => {
+    phone.hear(word);
+    hear(word);
+  });
   if (asked) await phonesSpeak(asked);
   await phone.begin({ person: query.get("person"), bot: query.get("bot") || root.dataset.bot });
   const link = query.get("link");

@@ -27,16 +27,10 @@ export class StoryView {
     setInterval(() => this.drawWait(), 200);
   }
 
-  /** Follow the product through the simulator; the browser reconnects by itself. */
-  follow() {
-    const source = new EventSource("/story");
-    source.addEventListener("message", (event) => this.receive(JSON.parse(event.data)));
-    source.addEventListener("link", (event) => {
-      const news = JSON.parse(event.data);
-      if (news.reason === "not_configured") source.close(); // there is nothing to come back to
-      this.linked(news);
-    });
-    source.addEventListener("error", () => this.linked({ up: false }));
+  /** News from the streams that concern the story. */
+  hear(word) {
+    if (word.news === "event") this.receive(word.event);
+    else if (word.news === "story") this.linked(word);
   }
 
   linked({ up, reason = "" }) {
