@@ -319,6 +319,14 @@ async def test_a_new_tenant_is_where_the_operator_says(
         assert await conn.fetchval("SELECT time_zone FROM bookings") == "Asia/Omsk"
 
 
+async def test_a_zone_that_is_none_is_refused_where_it_is_typed(
+    witness: Witness, tenants: tuple[Tenant, Tenant]
+) -> None:
+    assert tenants[0].id == "client_001"
+    with pytest.raises(asyncpg.InvalidParameterValueError, match="Foo/Bar"):
+        await witness.execute("UPDATE client_001.settings SET time_zone = 'Foo/Bar'")
+
+
 async def test_what_an_english_owner_starts_with_has_english_names(database: Database) -> None:
     async with database.shared() as conn:
         made = [
