@@ -19,6 +19,7 @@ SQL_HOMES = {
     "db/database.py",
     "db/migrate.py",
     "db/migrations/shared/versions/s0001_the_house.py",
+    "db/migrations/shared/versions/s0002_unanswered_requests.py",
     "db/migrations/tenant/versions/t0001_the_tenant.py",
     "db/probe.py",
     "db/registry.py",

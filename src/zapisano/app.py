@@ -34,7 +34,8 @@ def create_api(
     app = FastAPI(
         title="Zapisano",
         version=__version__,
-        summary="The operator's side: tenants and what happens to them.",
+        summary="The operator's side: tenants and what happens to them. The token is "
+        "MASTER_API_TOKEN; where none is set, master_api_token in .zapisano/secrets.json.",
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,

@@ -29,6 +29,7 @@ from zapisano.settings import Settings
 
 Witness = asyncpg.Connection
 PROGRAM = Path(__file__).with_name("programs") / "job_worker.py"
+HINT = "Held ones are shown by: zapisano jobs list --held"
 NOW = datetime(2026, 2, 14, 12, 0, tzinfo=UTC)
 
 
@@ -221,7 +222,7 @@ async def test_a_bug_is_retried_then_held_shown_and_done_again_when_it_is_mended
         await witness.execute("UPDATE shared.errands SET mended = true")
         assert "zapisano jobs requeue" in jobs.remedy
         told = await asyncio.to_thread(zapisano, settings, "jobs", "requeue", str(job), "987654")
-        assert told == (1, f"Queued again: {job}.\nNot held: 987654.\n")
+        assert told == (1, f"Queued again: {job}.\nNot held: 987654. {HINT}\n")
         await until(is_done(witness, "clumsy"))
         await until(lambda: witness.fetchval("SELECT count(*) = 0 FROM shared.pgqueuer"))
 
