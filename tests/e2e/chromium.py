@@ -45,14 +45,18 @@ async def chromium() -> AsyncGenerator[Browser]:
 
 @contextlib.asynccontextmanager
 async def open_page(
-    browser: Browser, url: str, size: tuple[int, int] = WIDE, scheme: Any = "light"
+    browser: Browser,
+    url: str,
+    size: tuple[int, int] = WIDE,
+    scheme: Any = "light",
+    locale: str = "ru-RU",
 ) -> AsyncGenerator[Page]:
     """Open a page of its own context; whatever it complains of fails the test."""
     complaints: list[str] = []
     context = await browser.new_context(
         viewport={"width": size[0], "height": size[1]},
         color_scheme=scheme,
-        locale="ru-RU",
+        locale=locale,
         reduced_motion="reduce",
         permissions=["clipboard-read", "clipboard-write"],
     )

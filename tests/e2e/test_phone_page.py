@@ -9,12 +9,52 @@ import httpx
 import pytest
 import pytest_asyncio
 from chromium import NARROW, WIDE, chromium, judge, needs_chromium, open_page
-from pages_fixtures import SALES_BOT_TOKEN, running_simulator
+from pages_fixtures import SALES_BOT_TOKEN, running_simulator, sale
 from playwright.async_api import Browser, Page, expect
 from small_bot import small_bot
 
 pytestmark = [*needs_chromium, pytest.mark.asyncio(loop_scope="module")]
 BOT = "zapisano_sales_bot"
+BOOKED: list[dict[str, Any]] = [
+    {"id": 20 + n, "at": at, "kind": kind, "tenant": "client_001", "subject": subject, "data": {}}
+    for n, (kind, subject, at) in enumerate(
+        [
+            ("bot.attached", "77", "2026-11-22T15:01:00Z"),
+            ("tenant.active", "client_001", "2026-11-22T15:01:00Z"),
+            ("booking.created", "b1", "2026-11-22T15:02:00.5Z"),
+            ("booking.owner_told", "b1", "2026-11-22T15:02:02Z"),
+        ]
+    )
+]
+HINTS = """async (events) => {
+  const { nextStep } = await import("/static/hints.js");
+  const order = "11111111-2222-3333-4444-555555555555";
+  const known = events.map((one) => JSON.parse(JSON.stringify(one).replaceAll("order-1", order)));
+  const [sales, own] = [{ username: "seller" }, { id: 77, username: "own_bot", owner_id: 1 }];
+  const said = (more = {}) => ({ from_bot: true, edited: false, date: 1, text: "", ...more });
+  const news = said({ date: Date.parse("2026-11-22T15:02:01Z") / 1000 });
+  const link = said({ inline_keyboard: [[{ text: "", url: `http://x/checkout/${order}` }]] });
+  const chat = (...messages) => ({ messages, started: messages.length > 0 });
+  const hint = (id, bot, content, upTo = 99) =>
+    nextStep({ person: { id }, bot, content }, known.filter((one) => one.id < upTo), "seller");
+  return {
+    "list": hint(2, null, null),
+    "unknown": hint(2, sales, null),
+    "new": hint(2, sales, chat()),
+    "begun": hint(2, sales, chat(said())),
+    "buyer before the bot": hint(1, sales, chat(link), 20),
+    "buyer after the bot": hint(1, sales, chat(link), 22),
+    "buyer after a booking": hint(1, sales, chat(link)),
+    "owner before a booking": hint(1, own, chat(said()), 22),
+    "owner who has not begun": hint(1, own, chat()),
+    "owner who was told": hint(1, own, chat(said(), news)),
+    "owner told by the sales bot": hint(1, sales, chat(link, news)),
+    "owner who went on": hint(1, own, chat(news, said({ date: news.date + 9 }))),
+    "guest": hint(2, own, chat()),
+    "customer": hint(2, own, chat(said())),
+    "customer with a booking": hint(2, own, chat(said({ document: { name: "visit.ics" } }))),
+  };
+}"""
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -259,3 +299,40 @@ async def test_a_tab_that_goes_to_and_fro_stays_alive(world: str, browser: Brows
             chat = f"/people/100200301/chats/{bots[0]['id']}"
             await other.post(f"{chat}/messages", json={"text": "С другого телефона"})
         await said(page, "Вы написали: С другого телефона")
+
+
+async def test_a_late_change_of_language_is_explained(world: str, browser: Browser) -> None:
+    async with open_page(browser, f"{world}/", WIDE) as page:
+        await begin(page)
+        await expect(page.locator("#hint small")).to_have_count(0)
+        await page.get_by_role("button", name="Eng").click()
+        await expect(page.locator("#hint small")).to_contain_text("stays in Russian")
+        await judge(page, "phone-late-english-1440-light")
+        await page.get_by_role("button", name="You are Анна").click()
+        await page.get_by_role("button", name="Борис").click()
+        await expect(page.get_by_role("button", name="Start")).to_be_visible()
+        await expect(page.locator("#hint small")).to_have_count(0)
+        await expect(page.locator("#hint")).to_contain_text("Start here")
+
+
+async def test_the_hint_is_for_the_one_who_holds_the_phone(world: str, browser: Browser) -> None:
+    """The pure module, asked directly: another's sale and booking are not one's own."""
+    async with open_page(browser, f"{world}/phone", NARROW) as page:
+        told = await page.evaluate(HINTS, [*sale(), *BOOKED])
+    assert told == {
+        "list": "hint_list",
+        "unknown": None,
+        "new": "hint_start",
+        "begun": "hint_plan",
+        "buyer before the bot": "hint_attach",
+        "buyer after the bot": "hint_active",
+        "buyer after a booking": "hint_owns",
+        "owner before a booking": "hint_active",
+        "owner who has not begun": "hint_told_there",
+        "owner who was told": "hint_told",
+        "owner told by the sales bot": "hint_told",
+        "owner who went on": "hint_owns",
+        "guest": "hint_book",
+        "customer": "hint_book_on",
+        "customer with a booking": "hint_booked",
+    }

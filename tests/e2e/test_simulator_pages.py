@@ -162,7 +162,7 @@ async def test_a_stream_ends_when_its_reader_has_left(tmp_path: Path) -> None:
                 ):
                     await anext(answer.aiter_lines())
                     assert open_connections(ports)
-            while open_connections(ports):
+            while open_connections(ports):  # noqa: ASYNC110 - nothing else tells of sockets
                 await asyncio.sleep(0.05)
 
 

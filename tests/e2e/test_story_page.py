@@ -150,6 +150,39 @@ async def test_the_chats_speak_the_language_of_the_page(tmp_path: Path, browser:
             assert await languages(page, url) == {"ru"}
 
 
+@pytest.mark.parametrize(("locale", "lang"), [("en-GB", "en"), ("de-DE", "en"), ("ru", "ru")])
+async def test_the_first_language_is_the_visitors(
+    tmp_path: Path, browser: Browser, locale: str, lang: str
+) -> None:
+    with running_simulator(tmp_path) as url:
+        async with open_page(browser, url, WIDE, locale=locale) as page:
+            button = page.get_by_role("button", name="Start" if lang == "en" else "Начать")
+            await expect(button).to_be_visible()
+            assert await page.evaluate("document.documentElement.lang") == lang
+            assert await languages(page, url) == {lang}
+            await page.get_by_role("button", name="Рус").click()  # a choice is stronger
+            await expect(page.get_by_role("button", name="Начать")).to_be_visible()
+            await page.goto(url)
+            await expect(page.get_by_role("button", name="Начать")).to_be_visible()
+
+
+async def test_a_visitor_leaves_those_alone_who_talk_already(
+    tmp_path: Path, browser: Browser
+) -> None:
+    with running_simulator(tmp_path) as url:
+        async with open_page(browser, url, WIDE) as page:
+            await page.get_by_role("button", name="Начать").click()
+            await expect(page.get_by_label("Сообщение", exact=True)).to_be_visible()
+        async with open_page(browser, url, WIDE, locale="en-US") as page:
+            await expect(page.get_by_label("Message", exact=True)).to_be_visible()
+            people = await (await page.request.get(f"{url}/telegram/people")).json()
+            spoken = {person["first_name"]: person["language_code"] for person in people}
+            assert spoken == {"Анна": "ru", "Борис": "en"}
+            await page.get_by_role("button", name="You are Анна").click()
+            await page.get_by_role("button", name="Add a person").click()
+            await expect(page.get_by_label("Language in Telegram")).to_have_value("en")
+
+
 async def languages(page: Page, url: str) -> set[str]:
     """The languages of everybody's Telegram."""
     people = await (await page.request.get(f"{url}/telegram/people")).json()

@@ -44,7 +44,10 @@ class Pages:
     def page(self, name: str) -> HTMLResponse:
         """Render one page; its first chat is the sales bot's."""
         template = self._templates.get_template(name)
-        text = template.render(sales_bot=self._config.sales_bot_username)
+        config = self._config
+        text = template.render(
+            sales_bot=config.sales_bot_username, sales_bot_name=config.sales_bot_name
+        )
         return HTMLResponse(text, headers=PAGE_HEADERS)
 
     async def static(self, path: str, request: Request) -> Response:

@@ -5,7 +5,7 @@ import { avatar, clock, h, icon } from "./dom.js";
 import { Dialogs } from "./dialogs.js";
 import { isHere, readLink } from "./links.js";
 import { botFather, botFields, chatList, finder, webPage } from "./screens.js";
-import { t } from "./texts.js";
+import { lang, t } from "./texts.js";
 
 const TOAST_MS = 3500;
 
@@ -83,6 +83,9 @@ export class Phone {
     const person = this.person;
     const chats = await api.chats(person.id);
     if (person !== this.person) return;
+    const shown = JSON.stringify([person.id, chats]);
+    if (this.screenName === "list" && this.shownList === shown) return; // focus stays where it is
+    this.shownList = shown;
     this.show("list", chatList({ chats, unread: (entry) => this.unread(entry), open: (bot) => this.openChat(bot), find: () => this.openFinder() }));
   }
 
@@ -284,7 +287,7 @@ export class Phone {
     const person = await this.dialogs.form(t("add_person"), {
       fields: [
         { name: "first_name", label: t("first_name"), maxlength: "64" },
-        { name: "language", label: t("person_language"), options: [["ru", "Русский"], ["en", "English"]] },
+        { name: "language", label: t("person_language"), options: [["ru", "Русский"], ["en", "English"]], value: lang },
       ],
       agree: t("add"), blame: "first_name", send: ({ first_name, language }) => api.addPerson(first_name, language),
     });

@@ -16,10 +16,13 @@ export function languageSwitch(root) {
 }
 
 /** Whoever chooses a language for the page means the chats, too: bots follow the phone's. */
-async function phonesSpeak(language) {
-  const people = await api.people();
-  await Promise.all(people.filter(({ language_code }) => language_code !== language).map(({ id }) => api.speak(id, language)));
+async function phonesSpeak(language, means = async () => true) {
+  const people = (await api.people()).filter(({ language_code }) => language_code !== language);
+  await Promise.all(people.map(async ({ id }) => await means(id) && api.speak(id, language)));
 }
+
+/** A language nobody asked for just now is only for those who have not begun to talk. */
+const isSilent = async (person) => (await api.chats(person)).length === 0;
 
 /** Start the phone as the address asks: ?person=, ?bot=, ?start= or ?link=. */
 export async function startPhone(observe, hear = () => {}) {
@@ -30,7 +33,7 @@ export async function startPhone(observe, hear = () => {}) {
     phone.hear(word);
     hear(word);
   });
-  if (asked) await phonesSpeak(asked);
+  await (asked ? phonesSpeak(asked) : phonesSpeak(lang, isSilent));
   await phone.begin({ person: query.get("person"), bot: query.get("bot") || root.dataset.bot });
   const link = query.get("link");
   if (link && readLink(link, location.origin)) await phone.openLink(link);

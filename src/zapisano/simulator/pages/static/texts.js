@@ -12,14 +12,21 @@ const RU = {
 
   hint_start: "**Начните здесь:** нажмите «Начать» внизу телефона. Деньги ненастоящие.",
   hint_plan: "**Дальше:** выберите тариф в чате и назовите свою компанию.",
-  hint_order: "**Дальше:** откройте ссылку на оплату и нажмите любую зелёную карту.",
+  hint_order: "**Дальше:** откройте ссылку на оплату, нажмите любую зелёную карту и «Заплатить».",
   hint_declined: "**Оплата не прошла.** Попробуйте ещё раз, зелёной картой.",
   hint_paid: "**Оплата пришла.** Смотрите, как внутри готовится место для бота.",
   hint_attach: "**Дальше:** нажмите в чате «Создать бота».",
   hint_active: "**Бот работает.** Теперь запишитесь к нему.",
   hint_book: "**Теперь вы клиент.** Нажмите «Начать» и запишитесь на удобное время.",
+  hint_book_on: "**Вы клиент.** Выберите в чате услугу и удобное время.",
   hint_booked: "**Записано!** Владельцу уже пришло сообщение.",
-  hint_told: "**Это телефон владельца.** Сообщение о записи — в чате.",
+  hint_told: "**Это телефон владельца.** Сообщение о записи — последнее в этом чате.",
+  hint_told_there: "**Это телефон владельца.** Сообщение о записи — в чате «{chat}».",
+  hint_owns: "**Это телефон владельца.** Записи дня, услуги и часы — в его боте, в «Управлении».",
+  hint_list: "**Откройте чат.** «{chat}» продаёт ботов, остальные боты записывают клиентов.",
+  hint_open: "Открыть",
+  tongue_sales: "Сказанное раньше осталось на английском, дальше бот ответит по-русски.",
+  tongue_other: "Бот запомнил, что {name} говорит по-английски: нажмите в нём 🌐 или добавьте человека.",
   hint_owner: "Телефон владельца",
   hint_become: "Стать клиентом",
 
@@ -132,14 +139,21 @@ const EN = {
 
   hint_start: "**Start here:** press “Start” at the bottom of the phone. The money is not real.",
   hint_plan: "**Next:** choose a plan in the chat and name your company.",
-  hint_order: "**Next:** open the payment link and press any green card.",
+  hint_order: "**Next:** open the payment link, press any green card, then “Pay”.",
   hint_declined: "**The payment was refused.** Try again, with a green card.",
   hint_paid: "**The payment is in.** Watch inside how the bot gets its place.",
   hint_attach: "**Next:** press “Create the bot” in the chat.",
   hint_active: "**The bot is running.** Now book a visit.",
   hint_book: "**You are the customer now.** Press “Start” and book the time you like.",
+  hint_book_on: "**You are the customer.** Choose a service and a time in the chat.",
   hint_booked: "**Written down!** The owner has been told already.",
-  hint_told: "**This is the owner's phone.** The message about the booking is in the chat.",
+  hint_told: "**This is the owner's phone.** The message about the booking is the last in this chat.",
+  hint_told_there: "**This is the owner's phone.** The message about the booking is in the chat “{chat}”.",
+  hint_owns: "**This is the owner's phone.** Bookings, services and hours are in the owner's bot, under “Manage”.",
+  hint_list: "**Open a chat.** “{chat}” sells bots, the other bots book customers.",
+  hint_open: "Open",
+  tongue_sales: "What was said before stays in Russian; the bot's next answer will be in English.",
+  tongue_other: "The bot knows {name} as a Russian speaker: press 🌐 in it, or add a person.",
   hint_owner: "The owner's phone",
   hint_become: "Become a customer",
 
@@ -247,11 +261,16 @@ const inAddress = new URLSearchParams(location.search).get("lang");
 /** The language that the address asks for, null when it is silent. */
 export const asked = inAddress in SENTENCES ? inAddress : null;
 
-/** Language of the page: ?lang= wins and is remembered, then the remembered one, then Russian. */
+/**
+ * Language of the page: ?lang= wins and is remembered, then the remembered one, then the browser's:
+ * Russian for those who read it, and for those who say nothing.
+ */
 function choose() {
   if (asked) remember(asked);
   const kept = asked || recall();
-  return kept in SENTENCES ? kept : "ru";
+  if (kept in SENTENCES) return kept;
+  const read = navigator.languages || [];
+  return !read.length || read.some((one) => /^ru\b/i.test(one)) ? "ru" : "en";
 }
 
 // Storage is refused in some private windows; the page then simply forgets.

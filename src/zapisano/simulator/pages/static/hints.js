@@ -1,0 +1,67 @@
+// What to press next, for whoever holds the phone, in the chat that is open. Pure: no page, no network.
+import { renews, stories } from "./story.js";
+
+const ORDER_LINK = /\/checkout\/([0-9a-f-]{36})/g;
+
+/**
+ * The key of the sentence, or null while the chat is not here yet. `phone` has its person, bot and
+ * the content of the open chat; `events` are the product's; `salesBot` is a username.
+ */
+export function nextStep({ person, bot, content }, events, salesBot) {
+  if (!bot) return "hint_list";
+  if (!content) return null;
+  if (bot.username === salesBot) return buying(content, events);
+  return bot.owner_id === person.id ? owning(bot, content, events) : booking(content);
+}
+
+/** A buyer in the sales bot goes the way of the order that the chat spoke of last. */
+function buying({ messages }, events) {
+  if (!messages.length) return "hint_start";
+  if (isNews(messages.at(-1), events.filter(({ kind }) => kind.startsWith("booking.")))) return "hint_told";
+  const order = [...JSON.stringify(messages).matchAll(ORDER_LINK)].at(-1)?.[1];
+  const story = order && stories(events).find(({ keys }) => keys.has(order));
+  if (!story) return "hint_plan";
+  const happened = new Set(story.events.map(({ kind }) => kind));
+  if (happened.has("tenant.active") || renews(story)) return ofTenant(events, story.tenant).some(isBooking) ? "hint_owns" : "hint_active";
+  if (happened.has("tenant.awaiting_bot")) return "hint_attach";
+  if (happened.has("payment.settled")) return "hint_paid";
+  const last = story.events.findLast(({ kind }) => kind === "payment.canceled" || kind === "payment.created");
+  return last?.kind === "payment.canceled" ? "hint_declined" : "hint_order";
+}
+
+/** An owner in the bot that belongs to them. */
+function owning(bot, { messages, started }, events) {
+  const attached = events.findLast(({ kind, subject }) => kind === "bot.attached" && subject === String(bot.id));
+  const mine = attached ? ofTenant(events, attached.tenant) : [];
+  if (!mine.some(isBooking)) return "hint_active";
+  if (!started) return "hint_told_there"; // the sales bot tells owners who have not opened theirs
+  return isNews(messages.at(-1), mine) ? "hint_told" : "hint_owns";
+}
+
+/** A customer in somebody's bot: with a booking comes its file for the calendar. */
+function booking({ messages, started }) {
+  if (messages.some(({ document: file }) => file?.name.endsWith(".ics"))) return "hint_booked";
+  return started ? "hint_book_on" : "hint_book";
+}
+
+const isBooking = ({ kind }) => kind === "booking.created";
+const ofTenant = (events, tenant) => events.filter((event) => event.tenant === tenant);
+
+/** Was this message sent between a booking and the word that its owner was told? */
+function isNews(message, events) {
+  if (!message?.from_bot || message.edited) return false;
+  const told = events.findLast(({ kind }) => kind === "booking.owner_told");
+  const booked = events.findLast((event) => isBooking(event) && event.subject === told?.subject);
+  return Boolean(booked) && message.date >= Math.floor(Date.parse(booked.at) / 1000) && message.date * 1000 <= Date.parse(told.at);
+}
+
+// A Russian sentence may hold a Latin name, and an English one a Russian company's.
+const MOSTLY = 0.8;
+
+/** Is the bot's last word written in the other alphabet than the page? */
+export function speaksOther({ bot, content }, lang) {
+  const said = bot && content?.messages.findLast(({ from_bot, service }) => from_bot && !service)?.text;
+  const letters = said?.replace(/[@/][\w/]+/g, "").match(/\p{L}/gu) || [];
+  const other = lang === "ru" ? /[a-z]/i : /[а-яё]/i;
+  return letters.length > 0 && letters.filter((letter) => other.test(letter)).length >= MOSTLY * letters.length;
+}
