@@ -131,6 +131,14 @@ def test_one_clock_tells_the_real_time() -> None:
     assert [place.rpartition(":")[0] for place in wrong] == ["clock.py"], wrong
 
 
+def test_no_cancellation_is_lost() -> None:
+    """Before Python 3.12 `asyncio.wait_for` forgets a cancellation that comes with its result.
+
+    https://github.com/python/cpython/issues/86296; `asyncio.timeout` does not.
+    """
+    assert [path for path in MODULES if "asyncio.wait_for(" in path.read_text()] == []
+
+
 def test_columns_are_named() -> None:
     wrong = [
         f"{path}:{node.lineno}"

@@ -218,7 +218,8 @@ class Runner:
             except (Busy, *CONNECTION_LOST) as error:
                 log.warning("tick_missed", reason=type(error).__name__)
             try:
-                await asyncio.wait_for(self._stopping.wait(), TICK_SECONDS)
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._stopping.wait()
             except TimeoutError:
                 continue
 
