@@ -36,7 +36,7 @@ bench: .venv/dev ## figures, each as a ratio to a named baseline of the same run
 # The installed set is a stamp: it is made anew when its lock or the packaging changes.
 .venv/runtime: requirements/runtime.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@test -f .venv/dev || { echo "Installing (about half a minute, once)…"; \
+	@test -f .venv/dev || { echo "Installing (about a minute, once)…"; \
 		$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/runtime.txt; }
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

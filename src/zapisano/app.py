@@ -15,6 +15,7 @@ from zapisano import __version__
 from zapisano.bots.route import telegram_router
 from zapisano.clock import utc_now
 from zapisano.db import START_PATIENCE_SECONDS, Database, open_database
+from zapisano.errors import BrokenSetting
 from zapisano.payments import YooKassa
 from zapisano.settings import Settings
 from zapisano.web import checkout, docs, events, master, metrics, webhook
@@ -33,7 +34,8 @@ def create_api(
     app = FastAPI(
         title="Zapisano",
         version=__version__,
-        summary="The operator's side: tenants and what happens to them.",
+        summary="The operator's side: tenants and what happens to them. The token is "
+        "MASTER_API_TOKEN; where none is set, master_api_token in .zapisano/secrets.json.",
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
@@ -95,9 +97,14 @@ async def run(settings: Settings, parts: Sequence[Part], *, port: int | None = N
     """Serve one part or both in this process, until told to stop.
 
     Raises:
-        BrokenSetting: a port is taken.
+        BrokenSetting: a port is taken, or CLIENT_ID is set.
         Busy: the database is not answering.
     """
+    if settings.only_tenant:
+        raise BrokenSetting(
+            "CLIENT_ID: a server serves every tenant; leave it out here. `zapisano worker` serves "
+            "one tenant alone"
+        )
     listeners = {
         part: bind(settings.host, port or getattr(settings, PORTS[part][0]), PORTS[part][1])
         for part in parts

@@ -11,8 +11,8 @@ from decimal import Decimal, InvalidOperation
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated
-from urllib.parse import quote
+from typing import Annotated, cast
+from urllib.parse import quote, urlsplit
 from zoneinfo import available_timezones
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
@@ -40,18 +40,19 @@ class Plan:
 
     __slots__ = ("days", "id", "name", "price")
 
-    def __init__(self, plan_id: str, table: dict[str, object]) -> None:
+    def __init__(self, plan_id: str, table: object) -> None:
         """Read one table of the plans file."""
         try:
+            values = cast("dict[str, object]", table)
             self.id = plan_id
-            self.name = str(table["name"])
-            self.days = int(str(table["days"]))
-            self.price = Decimal(str(table["price"])).quantize(Decimal("0.01"))
-        except (KeyError, ValueError, InvalidOperation) as error:
+            self.name = str(values["name"])
+            self.days = int(str(values["days"]))
+            self.price = Decimal(str(values["price"])).quantize(Decimal("0.01"))
+        except (KeyError, TypeError, ValueError, InvalidOperation) as error:
             raise BrokenSetting(
                 f"ZAPISANO_PLANS_FILE: plan [{plan_id}] needs name, days and price"
             ) from error
-        if self.days < 1 or self.price <= 0:
+        if self.days < 1 or not self.price.is_finite() or self.price <= 0:
             raise BrokenSetting(
                 f"ZAPISANO_PLANS_FILE: plan [{plan_id}]: days and price must be above zero"
             )
@@ -162,8 +163,14 @@ class Settings(BaseSettings):
     @classmethod
     def _is_redis(cls, value: SecretStr) -> SecretStr:
         address = value.get_secret_value()
-        if address and not address.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must start with redis://, rediss:// or unix://")
+        if not address.startswith("unix://"):
+            _check_address(address, "redis", "rediss", "unix")
+        return value
+
+    @field_validator("telegram_proxy")
+    @classmethod
+    def _is_a_proxy(cls, value: SecretStr) -> SecretStr:
+        _check_address(value.get_secret_value(), "http", "https", "socks4", "socks5")
         return value
 
     @field_validator("client_id")
@@ -178,8 +185,7 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _no_trailing_slash(cls, value: str) -> str:
-        if value and not value.startswith(("http://", "https://")):
-            raise ValueError("must start with https:// (or http:// on one machine)")
+        _check_address(value, "https", "http")
         return value.rstrip("/")
 
     @property
@@ -247,9 +253,30 @@ def read_plans(path: Path) -> dict[str, Plan]:
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BrokenSetting(f"ZAPISANO_PLANS_FILE: {error}") from error
+    if not tables:
+        raise BrokenSetting(f"ZAPISANO_PLANS_FILE: there is no plan in {path}")
     return {plan_id: Plan(plan_id, table) for plan_id, table in tables.items()}
+
+
+def _check_address(address: str, *schemes: str) -> None:
+    """Refuse an address of another kind, without a host or with an impossible port.
+
+    Raises:
+        ValueError: with the reason; the address, which may hold a password, is not repeated.
+    """
+    if not address:
+        return
+    if not address.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+        raise ValueError(f"must start with {'://, '.join(schemes)}://")
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("its port is no number from 0 to 65535, or its host is wrong") from None
+    if not parts.hostname:
+        raise ValueError("has no host")
 
 
 def _filled(value: object) -> bool:
@@ -275,11 +302,24 @@ def load() -> Settings:
     """
     try:
         settings = Settings()  # pyright: ignore[reportCallIssue]  # fields come from the environment
+    except UnicodeDecodeError as error:
+        files = ", ".join(name for name in ENV_FILES if not _is_text(Path(name)))
+        raise BrokenSetting(f"{files}: is not UTF-8 text; save it as such") from error
     except ValidationError as error:
         lines = [f"{_variable(str(e['loc'][0]))}: {_reason(e['msg'])}" for e in error.errors()]
         raise BrokenSetting("\n".join(lines)) from None
     _ = settings.plans
     return settings
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        path.read_bytes().decode()
+    except FileNotFoundError:
+        return True
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _reason(message: str) -> str:

@@ -18,7 +18,7 @@ from types import TracebackType
 import structlog
 from prometheus_client import Counter, Histogram
 
-from zapisano.errors import AppError
+from zapisano.errors import AppError, BrokenSetting
 
 HTTP_REQUESTS = Counter(
     "zapisano_http_requests",
@@ -85,15 +85,22 @@ def _for_people() -> structlog.dev.ConsoleRenderer:
 def _handlers(formatter: logging.Formatter, file: Path | None) -> list[logging.Handler]:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if file:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(
-            logging.handlers.RotatingFileHandler(
-                file, maxBytes=10_000_000, backupCount=5, encoding="utf-8"
-            )
-        )
+        handlers.append(_rotating(file))
     for handler in handlers:
         handler.setFormatter(formatter)
     return handlers
+
+
+def _rotating(file: Path) -> logging.Handler:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return logging.handlers.RotatingFileHandler(
+            file, maxBytes=10_000_000, backupCount=5, encoding="utf-8"
+        )
+    except OSError as error:
+        raise BrokenSetting(
+            f"ZAPISANO_LOG_FILE: {file} cannot be written ({error.strerror}); choose another"
+        ) from error
 
 
 def hide_secrets(

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from zapisano.booking import BookingChanged, Remind
+from zapisano.booking import AskPhone, BookingChanged, Remind, SendFile, Tell
 from zapisano.bots import aiogram_types  # noqa: F401  # pyright: ignore[reportUnusedImport]  # before aiogram
-from zapisano.bots.attach import Attaching, ensure_sales_bot, redirect
+from zapisano.bots.attach import Attaching, ensure_sales_bot, give_back, redirect
 from zapisano.bots.booking import BookingNotices, booking_router
 from zapisano.bots.dispatch import Dispatch, dispatcher
 from zapisano.bots.jobs import (
@@ -114,7 +114,10 @@ def handlers_of(parts: Parts) -> Handlers:
     handlers.on(TenantReady, notices.tenant_ready)
     handlers.on(TenantChanged, notices.tenant_changed)
     handlers.on(BookingChanged, booking.changed)
+    handlers.on(Tell, booking.tell)
     handlers.on(Remind, booking.remind)
+    handlers.on(SendFile, booking.send_file)
+    handlers.on(AskPhone, booking.ask_phone)
     return handlers
 
 
@@ -148,6 +151,7 @@ async def work(
         async with database.shared() as conn:
             await tenants.get(conn, settings.only_tenant)
         await _until(stop, alone_polling(settings, database, parts.dispatch), on_ready)
+        await give_back(database, TenantId(settings.only_tenant))
         return
     await prepare(parts)
     runner = Runner(database, handlers_of(parts), parts.now)

@@ -106,10 +106,12 @@ class Chat:
         Where there are fewer, the last.
         """
         self.wait_for(words)
-        fits = [button["text"] for button in self.buttons() if look(button["text"])]
+        message = self.last()
+        fits = [one for row in message["inline_keyboard"] or [] for one in row if look(one["text"])]
         chosen = fits[: number + 1][-1]
-        self.press(chosen)
-        return chosen
+        body = {"message_id": message["message_id"], "data": chosen["callback_data"]}
+        self._post("/callbacks", body)
+        return str(chosen["text"])
 
     def book(self, service: str = "Стрижка") -> str:
         """Book in a tenant's bot: the second free day, its last hour. The time, as `18:00`."""

@@ -222,7 +222,7 @@ class Product:
         made = self.world.post("/telegram/people", json=body).raise_for_status().json()
         return Person(self.world, made["id"])
 
-    def order(self, sales: Chat, company: str, plan: str = "299") -> str:
+    def order(self, sales: Chat, company: str, plan: str = "1 месяц") -> str:
         """Buy in the sales bot up to the link to our checkout page; the order's id."""
         sales.start()
         sales.press("Выбрать тариф")

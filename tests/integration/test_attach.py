@@ -14,7 +14,17 @@ from zapisano.bots.jobs import Attach, HandleUpdate
 from zapisano.bots.model import suggest_username
 from zapisano.errors import Upstream
 from zapisano.settings import Settings
-from zapisano.tenancy import State, archive, restore
+from zapisano.tenancy import (
+    State,
+    Suspension,
+    TenantId,
+    WrongState,
+    archive,
+    restore,
+    resume,
+    suspend,
+)
+from zapisano.tenancy import store as tenants
 
 NOW = datetime(2026, 2, 14, 12, 0, tzinfo=UTC)
 
@@ -350,6 +360,25 @@ async def test_the_bot_of_an_archived_business_serves_the_owners_next_one(
     restored = await restore(house.database, settings, "client_001", now=NOW)
     assert restored.state is State.AWAITING_BOT
     await buyer.hears("«Ромашка»: всё готово, ждём только бота")
+
+
+async def test_a_payment_during_the_archive_counts_after_the_restore(
+    house: House, buyer: Buyer, settings: Settings
+) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.creates()
+    await house.bot_of(buyer.phone.person)
+    async with house.database.shared() as conn:
+        await suspend(conn, TenantId("client_001"), Suspension.UNPAID)
+    with pytest.raises(WrongState, match="not paid for"):
+        async with house.database.shared() as conn:
+            await resume(conn, TenantId("client_001"), Suspension.OPERATOR)
+    await archive(house.database, settings, "client_001", now=NOW)
+    # What the purchase has paid for lies ahead, as if it had been paid just now.
+    await restore(house.database, settings, "client_001", now=NOW)
+    await buyer.hears("«Ромашка» снова работает")
+    async with house.database.shared() as conn:
+        assert (await tenants.get(conn, TenantId("client_001"))).state is State.ACTIVE
 
 
 async def test_an_archived_bot_is_shut_and_silent_until_it_is_restored(

@@ -79,7 +79,34 @@ async def test_a_second_press_of_confirm_books_once(salon: Salon, witness: Witne
     assert [answer["text"] for answer in answers] == ["Готово"] * 3
     await anna.sees("Вы записаны!")
     assert await booked(witness) == ["23.11 14:00 active"]
+    await anna.sees("Оставите телефон")
+    await idle(witness)
     assert len([m for m in await anna.phone.answers(anna.bot) if m["document"]]) == 1
+
+
+async def test_the_file_and_the_question_come_though_telegram_was_away_after_the_booking(
+    salon: Salon, witness: Witness
+) -> None:
+    anna = await salon.guest("Анна")
+    confirm = await walk_to_confirm(anna, "14:00")
+    salon.simulator.fail("500", method="editMessageText", bot=salon.bot, times=1)
+    await anna.press(confirm, "✅")
+    await anna.sees("Вы записаны!")
+    await anna.sees("Запись 23 ноября, 14-00.ics", "Откройте файл")
+    await anna.sees("Оставите телефон")
+
+
+async def test_the_number_is_asked_for_though_the_first_attempt_failed(
+    salon: Salon, witness: Witness
+) -> None:
+    anna = await salon.guest("Анна")
+    confirm = await walk_to_confirm(anna, "14:00")
+    salon.simulator.fail("500", method="sendDocument", bot=salon.bot, times=1)
+    await anna.press(confirm, "✅")
+    await anna.sees("Запись 23 ноября, 14-00.ics", "Откройте файл")
+    await anna.sees("Оставите телефон")
+    await idle(witness)
+    assert len([t for t in await anna.messages() if "Оставите телефон" in t]) == 1
 
 
 async def test_two_people_one_time_and_the_other_is_offered_the_next(
@@ -446,6 +473,43 @@ async def test_an_admin_whom_the_owner_trusts_may_manage_until_no_longer(
     menu = await boris.sees("сегодня", "✂️ Услуги")
     await witness.execute("UPDATE client_001.users SET is_admin = false")
     assert (await boris.press(menu, "✂️ Услуги"))["text"] == "Это может только владелец."
+
+
+async def test_the_owner_is_told_of_what_an_admin_has_cancelled(
+    salon: Salon, witness: Witness
+) -> None:
+    boris = await salon.guest("Борис")
+    await witness.execute("UPDATE client_001.users SET is_admin = true")
+    await salon.owner.start()
+    anna = await salon.guest("Анна")
+    await anna.book("14:00")
+    await boris.sees("🆕 Новая запись", "23 ноября, 14:00")
+    await boris.say("/admin")
+    await boris.tap("· сегодня", "›")
+    await boris.tap("14:00-15:00 Анна", "14:00 · Стрижка")
+    await boris.tap("✖️ Отменить и сообщить клиенту", "✖️ Отменить и сообщить клиенту")
+    await boris.tap("Клиент получит сообщение.", "Да, отменить")
+    await anna.sees("К сожалению, вашу запись пришлось отменить")
+    told = await salon.owner.sees("✖️ Запись отменена", "Анна")
+    assert "Отмену сделал(а) Борис" in told["text"]
+    await idle(witness)
+    assert not any("✖️ Запись отменена" in text for text in await boris.messages())
+
+
+async def test_a_message_that_fails_is_repeated_to_its_own_recipient_only(
+    salon: Salon, witness: Witness
+) -> None:
+    boris = await salon.guest("Борис")
+    await witness.execute("UPDATE client_001.users SET is_admin = true")
+    await salon.owner.start()
+    anna = await salon.guest("Анна")
+    confirm = await walk_to_confirm(anna, "14:00")
+    salon.simulator.fail("500", method="sendMessage", chat=boris.person, times=3)
+    await anna.press(confirm, "✅")
+    await boris.sees("🆕 Новая запись")
+    await idle(witness)
+    news = [text for text in await salon.owner.messages() if "🆕 Новая запись" in text]
+    assert len(news) == 1
 
 
 async def test_somebody_who_has_blocked_the_bot_holds_nobody_up(

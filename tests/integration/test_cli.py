@@ -220,6 +220,9 @@ def test_expected_trouble_is_one_line(
     [
         ("serve", {"ZAPISANO_API_PORT": "x", "ZAPISANO_TIME_ZONE": "Mars"}, 2, 2),
         ("serve", {"DATABASE_URL": ""}, 2, 1),
+        ("serve api", {"CLIENT_ID": "client_001"}, 2, 1),
+        ("serve", {"ZAPISANO_HOST": "nowhere.invalid"}, 2, 1),
+        ("serve", {"ZAPISANO_LOG_FILE": "/proc/nowhere/log"}, 2, 1),
         ("tenants list", {"DATABASE_URL": "postgresql://u:topsecret@127.0.0.1:9/x"}, 1, 1),
         ("migrate", {"DATABASE_URL": "postgres over there"}, 2, 1),
         ("migrate", {"ZAPISANO_SECRET_KEY": ""}, 2, 1),

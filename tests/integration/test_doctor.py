@@ -119,7 +119,8 @@ async def test_walls_that_a_superuser_has_still_to_raise(
         "a tenant's role may see how large others are, list roles, store large objects, "
         "make temporary tables"
     )
-    assert check.remedy.endswith(f" -d {urlsplit(dsn).path[1:]} -f {walls.FILE}")
+    line = f" zapisano psql -U postgres -d {urlsplit(dsn).path[1:]} -f {walls.FILE}"
+    assert check.remedy.endswith(line)
     await admin.execute(walls.statements())
     await admin.close()
     assert (await outcome(well, name)).outcome is Outcome.OK

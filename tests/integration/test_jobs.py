@@ -29,6 +29,7 @@ from zapisano.settings import Settings
 
 Witness = asyncpg.Connection
 PROGRAM = Path(__file__).with_name("programs") / "job_worker.py"
+HINT = "Held ones are shown by: zapisano jobs list --held"
 NOW = datetime(2026, 2, 14, 12, 0, tzinfo=UTC)
 
 
@@ -175,6 +176,17 @@ async def hold_a_bug(database: Database, witness: Witness, name: str = "clumsy")
     return int(await witness.fetchval("SELECT id FROM shared.pgqueuer WHERE status = 'failed'"))
 
 
+@pytest.mark.usefixtures("errands")
+async def test_a_missing_file_and_a_wrong_call_are_bugs_and_no_lost_connections(
+    database: Database, witness: Witness, settings: Settings
+) -> None:
+    for how in ("no file", "wrong call"):
+        await give(database, how, how)
+    counted = "SELECT count(*) = 2 FROM shared.job_starts WHERE bugs > 0"
+    async with worker(settings):
+        await until(lambda: witness.fetchval(counted))
+
+
 def zapisano(settings: Settings, *arguments: str) -> tuple[int, str]:
     """Run the command; how it ended and what it said."""
     ran = subprocess.run(
@@ -210,7 +222,7 @@ async def test_a_bug_is_retried_then_held_shown_and_done_again_when_it_is_mended
         await witness.execute("UPDATE shared.errands SET mended = true")
         assert "zapisano jobs requeue" in jobs.remedy
         told = await asyncio.to_thread(zapisano, settings, "jobs", "requeue", str(job), "987654")
-        assert told == (1, f"Queued again: {job}.\nNot held: 987654.\n")
+        assert told == (1, f"Queued again: {job}.\nNot held: 987654. {HINT}\n")
         await until(is_done(witness, "clumsy"))
         await until(lambda: witness.fetchval("SELECT count(*) = 0 FROM shared.pgqueuer"))
 

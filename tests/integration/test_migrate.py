@@ -12,15 +12,17 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from telegram_bots import until
 
 from zapisano.db import Database
 from zapisano.db.chains import FOLDER
-from zapisano.db.migrate import Migration
+from zapisano.db.migrate import Migration, guard_schema
+from zapisano.db.names import SchemaName
 from zapisano.errors import Refused
 from zapisano.ops.migrate import TenantsFailed
 from zapisano.ops.migrate import migrate as migrate_command
 from zapisano.settings import Settings
-from zapisano.tenancy import Tenant, archive, restore
+from zapisano.tenancy import Tenant, archive, export, restore
 from zapisano.tenancy.seed import seed
 
 Witness = asyncpg.Connection
@@ -134,6 +136,23 @@ async def test_a_tenant_that_is_in_use_does_not_hold_up_the_others(
     assert list(report.failed) == ["client_003"]
     assert await at_head(witness) == 4
     assert (await migration(settings, folder).run()).migrated == ["client_003"]
+
+
+async def test_a_tenant_that_is_archived_meanwhile_is_left_out_and_the_next_is_the_canary(
+    settings: Settings, database: Database, witness: Witness, folder: Path
+) -> None:
+    await seed(database, 3, lambda _: None)
+    add_revision(folder)
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+    first = SchemaName("client_001")
+    async with database.owner() as conn:
+        await guard_schema(conn, first)
+        run = asyncio.create_task(migration(settings, folder).run())
+        await until(lambda: witness.fetchval(waiting), "the migration waits for the archiving")
+        await export.drop(conn, first)
+    report = await run
+    assert (report.failed, report.behind) == ({}, 2)
+    assert report.migrated == ["client_002", "client_003"]
 
 
 async def test_a_killed_migration_is_resumed(

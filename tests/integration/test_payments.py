@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import json
 import uuid
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -45,9 +46,11 @@ from zapisano.jobs import tick
 from zapisano.payments import (
     OrderClosed,
     Outcome,
+    Payment,
     ProviderRefused,
     ProviderUnavailable,
     Status,
+    YooKassa,
     poll,
     retry_order,
     settle,
@@ -446,6 +449,58 @@ async def test_rule_6_refused_credentials_do_not_settle_an_older_unknown_outcome
             await start_payment(buyer.database, client, order.id, now())
     assert (await buyer.order(order.id)).idempotence_key == order.idempotence_key
     assert names(buyer.kassa, order.id) == [await buyer.starts(order)]
+
+
+@dataclass(frozen=True)
+class Overtaken:
+    """A client whose request arrives after another press has been answered, or not."""
+
+    client: YooKassa
+    other_press: Callable[[], Awaitable[object]]
+
+    async def create_payment(self, body: bytes, key: str) -> Payment:
+        await self.other_press()
+        return await self.client.create_payment(body, key)
+
+    async def get_payment(self, payment_id: str) -> Payment:
+        return await self.client.get_payment(payment_id)
+
+    def list_payments(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
+        return self.client.list_payments(since, until)
+
+
+async def test_rule_6_refused_credentials_do_not_settle_another_press_at_the_same_time(
+    buyer: Buyer, witness: Witness
+) -> None:
+    order = await buyer.orders()
+    buyer.kassa.fault("500_after_create", path="/payments")
+
+    async def press() -> None:
+        with pytest.raises(ProviderUnavailable):
+            await buyer.starts(order)
+
+    wrong = shop_settings(buyer.settings, buyer.kassa, yookassa_secret_key=WRONG_KEY)
+    async with client_of(wrong) as client:
+        with pytest.raises(ProviderRefused):
+            await start_payment(buyer.database, Overtaken(client, press), order.id, now())
+    assert (await buyer.order(order.id)).idempotence_key == order.idempotence_key
+    assert await witness.fetchval("SELECT kind FROM shared.due") == "payments.poll"
+    assert names(buyer.kassa, order.id) == [await buyer.starts(order)]
+
+
+async def test_rule_6_the_last_of_two_refusals_at_once_takes_a_new_key(buyer: Buyer) -> None:
+    order = await buyer.orders()
+    wrong = shop_settings(buyer.settings, buyer.kassa, yookassa_secret_key=WRONG_KEY)
+    async with client_of(wrong) as client:
+
+        async def press() -> None:
+            with pytest.raises(ProviderRefused):
+                await start_payment(buyer.database, client, order.id, now())
+            assert (await buyer.order(order.id)).idempotence_key == order.idempotence_key
+
+        with pytest.raises(ProviderRefused):
+            await start_payment(buyer.database, Overtaken(client, press), order.id, now())
+    assert (await buyer.order(order.id)).idempotence_key != order.idempotence_key
 
 
 async def test_rule_6_news_that_outruns_our_own_post_waits_for_its_answer(

@@ -94,6 +94,12 @@ async def test_a_process_with_client_id_serves_that_tenant_alone(
         await own.phone.start(made[0])
         await own.hears("приостановлен поддержкой")
         assert await fetched_by() == [made[0]]
+    address = "SELECT webhook_url FROM shared.bots WHERE bot_id = $1"
+
+    async def brought_again() -> bool:
+        return (await house.witness.fetchval(address, made[0])) is not None
+
+    await until(brought_again, "the worker of all has set the bot's webhook again")
     taken_in = "SELECT count(*) FROM shared.updates WHERE bot_id = $1"
     assert await house.witness.fetchval(taken_in, made[0]) == 0
 

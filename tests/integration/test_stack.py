@@ -223,6 +223,25 @@ async def test_embedded_postgres_keeps_its_data_and_is_the_guides_database(root:
         assert again.port == server.port
 
 
+async def test_a_cluster_of_an_older_program_gets_the_walls_of_this_one(root: Path) -> None:
+    unsafe = {"fsync": "off"}
+    with embedded_postgres(root, unsafe) as server:
+        admin = await asyncpg.connect(server.dsn(user="postgres"))
+        await admin.execute("GRANT SELECT ON pg_roles TO PUBLIC")
+        await admin.close()
+    gap = "SELECT has_table_privilege('public', 'pg_roles', 'SELECT')"
+    with embedded_postgres(root, unsafe) as server:
+        owner = await asyncpg.connect(server.dsn())
+        assert await owner.fetchval(gap)  # by the operator's own wish: nothing looks twice
+        await owner.close()
+        (server.home / "walls").unlink()
+    with embedded_postgres(root, unsafe) as server:
+        owner = await asyncpg.connect(server.dsn())
+        assert not await owner.fetchval(gap)
+        assert await owner.fetchval("SELECT count(*) > 0 FROM pg_roles")
+        await owner.close()
+
+
 async def test_a_wrong_password_opens_nothing(servers: Servers) -> None:
     for dsn in (servers.postgres.dsn(), servers.postgres.dsn(user="postgres")):
         with pytest.raises(asyncpg.InvalidPasswordError):

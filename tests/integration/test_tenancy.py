@@ -112,6 +112,26 @@ async def test_no_temporary_table_takes_the_servers_room(
             await conn.execute("CREATE TEMPORARY TABLE another (id int)")
 
 
+async def test_an_owner_who_comes_later_is_given_what_the_walls_took(
+    dsn: str, postgres: str
+) -> None:
+    database, later = urlsplit(dsn).path[1:], f"later_{secrets.token_hex(6)}"
+    admin = await asyncpg.connect(urlsplit(postgres)._replace(path=f"/{database}").geturl())
+    sees = """SELECT has_table_privilege($1::name, 'pg_locks', 'SELECT')
+        AND has_function_privilege($1::name, 'pg_advisory_lock(bigint)', 'EXECUTE')
+        AND has_column_privilege($1::name, 'pg_class', 'reltuples', 'SELECT')"""
+    await admin.execute(f"CREATE ROLE {later}")
+    try:
+        await admin.execute(f"GRANT CREATE ON DATABASE {database} TO {later}")
+        assert not await admin.fetchval(sees, later)
+        await admin.execute(walls.statements())
+        assert await admin.fetchval(sees, later)
+    finally:
+        await admin.execute(f"DROP OWNED BY {later}")
+        await admin.execute(f"DROP ROLE {later}")
+        await admin.close()
+
+
 async def test_the_owner_dumps_the_walls_and_a_restore_raises_them(
     servers: Servers, dsn: str, postgres: str, tenants: tuple[Tenant, Tenant], tmp_path: Path
 ) -> None:
@@ -217,6 +237,21 @@ async def test_six_workers_that_provision_one_tenant_make_one_schema(
     assert await witness.fetchval(told, "tenant.awaiting_bot") == 1
 
 
+async def test_a_late_worker_makes_no_schema_of_a_tenant_that_is_archived_by_now(
+    database: Database, witness: Witness
+) -> None:
+    async with database.shared() as conn:
+        tenant = (await register(conn, name="Поздно", owner_id=1)).id
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+    async with database.owner() as conn:
+        await guard_schema(conn, tenant_schema(tenant))
+        late = asyncio.create_task(provision(database, tenant))
+        await until(lambda: witness.fetchval(waiting), "the late one waits")
+        await witness.execute("UPDATE shared.tenants SET state = 'archived'")
+    await late
+    assert await witness.fetchval("SELECT to_regnamespace($1)::text", tenant) is None
+
+
 async def test_two_workers_that_make_one_role_do_it_one_after_the_other(
     database: Database, tenants: tuple[Tenant, Tenant], witness: Witness
 ) -> None:
@@ -282,6 +317,14 @@ async def test_a_new_tenant_is_where_the_operator_says(
     async with database.tenant(tenant.id) as conn:
         await conn.execute(BOOK)
         assert await conn.fetchval("SELECT time_zone FROM bookings") == "Asia/Omsk"
+
+
+async def test_a_zone_that_is_none_is_refused_where_it_is_typed(
+    witness: Witness, tenants: tuple[Tenant, Tenant]
+) -> None:
+    assert tenants[0].id == "client_001"
+    with pytest.raises(asyncpg.InvalidParameterValueError, match="Foo/Bar"):
+        await witness.execute("UPDATE client_001.settings SET time_zone = 'Foo/Bar'")
 
 
 async def test_what_an_english_owner_starts_with_has_english_names(database: Database) -> None:

@@ -26,7 +26,11 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("SALES_BOT_TOKEN", SECRET),
         ("REDIS_URL", f"foo://{SECRET}"),
+        ("REDIS_URL", f"redis://:{SECRET}@127.0.0.1:notaport"),
         ("REDIS_PORT", "99999"),
+        ("TELEGRAM_PROXY", f"{SECRET}@proxy:3128"),
+        ("TELEGRAM_API_BASE", "https://"),
+        ("YOOKASSA_API_URL", "https://example.org:99999/v3"),
         ("ZAPISANO_API_PORT", "abc"),
         ("ZAPISANO_SECRET_KEY", SECRET),
         ("ZAPISANO_TIME_ZONE", "Mars/Base"),
@@ -45,6 +49,35 @@ def test_a_broken_setting_is_named(name: str, value: str, monkeypatch: pytest.Mo
     assert caught.value.detail.startswith(f"{name}: ")
     assert "\n" not in caught.value.detail
     assert SECRET not in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"x = 1",
+        b"\xff\xfe",
+        b'[1m]\nname = "1"\ndays = 30\nprice = "NaN"',
+        b'[1m]\nname = "1"\ndays = 30\nprice = "Infinity"',
+        b'[1m]\nname = "1"\ndays = 0\nprice = 1',
+        b'[1m]\nname = "1"\ndays = 30',
+    ],
+)
+def test_a_broken_price_list_is_one_line(
+    content: bytes, bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bare / "plans.toml").write_bytes(content)
+    monkeypatch.setenv("ZAPISANO_PLANS_FILE", str(bare / "plans.toml"))
+    with pytest.raises(BrokenSetting) as caught:
+        load()
+    assert caught.value.detail.startswith("ZAPISANO_PLANS_FILE: ")
+    assert "\n" not in caught.value.detail
+
+
+def test_a_file_of_settings_that_is_no_text_is_named(bare: Path) -> None:
+    (bare / ".env").write_bytes(b"WEBHOOK_URL=\xff\xfe")
+    with pytest.raises(BrokenSetting, match=r"^\.env: is not UTF-8"):
+        load()
 
 
 def test_all_problems_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

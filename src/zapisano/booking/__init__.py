@@ -7,7 +7,15 @@ may change, `usecases` what is asked most.
 from zapisano.booking import owner
 from zapisano.booking.book import Booked, book
 from zapisano.booking.cancel import cancel
-from zapisano.booking.jobs import Actor, BookingChanged, Change, Remind
+from zapisano.booking.jobs import (
+    Actor,
+    AskPhone,
+    BookingChanged,
+    Change,
+    Remind,
+    SendFile,
+    Tell,
+)
 from zapisano.booking.model import (
     BadField,
     Booking,
@@ -53,6 +61,7 @@ from zapisano.booking.usecases import (
 
 __all__ = [
     "Actor",
+    "AskPhone",
     "BadField",
     "Booked",
     "Booking",
@@ -63,10 +72,12 @@ __all__ = [
     "Person",
     "Remind",
     "Rules",
+    "SendFile",
     "Service",
     "Slot",
     "Staff",
     "Status",
+    "Tell",
     "TooMany",
     "UnknownBooking",
     "UnknownService",

@@ -117,9 +117,12 @@ async def announce(
     change: Change,
     by: Actor,
     was_at: datetime | None = None,
+    actor_id: int | None = None,
 ) -> None:
-    """Write what happened to the journal, and have the other side told."""
-    job = BookingChanged(booking_id=booking.id, change=change, by=by, was_at=was_at)
+    """Write what happened to the journal, and have the others told."""
+    job = BookingChanged(
+        booking_id=booking.id, change=change, by=by, was_at=was_at, actor_id=actor_id
+    )
     await enqueue(conn, job)
     await journal.record(
         conn,

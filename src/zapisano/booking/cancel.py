@@ -10,9 +10,17 @@ from zapisano.db import TenantConnection
 
 
 async def cancel(
-    conn: TenantConnection, booking_id: int, user_id: int | None, *, by: Actor, now: datetime
+    conn: TenantConnection,
+    booking_id: int,
+    user_id: int | None,
+    *,
+    by: Actor,
+    now: datetime,
+    actor_id: int | None = None,
 ) -> Booking:
-    """Cancel a booking. Cancelling twice changes nothing; `user_id` None: the owner asks.
+    """Cancel a booking. Cancelling twice changes nothing.
+
+    `user_id` None: the owner's side asks; `actor_id` is who there.
 
     Raises:
         UnknownBooking: there is none, or it is somebody else's.
@@ -25,5 +33,5 @@ async def cancel(
         raise BookingOver
     await store.set_status(conn, booking.id, Status.CANCELLED)
     await reminders.forget(conn, booking)
-    await announce(conn, booking, Change.CANCELLED, by)
+    await announce(conn, booking, Change.CANCELLED, by, actor_id=actor_id)
     return await usecases.booking_of(conn, booking_id, user_id)

@@ -17,7 +17,7 @@ class Change(StrEnum):
 
 
 class Actor(StrEnum):
-    """Who did it: they need not be told."""
+    """On which side somebody did it."""
 
     CUSTOMER = "customer"
     OWNER = "owner"
@@ -25,7 +25,7 @@ class Actor(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class BookingChanged(Job):
-    """Tell the other side. `was_at` is the old start of a moved booking."""
+    """Have everybody told but who did it. `was_at` is the old start of a moved booking."""
 
     kind: ClassVar[str] = "booking.changed"
 
@@ -34,6 +34,37 @@ class BookingChanged(Job):
     change: Change
     by: Actor
     was_at: datetime | None = None
+    actor_id: int | None = None
+    """Who did it, on the owner's side: there may be several."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tell(BookingChanged):
+    """Tell one of them: a retry of one message must not repeat the others."""
+
+    kind: ClassVar[str] = "booking.tell"
+
+    user_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendFile(Job):
+    """Send the customer the booking as a file for their calendar."""
+
+    kind: ClassVar[str] = "booking.send_file"
+
+    tenant_id: str = ""
+    booking_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskPhone(Job):
+    """Ask the customer of a booking for their number."""
+
+    kind: ClassVar[str] = "booking.ask_phone"
+
+    tenant_id: str = ""
+    booking_id: int
 
 
 @dataclass(frozen=True, kw_only=True)

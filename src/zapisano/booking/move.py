@@ -5,7 +5,7 @@ from datetime import date, datetime, time
 from zapisano.booking import reminders, store, usecases
 from zapisano.booking.book import Booked, announce, free_slot, lost_races_are_taken_slots
 from zapisano.booking.jobs import Actor, Change
-from zapisano.booking.model import BookingOver, Wish
+from zapisano.booking.model import Booking, BookingOver, StaffId, Wish
 from zapisano.db import TenantConnection
 
 
@@ -31,10 +31,8 @@ async def move(
         BookingOver: it is cancelled or has begun.
         UnknownStaff: the one asked for does not work here.
     """
-    seen = await usecases.booking_of(conn, booking_id, user_id)
     staff = await usecases.candidates(conn, staff_id)
-    await store.lock_staff(conn, list({*staff, seen.staff_id}))
-    booking = await usecases.booking_of(conn, booking_id, user_id, lock=True)
+    booking = await _locked(conn, booking_id, user_id, staff)
     if not booking.stands(now):
         raise BookingOver
     if (booking.date, booking.time) == (day, at) and staff_id in {None, booking.staff_id}:
@@ -53,3 +51,12 @@ async def move(
     await reminders.plan(conn, moved, now)
     await announce(conn, moved, Change.MOVED, by, was_at=booking.starts_at)
     return Booked(moved, is_new=True)
+
+
+async def _locked(
+    conn: TenantConnection, booking_id: int, user_id: int | None, staff: list[StaffId]
+) -> Booking:
+    """Lock everybody whose time may change, then the booking: the order in which all lock."""
+    seen = await usecases.booking_of(conn, booking_id, user_id)
+    await store.lock_staff(conn, list({*staff, seen.staff_id}))
+    return await usecases.booking_of(conn, booking_id, user_id, lock=True)

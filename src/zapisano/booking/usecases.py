@@ -243,8 +243,8 @@ async def next_visit(conn: TenantConnection, now: datetime) -> Visit | None:
     return await store.next_visit(conn, now)
 
 
-async def people_in_charge(conn: TenantConnection, owner_id: int) -> dict[int, str | None]:
-    """Return the owner and whom they have let in, each with their language where it is known."""
+async def people_in_charge(conn: TenantConnection, owner_id: int) -> dict[int, Person | None]:
+    """Return the owner and whom they have let in; None for an owner who has never come."""
     ids = [owner_id, *(admin for admin in await store.admins(conn) if admin != owner_id)]
     known = await store.persons(conn, ids)
-    return {user_id: known[user_id].language if user_id in known else None for user_id in ids}
+    return {user_id: known.get(user_id) for user_id in ids}

@@ -61,10 +61,7 @@ async def claim(
         if served.state is not State.ARCHIVED:
             return await _renew(conn, vault, known, token, username)
     if waiting is None:
-        waiting = await store.with_lost_bot(conn, owner_id)
-        if waiting is None:
-            raise NothingAwaits
-        await store.remove_of_tenant(conn, waiting)
+        waiting = await _bereft(conn, owner_id)
     if known is not None:
         await store.remove(conn, bot_id)
     await store.insert(
@@ -79,6 +76,15 @@ async def claim(
     )
     await enqueue(conn, Attach(bot_id))
     return True
+
+
+async def _bereft(conn: SharedConnection, owner_id: int) -> TenantId:
+    """Find this person's tenant whose bot is lost, and forget that bot."""
+    tenant = await store.with_lost_bot(conn, owner_id)
+    if tenant is None:
+        raise NothingAwaits
+    await store.remove_of_tenant(conn, tenant)
+    return tenant
 
 
 async def _tenant_of(conn: SharedConnection, row: BotRow, owner_id: int) -> Tenant:
@@ -255,6 +261,14 @@ async def redirect(database: Database, settings: Settings) -> None:
         async with database.shared() as conn:
             for bot_id in elsewhere[start : start + BATCH]:
                 await enqueue(conn, Attach(bot_id))
+
+
+async def give_back(database: Database, tenant_id: TenantId) -> None:
+    """Ask the worker of all to take a bot over from a process that has served it alone."""
+    async with database.shared() as conn:
+        row = await store.of_tenant(conn, tenant_id)
+        if row:
+            await enqueue(conn, Attach(row.bot_id))
 
 
 def suggested_name(tenant: Tenant) -> str:

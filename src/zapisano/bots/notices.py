@@ -151,6 +151,11 @@ class Notices:
     async def tenant_changed(self, job: TenantChanged) -> None:
         """Tell the owner that a tenant is paused, put away or back; shut or open its bot."""
         async with self.bots.database.shared() as conn:
+            paid = job.restored and await subscriptions.lift_if_paid(
+                conn, TenantId(job.tenant_id), self.now()
+            )
+            if paid:
+                return  # and that tells
             tenant = await tenants.get(conn, job.tenant_id)
             row = await store.of_tenant(conn, tenant.id)
         if tenant.state != job.state:

@@ -9,6 +9,7 @@ from zapisano.db.connection import (
     Row,
     SharedConnection,
     TenantConnection,
+    connection_is_lost,
 )
 from zapisano.db.database import START_PATIENCE_SECONDS, Database, open_database
 
@@ -23,5 +24,6 @@ __all__ = [
     "Row",
     "SharedConnection",
     "TenantConnection",
+    "connection_is_lost",
     "open_database",
 ]

@@ -4,6 +4,7 @@
 one for another is a type error first. Constraint violations come out as the domain's errors.
 """
 
+import errno
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -29,6 +30,27 @@ CONNECTION_LOST = (
     ConnectionError,
     OSError,
 )
+
+NETWORK_DOWN = {
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ENETRESET,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+}
+
+
+def connection_is_lost(error: BaseException) -> bool:
+    """Say whether a connection was lost, and not a file missed or the driver used wrongly.
+
+    Those are among `CONNECTION_LOST` too: an `OSError`, an `asyncpg.InterfaceError`.
+    """
+    if isinstance(error, asyncpg.InterfaceError):
+        # The driver has no class of its own for "connection is closed".
+        return "is closed" in str(error) or "has been released" in str(error)
+    if isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError):
+        return error.errno in NETWORK_DOWN
+    return isinstance(error, CONNECTION_LOST)
 
 
 class Connection:

@@ -100,47 +100,57 @@ class Migration:
         """Canary first: if the first tenant fails, the change is wrong and nobody else gets it."""
         behind = await tenants_behind(conn, self._folder)
         self.report.behind = len(behind)
-        canary, rest = behind[:1], behind[1:]
         on_progress(0, len(behind))
-        if canary and not await self._batch(conn, canary):
-            return
-        for start in range(0, len(rest), self._batch_size):
-            batch = rest[start : start + self._batch_size]
+        done = 0
+        while done < len(behind) and not self.report.migrated:
+            if not await self._batch(conn, behind[done : done + 1]):
+                return
+            done += 1
+        while done < len(behind):
+            on_progress(done, len(behind))
+            batch = behind[done : done + self._batch_size]
             if not await self._batch(conn, batch):
                 for tenant in batch:
                     await self._batch(conn, [tenant])
-            on_progress(len(self.report.migrated) + len(self.report.failed), len(behind))
-        on_progress(len(self.report.migrated) + len(self.report.failed), len(behind))
+            done += len(batch)
+        on_progress(done, len(behind))
 
-    async def _batch(self, conn: OwnerConnection, batch: Sequence[tuple[SchemaName, str]]) -> bool:
+    async def _batch(self, conn: OwnerConnection, batch: Sequence[SchemaName]) -> bool:
+        """Migrate these, all or none; who needs it no more, archived or restored, is left out."""
         try:
             async with conn.raw.transaction():
                 await conn.execute("SET LOCAL lock_timeout TO '" + LOCK_TIMEOUT + "'")
-                for schema, version in batch:
-                    if not knows("tenant", version, self._folder):
-                        raise Refused(f"It is at version {version}: upgrade Zapisano first.")
-                    await migrate_tenant(conn, schema, version, folder=self._folder)
-                    if self.report.isolated:
-                        role = tenant_role(self._database, schema)
-                        await roles.grant_tenant(conn, schema, role)
+                migrated = [schema for schema in batch if await self._migrate(conn, schema)]
         except (AppError, PostgresError) as error:
             if len(batch) == 1:
-                self.report.failed[batch[0][0]] = str(error)
+                self.report.failed[batch[0]] = str(error)
             return False
-        self.report.migrated.extend(schema for schema, _ in batch)
+        self.report.migrated.extend(migrated)
+        self.report.behind -= len(batch) - len(migrated)
+        return True
+
+    async def _migrate(self, conn: OwnerConnection, schema: SchemaName) -> bool:
+        await guard_schema(conn, schema)
+        version = await version_of(conn, schema)
+        if version is None or version == head("tenant", self._folder):
+            return False
+        if not knows("tenant", version, self._folder):
+            raise Refused(f"It is at version {version}: upgrade Zapisano first.")
+        await migrate_tenant(conn, schema, version, folder=self._folder)
+        if self.report.isolated:
+            role = tenant_role(self._database, schema)
+            await roles.grant_tenant(conn, schema, role)
         return True
 
 
-async def tenants_behind(
-    conn: OwnerConnection, folder: Path = FOLDER
-) -> list[tuple[SchemaName, str]]:
-    """Return the tenants that are not at the head, and where they are; one SELECT."""
+async def tenants_behind(conn: OwnerConnection, folder: Path = FOLDER) -> list[SchemaName]:
+    """Return the tenants that are not at the head; one SELECT."""
     rows = await conn.fetch(
-        """SELECT schema_name, version_num FROM shared.tenant_versions
+        """SELECT schema_name FROM shared.tenant_versions
            WHERE version_num <> $1 ORDER BY schema_name""",
         head("tenant", folder),
     )
-    return [(SchemaName(row["schema_name"]), row["version_num"]) for row in rows]
+    return [SchemaName(row["schema_name"]) for row in rows]
 
 
 async def guard_schema(conn: OwnerConnection, schema: SchemaName) -> None:

@@ -22,9 +22,11 @@ def statements() -> LiteralString:
 
 def remedy(settings: Settings) -> str:
     """Return the line that a superuser types to raise the walls."""
-    parts = urlsplit(settings.database_url.get_secret_value())
-    at = f"-h {parts.hostname} -p {parts.port or 5432} " if parts.hostname else ""
-    return f"as a superuser: psql -U postgres {at}-d {parts.path.lstrip('/')} -f {FILE}"
+    database = urlsplit(settings.database_url.get_secret_value()).path.lstrip("/")
+    return (
+        "as a superuser (add -W where the server is your own and asks for a password): "
+        f"zapisano psql -U postgres -d {database} -f {FILE}"
+    )
 
 
 async def ensure(conn: OwnerConnection, database: str) -> None:

@@ -1,15 +1,17 @@
 -- What PostgreSQL shows to everybody and no tenant's role needs. Run by a superuser in this
--- database, once after the first migration; again is harmless. Who may make schemas here (the
--- owner) and pg_monitor keep all of it. docs/decisions/0003 says what is left and why.
+-- database, once after the first migration. Who may make schemas here (the owner) and pg_monitor
+-- keep all of it; run it again when another owner has come. docs/decisions/0003 says what is left
+-- and why.
 
 -- The figures and the roles of everybody: activity, locks, statistics, memberships.
 DO $walls$
 DECLARE
     keepers text;
+    names name[];
     thing text;
 BEGIN
-    SELECT string_agg(quote_ident(rolname), ', ') INTO keepers FROM pg_roles
-    WHERE rolname = 'pg_monitor' OR (NOT rolsuper AND rolname !~ '^pg_'
+    SELECT string_agg(quote_ident(rolname), ', '), array_agg(rolname) INTO keepers, names
+    FROM pg_roles WHERE rolname = 'pg_monitor' OR (NOT rolsuper AND rolname !~ '^pg_'
         AND has_database_privilege(oid, current_database(), 'CREATE'));
     FOR thing IN
         SELECT 'SELECT ON TABLE ' || oid::regclass FROM pg_class
@@ -17,7 +19,8 @@ BEGIN
             AND (relname ~ '^pg_stat(io)?_' AND relkind = 'v' OR relname IN ('pg_locks', 'pg_roles',
                 'pg_user', 'pg_group', 'pg_auth_members', 'pg_shdepend', 'pg_db_role_setting',
                 'pg_largeobject_metadata'))
-            AND has_table_privilege('public', oid, 'SELECT')
+            AND (has_table_privilege('public', oid, 'SELECT') OR EXISTS (
+                SELECT FROM unnest(names) AS n WHERE NOT has_table_privilege(n, oid, 'SELECT')))
         UNION ALL
         SELECT 'EXECUTE ON FUNCTION ' || oid::regprocedure FROM pg_proc
         WHERE pronamespace = 'pg_catalog'::regnamespace
@@ -26,7 +29,8 @@ BEGIN
                 OR proname IN ('loread', 'lowrite', 'pg_lock_status', 'pg_database_size',
                     'pg_tablespace_size', 'pg_relation_size', 'pg_table_size', 'pg_indexes_size',
                     'pg_total_relation_size'))
-            AND has_function_privilege('public', oid, 'EXECUTE')
+            AND (has_function_privilege('public', oid, 'EXECUTE') OR EXISTS (
+                SELECT FROM unnest(names) AS n WHERE NOT has_function_privilege(n, oid, 'EXECUTE')))
     LOOP
         EXECUTE 'REVOKE ' || thing || ' FROM PUBLIC';
         EXECUTE 'GRANT ' || thing || ' TO ' || keepers;
@@ -37,12 +41,15 @@ END $walls$;
 DO $walls$
 DECLARE
     keepers text;
+    names name[];
     columns text;
 BEGIN
-    IF has_column_privilege('public', 'pg_class', 'reltuples', 'SELECT') THEN
-        SELECT string_agg(quote_ident(rolname), ', ') INTO keepers FROM pg_roles
-        WHERE rolname = 'pg_monitor' OR (NOT rolsuper AND rolname !~ '^pg_'
-            AND has_database_privilege(oid, current_database(), 'CREATE'));
+    SELECT string_agg(quote_ident(rolname), ', '), array_agg(rolname) INTO keepers, names
+    FROM pg_roles WHERE rolname = 'pg_monitor' OR (NOT rolsuper AND rolname !~ '^pg_'
+        AND has_database_privilege(oid, current_database(), 'CREATE'));
+    IF has_column_privilege('public', 'pg_class', 'reltuples', 'SELECT') OR EXISTS (
+        SELECT FROM unnest(names) AS n WHERE NOT has_table_privilege(n, 'pg_class', 'SELECT'))
+    THEN
         SELECT string_agg(quote_ident(attname), ', ') INTO columns FROM pg_attribute
         WHERE attrelid = 'pg_class'::regclass AND attnum > 0 AND NOT attisdropped
             AND attname NOT IN ('relpages', 'reltuples', 'relallvisible', 'relallfrozen', 'relacl');

@@ -26,7 +26,13 @@ from pgqueuer.domain.models import Job as QueuedJob
 from pgqueuer.domain.settings import DBSettings
 from pydantic import TypeAdapter
 
-from zapisano.db import CONNECTION_LOST, Database, RawConnection, SharedConnection
+from zapisano.db import (
+    CONNECTION_LOST,
+    Database,
+    RawConnection,
+    SharedConnection,
+    connection_is_lost,
+)
 from zapisano.errors import AppError, BrokenSetting, Busy, Passing
 from zapisano.jobs import store
 from zapisano.jobs.model import Job, Lane
@@ -155,13 +161,6 @@ class Runner:
         try:
             await self._refuse_poison(queued)
             await entry.handler(entry.job.validate_json(queued.payload or b"{}"))
-        except (Passing, BrokenSetting, *CONNECTION_LOST) as error:
-            if queued.attempts >= ATTEMPTS_WHEN_UNAVAILABLE:
-                raise
-            log.info("job_will_be_retried", reason=str(error), attempts=queued.attempts)
-            raise RetryRequested(_pause(queued.attempts, error), str(error)) from error
-        except AppError as error:
-            log.warning("job_discarded", reason=error.code, detail=error.detail)
         except asyncio.CancelledError as error:
             # The lane's connection broke, or the process ends: the job is not done, nor refused.
             raise RetryRequested(timedelta(0), "cancelled") from error
@@ -169,6 +168,14 @@ class Runner:
             log.exception("job_held")
             raise
         except Exception as error:
+            if _may_pass(error):
+                if queued.attempts >= ATTEMPTS_WHEN_UNAVAILABLE:
+                    raise
+                log.info("job_will_be_retried", reason=str(error), attempts=queued.attempts)
+                raise RetryRequested(_pause(queued.attempts, error), str(error)) from error
+            if isinstance(error, AppError):
+                log.warning("job_discarded", reason=error.code, detail=error.detail)
+                return
             log.exception("job_failed", attempts=queued.attempts)
             if await self._count_bug(queued) >= ATTEMPTS_ON_A_BUG:
                 raise
@@ -211,13 +218,19 @@ class Runner:
             except (Busy, *CONNECTION_LOST) as error:
                 log.warning("tick_missed", reason=type(error).__name__)
             try:
-                await asyncio.wait_for(self._stopping.wait(), TICK_SECONDS)
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._stopping.wait()
             except TimeoutError:
                 continue
 
 
 class _Poison(RuntimeError):
     """A job that kills its worker."""
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Say whether waiting may mend it. A missing file, or a wrong call of the driver, is a bug."""
+    return isinstance(error, Passing | BrokenSetting) or connection_is_lost(error)
 
 
 def _pause(attempts: int, error: BaseException) -> timedelta:

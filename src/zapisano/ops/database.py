@@ -84,7 +84,7 @@ async def _migrations(conn: OwnerConnection) -> Check:
         return failed(name, f"the shared schema is at {version}", remedy)
     tenants, behind = await store.count_tenants(conn), await tenants_behind(conn)
     if behind:
-        first = ", ".join(schema for schema, _ in behind[:5])
+        first = ", ".join(behind[:5])
         return failed(
             name, f"{len(behind)} of {tenants} tenants are behind: {first}", "zapisano migrate"
         )

@@ -60,4 +60,5 @@ async def requeue(settings: Settings, ids: Sequence[int], kind: str) -> None:
     if kind and not done:
         raise NotFound(f"No job of the kind {kind} is held: see zapisano jobs list --held")
     if missed := sorted(set(ids) - set(done)):
-        raise NotFound(f"Not held: {', '.join(map(str, missed))}.")
+        ids_missed = ", ".join(map(str, missed))
+        raise NotFound(f"Not held: {ids_missed}. Held ones are shown by: zapisano jobs list --held")

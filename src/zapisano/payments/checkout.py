@@ -200,7 +200,8 @@ async def start_payment(
     Raises:
         OrderClosed: there is nothing to pay, or the outcome of an old request is unknown.
         ProviderUnavailable: the outcome is unknown; the same again is safe.
-        ProviderRefused: nothing was created; the next attempt uses a new key.
+        ProviderRefused: nothing was created; the next attempt uses a new key, unless another
+            request under this one may have made the payment.
     """
     async with database.shared() as conn:
         order = await store.get(conn, order_id, lock=True)
@@ -214,17 +215,23 @@ async def start_payment(
     try:
         payment = await provider.create_payment(order.request_body.encode(), order.idempotence_key)
     except ProviderRefused as error:
-        if order.requested_at is None or error.settles_key:
-            await _take_new_key(database, order)
+        await _note_refusal(database, order, settles_key=error.settles_key)
         raise
     async with database.shared() as conn:
         await store_payment(conn, order.id, payment)
     return _page(order, payment.confirmation_url)
 
 
-async def _take_new_key(database: Database, order: Order) -> None:
-    """The key has certainly made no payment: the next attempt is a new request."""
+async def _note_refusal(database: Database, order: Order, *, settles_key: bool) -> None:
+    """Take a new key, once no request under this one can have made a payment.
+
+    Another press may be under way, or have ended without an answer, and refused credentials say
+    nothing about that one.
+    """
     async with database.shared() as conn:
+        left = await store.count_refusal(conn, order.id, used=order.idempotence_key)
+        if left is None or (left > 0 and not settles_key):
+            return
         if await store.renew_key(conn, order.id, used=order.idempotence_key, new=_new_key()):
             await unschedule(conn, Poll, subject=order.id)
 

@@ -116,10 +116,11 @@ async def find_retry(conn: SharedConnection, order_id: OrderId) -> OrderId | Non
 
 
 async def mark_requested(conn: SharedConnection, order_id: OrderId, now: datetime) -> None:
-    """Remember when the provider was first asked under this key."""
+    """Remember when the provider was first asked under this key, and count the request."""
     await conn.execute(
-        """UPDATE shared.orders SET requested_at = $2
-           WHERE id = $1 AND requested_at IS NULL""",
+        """UPDATE shared.orders
+           SET requested_at = coalesce(requested_at, $2), unanswered = unanswered + 1
+           WHERE id = $1""",
         order_id,
         now,
     )
@@ -141,11 +142,26 @@ async def set_payment(
     )
 
 
+async def count_refusal(conn: SharedConnection, order_id: OrderId, *, used: str) -> int | None:
+    """Count a certain failure under `used`; return how many requests may still have succeeded.
+
+    None if the key is not the order's any more, or has made its payment.
+    """
+    left: int | None = await conn.fetchval(
+        """UPDATE shared.orders SET unanswered = unanswered - 1
+           WHERE id = $1 AND idempotence_key = $2 AND payment_id IS NULL RETURNING unanswered""",
+        order_id,
+        used,
+    )
+    return left
+
+
 async def renew_key(conn: SharedConnection, order_id: OrderId, *, used: str, new: str) -> bool:
     """Take a new key after a certain failure under `used`; False if somebody already did."""
     return bool(
         await conn.execute(
-            """UPDATE shared.orders SET idempotence_key = $3, requested_at = NULL, polls = 0
+            """UPDATE shared.orders
+               SET idempotence_key = $3, requested_at = NULL, unanswered = 0, polls = 0
                WHERE id = $1 AND idempotence_key = $2 AND payment_id IS NULL""",
             order_id,
             used,

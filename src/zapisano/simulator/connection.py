@@ -35,7 +35,8 @@ class Silence(Response):
         """Wait for the client to go; a client more patient than that is cut off."""
         del scope, send
         try:
-            await asyncio.wait_for(wait_until_gone(receive), SILENCE_SECONDS)
+            async with asyncio.timeout(SILENCE_SECONDS):
+                await wait_until_gone(receive)
         except TimeoutError:
             abort(receive)
 

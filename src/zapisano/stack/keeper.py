@@ -145,11 +145,13 @@ class Keeper:
         self._screen.note(f"{self.process.name} {text}")
 
     async def _unless_stopping(self, wish: Coroutine[object, object, object]) -> None:
-        """Wait for a wish or for the stop, whichever comes first."""
+        """Wait for a wish or for the stop, whichever comes first; a wish that fails is heard."""
         tasks = {asyncio.create_task(wish), asyncio.create_task(self._stop.asked.wait())}
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
+        done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
             task.cancel()
+        for task in done:
+            task.result()
 
     async def _start(self, *, first: bool) -> Child | None:
         """Launch it once its last incarnation is gone; None when a stop came first."""

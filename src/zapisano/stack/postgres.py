@@ -1,5 +1,6 @@
 """Embedded PostgreSQL: a cluster made once, and how to run and reach it."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -21,6 +22,9 @@ DATABASE = "booking_saas"
 # SIGINT is PostgreSQL's fast shutdown (clients are cut off, data is flushed), SIGQUIT the
 # immediate one, after which the next start recovers from the log.
 FAST, IMMEDIATE = signal.SIGINT, signal.SIGQUIT
+
+# Read as a file: its module would load the driver, which no start needs.
+WALLS = Path(__file__).parents[1] / "db" / "walls.sql"
 
 CONFIGURATION = """
 # --- Written once by zapisano; yours to edit. ---
@@ -119,12 +123,22 @@ class Postgres:
         return asked.returncode == 0
 
     def prepare(self, lock: int) -> None:
-        """Make the cluster if there is none: beside its place, then renamed, all or nothing."""
-        if self.data.exists():
-            return
-        # Loads the driver, which no start but the first needs.
-        from zapisano.db import walls
+        """Make the cluster if there is none: beside its place, then renamed, all or nothing.
 
+        One that an older program has made gets the walls of this one.
+        """
+        walls = WALLS.read_text(encoding="utf-8")
+        known = self.home / "walls"
+        digest = hashlib.sha256(walls.encode()).hexdigest()
+        if not self.data.exists():
+            self._make(lock, walls)
+        elif not known.exists() or known.read_text() != digest:
+            self._single_user(lock, self.data, DATABASE, walls, "-j")
+        else:
+            return
+        known.write_text(digest)
+
+    def _make(self, lock: int, walls: str) -> None:
         fresh = self.home / "new"
         if fresh.exists():
             shutil.rmtree(fresh)
@@ -132,9 +146,11 @@ class Postgres:
         with (fresh / "postgresql.conf").open("a") as configuration:
             configuration.write(CONFIGURATION)
         (fresh / "pg_hba.conf").write_text(ACCESS)
-        self._single_user(lock, fresh, "postgres", self._roles())
-        self._single_user(lock, fresh, DATABASE, "CREATE EXTENSION btree_gist\n")
-        self._single_user(lock, fresh, DATABASE, walls.statements(), "-j")
+        # What is being made is flushed at the end, all at once.
+        quick = ("-c", "fsync=off")
+        self._single_user(lock, fresh, "postgres", self._roles(), *quick)
+        self._single_user(lock, fresh, DATABASE, "CREATE EXTENSION btree_gist\n", *quick)
+        self._single_user(lock, fresh, DATABASE, walls, "-j", *quick)
         if self.settings.get("fsync") != "off":
             self._run(lock, "initdb", "--sync-only", "-D", str(fresh))
         fresh.rename(self.data)
@@ -162,7 +178,7 @@ class Postgres:
 
         Each is a line; with `-j` each ends with a semicolon and an empty line.
         """
-        quiet = ("-c", "fsync=off", "-c", "log_min_messages=fatal", "-c", "exit_on_error=on")
+        quiet = ("-c", "log_min_messages=fatal", "-c", "exit_on_error=on")
         line = ("--single", "-D", str(data), *quiet, *options, database)
         self._run(lock, "postgres", *line, text=statements)
 

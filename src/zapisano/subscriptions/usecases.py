@@ -44,3 +44,16 @@ async def extend(
         )
         await resume(conn, tenant_id, Suspension.UNPAID)
     return await store.get(conn, tenant_id)
+
+
+async def lift_if_paid(conn: SharedConnection, tenant_id: TenantId, now: datetime) -> bool:
+    """Lift `unpaid` from a tenant whose time is paid; say whether it was so.
+
+    A payment that came while the tenant was archived could lift nothing then.
+    """
+    tenant = await tenants.get(conn, tenant_id, lock=True)
+    paid = await store.find(conn, tenant_id)
+    if tenant.suspended_for is not Suspension.UNPAID or paid is None or paid.paid_until <= now:
+        return False
+    await resume(conn, tenant_id, Suspension.UNPAID)
+    return True

@@ -270,13 +270,18 @@ async def restore(
         if database.isolated:
             await roles.create_tenant_role(conn, database.name, schema)
         await export.mark_restored(conn, schema, path.name, now)
-        state = manifest.state
-        if state is State.ACTIVE and not await store.has_bot(conn, tenant.id):
-            state = State.AWAITING_BOT  # its bot works for another business of the owner by now
-        await store.set_state(conn, tenant.id, state, manifest.suspended_for)
-        await enqueue(conn, TenantChanged(tenant.id, state))
+        await _go_on(conn, tenant.id, manifest)
         await journal.record(conn, "tenant.restored", schema, tenant=schema, rows=rows)
         return await store.get(conn, schema)
+
+
+async def _go_on(conn: OwnerConnection, tenant: TenantId, manifest: Manifest) -> None:
+    """Put a tenant back into the state in which it was archived."""
+    state = manifest.state
+    if state is State.ACTIVE and not await store.has_bot(conn, tenant):
+        state = State.AWAITING_BOT  # its bot works for another business of the owner by now
+    await store.set_state(conn, tenant, state, manifest.suspended_for)
+    await enqueue(conn, TenantChanged(tenant, state, restored=True))
 
 
 async def _newest(conn: OwnerConnection, settings: Settings, tenant: TenantId) -> Path:

@@ -27,12 +27,13 @@ class TenantReady(Job):
 
 @dataclass(frozen=True)
 class TenantChanged(Job):
-    """A tenant was suspended or resumed: tell its owner, and its bot's menu."""
+    """A tenant was suspended, resumed, put away or brought back: tell its owner and its bot."""
 
     kind: ClassVar[str] = "tenancy.changed"
 
     tenant_id: str
     state: str
+    restored: bool = False
 
 
 @dataclass(frozen=True)

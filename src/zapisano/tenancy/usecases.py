@@ -57,9 +57,11 @@ async def provision(database: Database, tenant: TenantId, *, time_zone: str | No
     """
     schema = tenant_schema(tenant)
     started = time.perf_counter()
-    if not await _is_provisioning(database, tenant):
-        return
     async with database.owner() as owner:
+        await guard_schema(owner, schema)
+        # Under the guard: a late repetition must not make the schema of an archived tenant anew.
+        if (await store.get(owner, tenant)).state is not State.PROVISIONING:
+            return
         if await create_tenant_schema(owner, schema):
             took_ms = round((time.perf_counter() - started) * 1000)
             await journal.record(
@@ -96,11 +98,6 @@ async def _settle_in(database: Database, tenant: TenantId, time_zone: str | None
             await store.set_time_zone(inside, time_zone)
         if found.owner_language == "en":
             await store.name_samples_in_english(inside)
-
-
-async def _is_provisioning(database: Database, tenant: TenantId) -> bool:
-    async with database.shared() as conn:
-        return (await store.get(conn, tenant)).state is State.PROVISIONING
 
 
 async def activate(conn: SharedConnection, tenant: TenantId) -> None:
@@ -141,13 +138,16 @@ async def resume(conn: SharedConnection, tenant: TenantId, lifting: Suspension) 
     """Lift a suspension for `lifting`; one for another reason stays. Repeating changes nothing.
 
     Raises:
-        WrongState: an operator wants an archived tenant to go on; a payment for it is none's error.
+        WrongState: an operator wants an archived or an unpaid tenant to go on; a payment for an
+            archived one is nobody's error.
     """
     found = await store.get(conn, tenant, lock=True)
     if found.state is State.ARCHIVED and lifting is Suspension.OPERATOR:
         raise WrongState(
             f"{tenant} is archived, restore it first: zapisano tenants restore {tenant}"
         )
+    if found.suspended_for is Suspension.UNPAID and lifting is Suspension.OPERATOR:
+        raise WrongState(f"{tenant} is not paid for: a payment lifts that, not the operator.")
     if found.suspended_for is not lifting:
         return found
     state = State.ACTIVE if await store.has_bot(conn, tenant) else State.AWAITING_BOT

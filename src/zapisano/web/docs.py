@@ -25,8 +25,8 @@ LIMITS = {
     "exclusiveMinimum": "above",
     "maximum": "to",
     "exclusiveMaximum": "below",
-    "minLength": "characters from",
-    "maxLength": "characters to",
+    "minLength": "characters, at least",
+    "maxLength": "characters, at most",
     "pattern": "like",
     "default": "default",
 }
@@ -87,7 +87,7 @@ def _rule(shape: Mapping[str, Any]) -> str:
     if "$ref" in shape:
         return str(shape["$ref"]).rpartition("/")[2]
     limits = [
-        f"{word} {shape[key]:g}" if isinstance(shape[key], float) else f"{word} {shape[key]}"
+        f"{word} {shape[key]:.0f}" if isinstance(shape[key], float) else f"{word} {shape[key]}"
         for key, word in LIMITS.items()
         if shape.get(key, "") != ""
     ]

@@ -97,7 +97,8 @@ class Feed:
         if self._reader is None:
             self._reader = asyncio.create_task(self._read_for_ever())
         try:
-            await asyncio.wait_for(self._ready.wait(), START_TIMEOUT_SECONDS)
+            async with asyncio.timeout(START_TIMEOUT_SECONDS):
+                await self._ready.wait()
         except TimeoutError as error:
             raise Busy("The journal cannot be read now.") from error
 
@@ -180,7 +181,7 @@ class Feed:
             after = events[-1].id
 
     async def _read_for_ever(self) -> None:
-        while True:
+        while not self._stopped:
             try:
                 await self._listen()
             except (Busy, *CONNECTION_LOST) as error:
@@ -195,7 +196,7 @@ class Feed:
         try:
             await raw.add_listener(journal.CHANNEL, self._wake)
             await self._begin()
-            while not raw.is_closed():
+            while not (raw.is_closed() or self._stopped):
                 self._woken.clear()
                 await self._deliver()
                 await _set_within(self._woken, POLL_SECONDS)
@@ -238,7 +239,8 @@ class Feed:
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:
     try:
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await event.wait()
     except TimeoutError:
         return False
     return True

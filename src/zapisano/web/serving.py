@@ -54,6 +54,8 @@ def bind(host: str, port: int, setting: str) -> socket.socket:
         listener.listen(BACKLOG)
     except (OSError, OverflowError) as error:
         listener.close()
+        if isinstance(error, socket.gaierror):
+            raise BrokenSetting(f"ZAPISANO_HOST: {host} is no address of this machine") from error
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise BrokenSetting(
             f"{setting}: cannot listen on {host}:{port} ({reason}); choose another port, "

@@ -50,6 +50,11 @@ async def do(database: Database, errand: Errand) -> None:
             raise Refused
         case "bug" if not mended:
             raise ZeroDivisionError
+        case "no file":
+            raise FileNotFoundError
+        case "wrong call":
+            async with database.shared() as conn:
+                await conn.execute("SELECT $1::int, $2::int", 1)
         case _:
             pass
     async with database.shared() as conn:

@@ -1,6 +1,6 @@
 """The booking path: service, staff, day, time, confirm, card."""
 
-from aiogram import Bot, F, Router
+from aiogram import F, Router
 from aiogram.filters import Command
 from aiogram.types import CallbackQuery, Message
 from aiogram.utils.i18n import gettext as _
@@ -9,18 +9,20 @@ from zapisano.booking import (
     Actor,
     Booked,
     NotOffered,
+    SendFile,
     Wish,
     book,
     move,
 )
 from zapisano.booking.model import ServiceId, StaffId
-from zapisano.bots.booking import mine, phone, picking
+from zapisano.bots.booking import mine, picking
 from zapisano.bots.booking.buttons import Go, Pick, Place, Step
-from zapisano.bots.booking.calendar_file import calendar_file
 from zapisano.bots.booking.person import Visitor
 from zapisano.bots.booking.screen import show
 from zapisano.bots.booking.words import explain
+from zapisano.db import TenantConnection
 from zapisano.errors import SlotTaken
+from zapisano.jobs import enqueue
 
 
 def router() -> Router:
@@ -55,7 +57,7 @@ async def step(tap: CallbackQuery, callback_data: Pick, visitor: Visitor) -> Non
     await show(tap, screen)
 
 
-async def done(tap: CallbackQuery, callback_data: Pick, visitor: Visitor, bot: Bot) -> None:
+async def done(tap: CallbackQuery, callback_data: Pick, visitor: Visitor) -> None:
     """Book or move; a second press finds what the first has done."""
     try:
         booked = await _write(visitor, callback_data)
@@ -67,27 +69,30 @@ async def done(tap: CallbackQuery, callback_data: Pick, visitor: Visitor, bot: B
     async with visitor.database.tenant(visitor.tenant.id) as conn:
         card = await mine.card(conn, booked.booking, visitor, _("You are booked!"))
     await show(tap, card, _("Done"))
-    if booked.is_new:
-        file = calendar_file(booked.booking, visitor.tenant, visitor.now)
-        caption = _("Open it, and the visit is in your phone's calendar.")
-        await bot.send_document(tap.from_user.id, file, caption=caption)
-        await phone.ask_once(bot, visitor)
 
 
 async def _write(visitor: Visitor, pick: Pick) -> Booked:
-    user_id, now = visitor.person.user_id, visitor.now
+    """Book or move; what is said afterwards is asked for in the same commit, and so not lost."""
     async with visitor.database.tenant(visitor.tenant.id) as conn:
-        if not pick.move:
-            staff = StaffId(pick.staff) if pick.staff else None
-            wish = Wish(ServiceId(pick.service), staff, pick.picked_day, pick.picked_time)
-            return await book(conn, user_id, wish, now)
-        return await move(
-            conn,
-            pick.move,
-            user_id,
-            day=pick.picked_day,
-            at=pick.picked_time,
-            staff_id=pick.staff_id,
-            by=Actor.CUSTOMER,
-            now=now,
-        )
+        booked = await _book_or_move(conn, visitor, pick)
+        if booked.is_new:
+            await enqueue(conn, SendFile(booking_id=booked.booking.id))
+    return booked
+
+
+async def _book_or_move(conn: TenantConnection, visitor: Visitor, pick: Pick) -> Booked:
+    user_id, now = visitor.person.user_id, visitor.now
+    if not pick.move:
+        staff = StaffId(pick.staff) if pick.staff else None
+        wish = Wish(ServiceId(pick.service), staff, pick.picked_day, pick.picked_time)
+        return await book(conn, user_id, wish, now)
+    return await move(
+        conn,
+        pick.move,
+        user_id,
+        day=pick.picked_day,
+        at=pick.picked_time,
+        staff_id=pick.staff_id,
+        by=Actor.CUSTOMER,
+        now=now,
+    )

@@ -1,7 +1,7 @@
 """Handlers of booking's jobs: the other side is told, the customer is reminded."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from html import escape
 
@@ -11,11 +11,15 @@ from aiogram.utils.i18n import gettext as _
 from zapisano import journal
 from zapisano.booking import (
     Actor,
+    AskPhone,
     Booking,
     BookingChanged,
     Change,
     Person,
     Remind,
+    SendFile,
+    Tell,
+    ask_phone_once,
     booking_of,
     customer_of,
     note_blocked,
@@ -24,7 +28,9 @@ from zapisano.booking import (
 )
 from zapisano.booking.reminders import is_needed
 from zapisano.bots import store
+from zapisano.bots.booking import phone
 from zapisano.bots.booking.buttons import Act, Go, Mine, Place, button
+from zapisano.bots.booking.calendar_file import calendar_file
 from zapisano.bots.booking.screen import Rows, Screen
 from zapisano.bots.booking.words import details, moment, who
 from zapisano.bots.errors import BlockedByPerson
@@ -32,6 +38,7 @@ from zapisano.bots.i18n import BOOKING, speaking
 from zapisano.bots.registry import Bots
 from zapisano.db import Database
 from zapisano.errors import NotFound
+from zapisano.jobs import enqueue
 from zapisano.telemetry import get_logger
 from zapisano.tenancy import State, Tenant
 from zapisano.tenancy import store as tenants
@@ -48,7 +55,20 @@ class BookingNotices:
     now: Callable[[], datetime]
 
     async def changed(self, job: BookingChanged) -> None:
-        """The owner is told what customers do; the customer, what the owner does."""
+        """Have the customer and who is in charge told, but for who did it: a job for each."""
+        found = await self._tenant(job.tenant_id)
+        if found is None:
+            return
+        tenant, _bot = found
+        async with self.database.tenant(tenant.id) as conn:
+            booking = await booking_of(conn, job.booking_id, None)
+            in_charge = await people_in_charge(conn, tenant.owner_id)
+            actor = booking.user_id if job.by is Actor.CUSTOMER else job.actor_id
+            for user_id in {booking.user_id, *in_charge} - {actor}:
+                await enqueue(conn, Tell(**asdict(job), user_id=user_id))
+
+    async def tell(self, job: Tell) -> None:
+        """Tell one person of a change."""
         found = await self._tenant(job.tenant_id)
         if found is None:
             return
@@ -58,24 +78,15 @@ class BookingNotices:
             customer = await customer_of(conn, booking)
             in_charge = await people_in_charge(conn, tenant.owner_id)
             many = len(await staff_offered(conn)) > 1
-        if job.by is Actor.OWNER:
-            with speaking(BOOKING, customer.language if customer else tenant.owner_language):
+        if job.user_id == booking.user_id:
+            with speaking(BOOKING, _language(customer, tenant)):
                 screen = _for_customer(booking, job, staff=many)
             await self._to_customer(bot, tenant, booking, customer, screen)
-            return
-        told = False
-        for user_id, language in in_charge.items():
-            if user_id == booking.user_id:
-                continue
-            with speaking(BOOKING, language or tenant.owner_language):
-                screen = _for_owner(booking, customer, job, staff=many)
-            if await self._send(bot, tenant, user_id, screen):
-                told = True
-            elif user_id == tenant.owner_id:
-                told = await self._tell_in_sales_chat(tenant, screen) or told
-        if told:
-            async with self.database.tenant(tenant.id) as conn:
-                await journal.record(conn, "booking.owner_told", str(booking.id))
+        elif job.user_id in in_charge:
+            actor = in_charge.get(job.actor_id) if job.actor_id else None
+            with speaking(BOOKING, _language(in_charge[job.user_id], tenant)):
+                screen = _for_owner(booking, customer, job, actor, staff=many)
+            await self._to_one_in_charge(bot, tenant, booking, job.user_id, screen)
 
     async def remind(self, job: Remind) -> None:
         """Remind the customer, if the booking still stands and it is the time to."""
@@ -90,11 +101,43 @@ class BookingNotices:
         if not is_needed(booking, job.hours, self.now()):
             log.info("reminder_not_needed", booking=booking.id, hours=job.hours)
             return
-        with speaking(BOOKING, customer.language if customer else tenant.owner_language):
+        with speaking(BOOKING, _language(customer, tenant)):
             screen = _reminder(booking, tenant, staff=many)
         if await self._to_customer(bot, tenant, booking, customer, screen):
             async with self.database.tenant(tenant.id) as conn:
                 await journal.record(conn, "booking.reminded", str(booking.id), hours=job.hours)
+
+    async def send_file(self, job: SendFile) -> None:
+        """Send the booking as a file; then have the number asked for, once per person."""
+        found = await self._tenant(job.tenant_id)
+        if found is None:
+            return
+        tenant, bot = found
+        async with self.database.tenant(tenant.id) as conn:
+            booking = await booking_of(conn, job.booking_id, None)
+            customer = await customer_of(conn, booking)
+        if not booking.stands(self.now()):
+            return
+        with speaking(BOOKING, _language(customer, tenant)):
+            file = calendar_file(booking, tenant, self.now())
+            caption = _("Open it, and the visit is in your phone's calendar.")
+        sending = bot.send_document(booking.user_id, file, caption=caption)
+        if await self._reaches(tenant, booking.user_id, sending):
+            async with self.database.tenant(tenant.id) as conn:
+                if await ask_phone_once(conn, booking.user_id, self.now()):
+                    await enqueue(conn, AskPhone(booking_id=booking.id))
+
+    async def ask_phone(self, job: AskPhone) -> None:
+        """Ask a customer for their number."""
+        found = await self._tenant(job.tenant_id)
+        if found is None:
+            return
+        tenant, bot = found
+        async with self.database.tenant(tenant.id) as conn:
+            booking = await booking_of(conn, job.booking_id, None)
+            customer = await customer_of(conn, booking)
+        with speaking(BOOKING, _language(customer, tenant)):
+            await self._reaches(tenant, booking.user_id, phone.ask(bot, booking.user_id))
 
     async def _tenant(self, tenant_id: str) -> tuple[Tenant, Bot] | None:
         """Return a tenant that is served, and its bot; None when there is nobody to speak."""
@@ -125,9 +168,24 @@ class BookingNotices:
             return False
         return await self._send(bot, tenant, booking.user_id, screen)
 
+    async def _to_one_in_charge(
+        self, bot: Bot, tenant: Tenant, booking: Booking, user_id: int, screen: Screen
+    ) -> None:
+        told = await self._send(bot, tenant, user_id, screen)
+        if user_id != tenant.owner_id:
+            return
+        if told or await self._tell_in_sales_chat(tenant, screen):
+            async with self.database.tenant(tenant.id) as conn:
+                await journal.record(conn, "booking.owner_told", str(booking.id))
+
     async def _send(self, bot: Bot, tenant: Tenant, user_id: int, screen: Screen) -> bool:
+        sending = bot.send_message(user_id, screen.text, reply_markup=screen.keyboard)
+        return await self._reaches(tenant, user_id, sending)
+
+    async def _reaches(self, tenant: Tenant, user_id: int, sending: Awaitable[object]) -> bool:
+        """Send; False, and remembered, when the person has blocked the bot."""
         try:
-            await bot.send_message(user_id, screen.text, reply_markup=screen.keyboard)
+            await sending
         except BlockedByPerson:
             async with self.database.tenant(tenant.id) as conn:
                 await note_blocked(conn, user_id, self.now())
@@ -135,8 +193,17 @@ class BookingNotices:
         return True
 
 
+def _language(person: Person | None, tenant: Tenant) -> str:
+    return person.language if person else tenant.owner_language
+
+
 def _for_owner(
-    booking: Booking, customer: Person | None, job: BookingChanged, *, staff: bool
+    booking: Booking,
+    customer: Person | None,
+    job: BookingChanged,
+    actor: Person | None,
+    *,
+    staff: bool,
 ) -> Screen:
     titles = {
         Change.CREATED: _("🆕 New booking"),
@@ -147,6 +214,8 @@ def _for_owner(
     if job.was_at:
         lines.append(_("Was: {moment}").format(moment=moment(job.was_at, booking.time_zone)))
     lines.append(f"🙋 {who(booking, customer)}")
+    if actor and actor.name and job.change is Change.CANCELLED:
+        lines.append(_("Cancelled by {name}").format(name=escape(actor.name)))
     return Screen("\n".join(lines))
 
 

@@ -4,7 +4,7 @@ from aiogram import Bot, F, Router
 from aiogram.types import KeyboardButton, Message, ReplyKeyboardMarkup, ReplyKeyboardRemove
 from aiogram.utils.i18n import gettext as _
 
-from zapisano.booking import ask_phone_once, share_phone
+from zapisano.booking import share_phone
 from zapisano.bots.booking.person import Visitor
 from zapisano.bots.i18n import BOOKING, ENGLISH, RUSSIAN
 
@@ -17,12 +17,8 @@ def router() -> Router:
     return made
 
 
-async def ask_once(bot: Bot, visitor: Visitor) -> None:
-    """Ask, unless the number is known or was asked for before."""
-    person = visitor.person
-    async with visitor.database.tenant(visitor.tenant.id) as conn:
-        if not await ask_phone_once(conn, person.user_id, visitor.now):
-            return
+async def ask(bot: Bot, user_id: int) -> None:
+    """Ask; whether to is for others to know."""
     keyboard = ReplyKeyboardMarkup(
         keyboard=[
             [KeyboardButton(text=_("📱 Share my number"), request_contact=True)],
@@ -32,7 +28,7 @@ async def ask_once(bot: Bot, visitor: Visitor) -> None:
         one_time_keyboard=True,
     )
     text = _("Would you like to leave your number, in case something changes? You need not.")
-    await bot.send_message(person.user_id, text, reply_markup=keyboard)
+    await bot.send_message(user_id, text, reply_markup=keyboard)
 
 
 async def take(message: Message, visitor: Visitor) -> None:

@@ -194,7 +194,7 @@ async def confirm_screen(conn: TenantConnection, visitor: Visitor, pick: Pick) -
     if len(staff) > 1:
         lines.append("👤 " + escape(chosen or _("Anybody")))
     if not pick.move and (price := (await service_of(conn, pick.service)).price):
-        lines.append(f"💳 {money(price)}")
+        lines.append(f"💰 {money(price)}")
     text = _("✅ Move here") if pick.move else _("✅ Book")
     rows = [[button(text, pick.to(Step.DONE))], [button(_("‹ Back"), pick.to(Step.DAY))]]
     return Screen("\n".join(lines), rows)

@@ -134,7 +134,7 @@ def details(booking: Booking, *, staff: bool) -> str:
     if staff:
         lines.append(f"👤 {escape(booking.staff)}")
     if booking.price:
-        lines.append(f"💳 {money(booking.price)}")
+        lines.append(f"💰 {money(booking.price)}")
     return "\n".join(lines)
 
 

@@ -178,7 +178,8 @@ async def wait_for_answer(world: World, number: int, otherwise: Json) -> Json:
     """Wait until the bot answers a question, ten seconds at most."""
     waiting = world.answers[number]
     try:
-        return await asyncio.wait_for(waiting, ANSWER_SECONDS)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await waiting
     except TimeoutError:
         return otherwise
     except asyncio.CancelledError:

@@ -106,7 +106,8 @@ async def respond(world: World, request: Request, token: str, name: str) -> Resp
         given = parameters.read(request.query_params, request.headers.get("content-type", ""), body)
         bot_id = bot_id_of(token)
         note(world, bot_id, name, given)
-        fault = world.take_fault(name.lower(), bot_id)
+        chat = str(given.values.get("chat_id", ""))
+        fault = world.take_fault(name.lower(), bot_id, chat)
         broken = fail_before(fault) if fault else None
         if broken is not None:
             return broken

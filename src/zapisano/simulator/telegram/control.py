@@ -24,6 +24,7 @@ class FaultOrder(BaseModel):
 
     method: str = "*"
     bot: int | None = None
+    chat: int | None = None
     kind: Kind
     times: Annotated[int, Field(ge=1)] = 1
     retry_after: Annotated[int, Field(ge=1)] = 1

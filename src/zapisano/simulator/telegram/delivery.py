@@ -56,7 +56,8 @@ class Courier:
                 if wait is None and not self.flights:
                     return
                 try:
-                    await asyncio.wait_for(self.news.wait(), wait)
+                    async with asyncio.timeout(wait):
+                        await self.news.wait()
                 except TimeoutError:
                     continue
         finally:

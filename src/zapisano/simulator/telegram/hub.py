@@ -56,7 +56,8 @@ class Hub:
             yield ": watching\n\n"
             while not self.closed:
                 try:
-                    await asyncio.wait_for(watch.news.wait(), KEEP_ALIVE_SECONDS)
+                    async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                        await watch.news.wait()
                 except TimeoutError:
                     yield ": still here\n\n"
                     continue

@@ -18,17 +18,22 @@ LOG_LENGTH = 10_000
 
 @dataclass(frozen=True)
 class Fault:
-    """Something to go wrong: on which method of which bot, how, and how many times more."""
+    """Something to go wrong: on which method, bot and chat, how, and how many times more."""
 
     method: str
     bot: int | None
+    chat: int | None
     kind: str
     times: int
     retry_after: int
 
-    def hits(self, method: str, bot_id: int) -> bool:
+    def hits(self, method: str, bot_id: int, chat: str) -> bool:
         """Tell whether this call is meant."""
-        return self.method.lower() in ("*", method) and self.bot in (None, bot_id)
+        return (
+            self.method.lower() in ("*", method)
+            and self.bot in (None, bot_id)
+            and (self.chat is None or str(self.chat) == chat)
+        )
 
 
 @dataclass
@@ -99,10 +104,10 @@ class World:
         if wait > 0:
             raise too_many_requests(wait)
 
-    def take_fault(self, method: str, bot_id: int) -> Fault | None:
+    def take_fault(self, method: str, bot_id: int, chat: str) -> Fault | None:
         """Find what shall go wrong with this call, and count it."""
         for index, fault in enumerate(self.faults):
-            if fault.hits(method, bot_id):
+            if fault.hits(method, bot_id, chat):
                 left = fault.times - 1
                 self.faults[index : index + 1] = [replace(fault, times=left)] if left > 0 else []
                 return fault

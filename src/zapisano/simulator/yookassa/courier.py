@@ -68,7 +68,8 @@ class Courier:
                 # A full disk may have room again later; the notifications wait for it.
                 LOG.exception("The simulated YooKassa cannot reach its state")
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._called.wait(), LOOK_EVERY_SECONDS)
+                async with asyncio.timeout(LOOK_EVERY_SECONDS):
+                    await self._called.wait()
 
     def _start_due(self) -> list[asyncio.Task[None]]:
         """Start what is due and return all that is under way; each message travels alone."""

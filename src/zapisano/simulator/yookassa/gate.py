@@ -140,7 +140,8 @@ class Gate:
 async def pause(request: Request, seconds: float) -> None:
     """Let the client wait; end early when it has gone, as the next message then says."""
     with suppress(TimeoutError):
-        await asyncio.wait_for(request.receive(), seconds)
+        async with asyncio.timeout(seconds):
+            await request.receive()
 
 
 def _decoded(given: str) -> bytes:

@@ -152,8 +152,16 @@ async def ask_drop(press: Press) -> Screen:
 
 async def drop(press: Press) -> Screen:
     """Cancel; the customer is told by a job."""
-    booking = await cancel(press.conn, press.do.id, None, by=Actor.OWNER, now=press.visitor.now)
-    return await _visit(press.conn, press.visitor, booking)
+    visitor = press.visitor
+    booking = await cancel(
+        press.conn,
+        press.do.id,
+        None,
+        by=Actor.OWNER,
+        now=visitor.now,
+        actor_id=visitor.person.user_id,
+    )
+    return await _visit(press.conn, visitor, booking)
 
 
 async def came(press: Press) -> Screen:

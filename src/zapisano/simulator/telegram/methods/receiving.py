@@ -149,7 +149,8 @@ async def get_updates(call: Call) -> list[Json]:
             if found or left <= 0 or world.stopping:
                 return [update.body for update in found]
             try:
-                await asyncio.wait_for(poll.news.wait(), left)
+                async with asyncio.timeout(left):
+                    await poll.news.wait()
             except TimeoutError:
                 continue
         raise poll.ended

@@ -8,7 +8,8 @@ down_revision = None
 STATEMENTS = (
     """CREATE TABLE settings (
         one boolean PRIMARY KEY DEFAULT true CHECK (one),
-        time_zone text NOT NULL DEFAULT 'Europe/Moscow',
+        time_zone text NOT NULL DEFAULT 'Europe/Moscow'
+            CHECK (now() AT TIME ZONE time_zone IS NOT NULL),
         slot_minutes int NOT NULL DEFAULT 30 CHECK (slot_minutes BETWEEN 5 AND 240),
         lead_minutes int NOT NULL DEFAULT 60 CHECK (lead_minutes BETWEEN 0 AND 10080),
         horizon_days int NOT NULL DEFAULT 30 CHECK (horizon_days BETWEEN 1 AND 365)
