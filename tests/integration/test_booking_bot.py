@@ -418,7 +418,7 @@ async def test_the_owner_changes_hours_and_zone(salon: Salon, witness: Witness) 
     await owner.sees("Напишите время так: 10:00-19:00")
     await owner.say("/admin")  # leaves what was being typed
     await owner.say("08:00-09:00")
-    await owner.tap("Я понимаю только кнопки.", "📝 Записаться")
+    await owner.tap("я понимаю только кнопки.", "📝 Записаться")
     await owner.say("/admin")
     await owner.tap("сегодня", "🌍 Часовой пояс")
     await owner.tap("Часовой пояс: Москва", "19:00 · Владивосток")
