@@ -202,7 +202,7 @@ def main() -> None:
     configure_logging(as_json=settings.log_json, file=settings.log_file)
     try:
         asyncio.run(_main(settings))
-    except BaseExceptionGroup as errors:
+    except BaseExceptionGroup as errors:  # of the lanes; all but a lost database goes on up
         if errors.split(Busy)[1] is not None:
             raise
         raise Busy("The worker has lost the database and has to be started again.") from None

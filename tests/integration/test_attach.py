@@ -117,7 +117,7 @@ async def test_a_pasted_token_works_and_leaves_the_chat(house: House, buyer: Buy
     assert not any(token in text for text in texts)
     row = await bot_row(house)
     assert row["managed"] is False
-    assert token.encode() not in bytes(row["token"])  # pyright: ignore[reportArgumentType]
+    assert token.encode() not in bytes(row["token"])  # pyright: ignore[reportArgumentType]  # bytea
 
 
 @pytest.mark.parametrize("naming", [False, True])
@@ -416,7 +416,7 @@ async def test_the_state_of_a_chat_is_under_the_tenants_prefix(house: House, buy
     await buyer.presses("1 месяц")
     await buyer.hears("Как называется")
     storage = house.parts.dispatch.sales.storage
-    redis = storage.redis  # pyright: ignore[reportAttributeAccessIssue]
+    redis = storage.redis  # pyright: ignore[reportAttributeAccessIssue]  # it is the prefixed one
     keys = sorted(key.decode() for key in await redis.keys(f"*:{buyer.phone.person}:*"))
     person = buyer.phone.person
     assert keys == [f"sales:fsm:{person}:{person}:{part}" for part in ("data", "state")]

@@ -55,7 +55,7 @@ async def worker(settings: Settings) -> AsyncGenerator[subprocess.Popen[bytes]]:
 
 async def until(holds: Callable[[], object], *, seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
-    while not await holds():  # pyright: ignore[reportGeneralTypeIssues]
+    while not await holds():  # pyright: ignore[reportGeneralTypeIssues]  # lambdas of awaitables
         assert time.monotonic() < deadline, "did not happen in time"
         await asyncio.sleep(0.05)
 

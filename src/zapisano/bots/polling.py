@@ -171,8 +171,8 @@ def alone_polling(settings: Settings, database: Database, dispatch: Dispatch) ->
             await dispatch.handle(job)
         except (Passing, *CONNECTION_LOST):
             raise
-        except Exception:
-            # This is a runner: one update that meets a bug must not hold up the next.
+        except Exception:  # a runner
+            # One update that meets a bug must not hold up the next.
             log.exception("update_failed", bot=row.bot_id)
 
     return Polling(settings, bots, handle_it)

@@ -105,7 +105,7 @@ class PrefixedRedisStorage(RedisStorage):
         """`key_prefix` is `client_001:`; None serves all tenants, each with its own."""
         keys = TenantKeyBuilder(key_prefix, cluster=isinstance(redis, RedisCluster))
         # A cluster's client has the few commands that are used here.
-        super().__init__(redis, keys, state_ttl, data_ttl)  # type: ignore[arg-type]
+        super().__init__(redis, keys, state_ttl, data_ttl)  # type: ignore[arg-type]  # see above
 
     async def set_state(self, key: StorageKey, state: StateType = None) -> None:
         """Write or, with None, forget a state."""

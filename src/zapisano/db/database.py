@@ -102,7 +102,7 @@ async def _transaction(raw: RawConnection, begin: LiteralString) -> AsyncGenerat
     try:
         await _execute(raw, begin)
         yield
-    except BaseException:
+    except BaseException:  # raised again; a cancellation too
         # A statement cancelled half-way leaves the protocol unsure; then the connection goes.
         if not raw.is_closed():
             await _rollback(raw)
@@ -126,7 +126,7 @@ async def _rollback(raw: RawConnection) -> None:
         await raw.execute("ROLLBACK", timeout=5)
     except (*CONNECTION_LOST, PostgresError, TimeoutError):
         raw.terminate()
-    except BaseException:
+    except BaseException:  # raised again; a cancellation too
         raw.terminate()
         raise
 

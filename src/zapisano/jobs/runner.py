@@ -167,7 +167,7 @@ class Runner:
         except _Poison:
             log.exception("job_held")
             raise
-        except Exception as error:
+        except Exception as error:  # a runner: no job may end its lane
             if _may_pass(error):
                 if queued.attempts >= ATTEMPTS_WHEN_UNAVAILABLE:
                     raise

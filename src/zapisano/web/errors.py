@@ -154,7 +154,7 @@ class RequestContext:
                 await self._app(scope, receive, send_with_id)
             except ClientDisconnect:
                 log.info("client_left")
-            except Exception as error:
+            except Exception as error:  # the last resort: 500, and a traceback in the log
                 answer = _last_resort(error)
                 if status:  # half an answer is out: only cutting the connection is honest
                     raise

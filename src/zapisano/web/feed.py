@@ -186,8 +186,8 @@ class Feed:
                 await self._listen()
             except (Busy, *CONNECTION_LOST) as error:
                 log.warning("journal_feed_interrupted", reason=type(error).__name__)
-            except Exception:
-                # A runner: whatever it was, every open stream waits for the next event.
+            except Exception:  # a runner
+                # Whatever it was, every open stream waits for the next event.
                 log.exception("journal_feed_failed")
             await asyncio.sleep(RETRY_SECONDS)
 

@@ -111,7 +111,7 @@ class Store:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
-        except BaseException:
+        except BaseException:  # raised again
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")

@@ -79,7 +79,7 @@ def transaction(database: sqlite3.Connection) -> Generator[None, None, None]:
     database.execute("BEGIN IMMEDIATE")
     try:
         yield
-    except BaseException:
+    except BaseException:  # raised again
         database.execute("ROLLBACK")
         raise
     database.execute("COMMIT")
