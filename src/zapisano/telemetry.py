@@ -144,7 +144,7 @@ def _named(error: BaseException) -> str:
 
 
 def tell_supervisor(state: str) -> None:
-    """Speak systemd's readiness protocol (`READY=1`, `STOPPING=1`) where somebody listens."""
+    """Speak systemd's `sd_notify` protocol (`READY=1`, `STATUS=…`) where somebody listens."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     # A supervisor that is gone needs no word, and its absence must not keep us from stopping.
     with suppress(OSError):

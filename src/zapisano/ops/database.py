@@ -39,6 +39,8 @@ async def _checks(settings: Settings) -> AsyncGenerator[Check]:
             yield await _migrations(conn)
             if migrated:
                 yield await _held(conn)
+                if settings.webhook_url:
+                    yield await _bots(settings, conn)
             yield await _walls(settings, conn)
         yield await _pooler(settings, dsn)
         if migrated:
@@ -110,6 +112,18 @@ async def _held(conn: OwnerConnection) -> Check:
             "rest; mend the cause, then: zapisano jobs requeue --kind KIND, or their ids",
         )
     return good("Jobs", "none is held")
+
+
+async def _bots(settings: Settings, conn: OwnerConnection) -> Check:
+    name = "Tenants' bots"
+    if unheard := await store.unheard_bots(conn, settings.webhook_url):
+        return warning(
+            name,
+            f"{unheard} get no updates at WEBHOOK_URL",
+            "start `zapisano worker` (again): it connects them, unless a process with CLIENT_ID "
+            "serves them alone",
+        )
+    return good(name, "their updates come to WEBHOOK_URL")
 
 
 async def _pooler(settings: Settings, dsn: str) -> Check:
