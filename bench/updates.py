@@ -106,8 +106,6 @@ async def _attach(conn: SharedConnection, vault: Vault, tenant: TenantId, bot: i
         tenant_id=tenant,
         username=f"bench_{bot}_bot",
         token=vault.lock(f"{bot}:{'A' * 35}"),
-        path=f"bench-{bot}",
-        secret="bench",
         managed=False,
     )
     await store.set_attached(conn, bot, datetime.now(UTC))

@@ -150,4 +150,12 @@ def tell_supervisor(state: str) -> None:
     with suppress(OSError):
         if address:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-                notify.sendto(state.encode(), address.replace("@", "\0", 1))
+                notify.sendto(state.encode(), _unix_address(address))
+
+
+def _unix_address(name: str) -> str:
+    """Return a socket's address; systemd writes `@` for the zero byte an abstract one begins with.
+
+    Source: `sd_notify(3)`. A folder's name may hold an `@` as well.
+    """
+    return f"\0{name[1:]}" if name.startswith("@") else name

@@ -71,6 +71,19 @@ async def test_polling_serves_the_sales_bot_and_the_bots_it_sells(
         assert await witness.fetchval(bots, made["id"]) == 0
 
 
+async def test_a_bot_is_polled_on_after_an_error_that_nobody_foresaw(
+    fetching: Settings, simulator: Simulator, phone: Phone, witness: Witness
+) -> None:
+    async with a_worker(fetching):
+        buyer = Buyer(phone, simulator.sales_bot_id)
+        await witness.execute("REVOKE INSERT ON shared.updates FROM booking_app")
+        await phone.start(buyer.sales)
+        refused = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'zapisano'"
+        await until(lambda: witness.fetchval(refused), "it has tried to store the update")
+        await witness.execute("GRANT INSERT ON shared.updates TO booking_app")
+        await buyer.hears("Бот для записи")
+
+
 async def test_a_process_with_client_id_serves_that_tenant_alone(
     house: House, buyer: Buyer, valkey_url: str
 ) -> None:
@@ -232,11 +245,12 @@ async def test_a_tenant_served_alone_is_polled_from_the_moment_it_has_a_bot(
     await house.pay(await buyer.orders("Ромашка"))
     await house.idle()
     alone = house.settings.model_copy(update={"client_id": "client_001", "webhook_url": ""})
+    before = len(house.simulator.get("/telegram/control/log", method="getUpdates"))
     async with a_worker(alone):
         made = await buyer.creates()
 
         async def polled() -> list[int] | None:
             log = house.simulator.get("/telegram/control/log", method="getUpdates")
-            return sorted({call["bot"] for call in log}) or None
+            return sorted({call["bot"] for call in log[before:]}) or None
 
         assert await found(polled, "the new bot is polled") == [made["id"]]

@@ -1,6 +1,7 @@
 """The registry of tenants in the shared schema."""
 
-from zapisano.db import Connection, OwnerConnection, Row, SharedConnection, TenantConnection
+from zapisano.db import Connection, OwnerConnection, Row, SharedConnection
+from zapisano.db.names import SchemaName, quoted
 from zapisano.tenancy.model import (
     Overview,
     State,
@@ -186,12 +187,14 @@ async def remember_request(
     )
 
 
-async def set_time_zone(conn: TenantConnection, time_zone: str) -> None:
-    """Say in which zone a tenant's business is."""
-    await conn.execute("UPDATE settings SET time_zone = $1", time_zone)
-
-
-async def name_samples_in_english(conn: TenantConnection) -> None:
-    """Rename what the first migration puts in, for an owner who does not read Russian."""
-    await conn.execute("UPDATE services SET name = 'Haircut' WHERE id = 1 AND name = 'Стрижка'")
-    await conn.execute("UPDATE staff SET name = 'Barber' WHERE id = 1 AND name = 'Мастер'")
+async def furnish(
+    conn: OwnerConnection, schema: SchemaName, language: str, time_zone: str | None
+) -> None:
+    """Fit what the first migration has put into a new schema to its owner."""
+    await conn.execute("SET LOCAL search_path TO " + quoted(schema))
+    if time_zone:
+        await conn.execute("UPDATE settings SET time_zone = $1", time_zone)
+    if language == "en":
+        await conn.execute("UPDATE services SET name = 'Haircut'")
+        await conn.execute("UPDATE staff SET name = 'Barber'")
+    await conn.execute("SET LOCAL search_path TO pg_catalog")

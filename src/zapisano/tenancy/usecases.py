@@ -60,16 +60,17 @@ async def provision(database: Database, tenant: TenantId, *, time_zone: str | No
     async with database.owner() as owner:
         await guard_schema(owner, schema)
         # Under the guard: a late repetition must not make the schema of an archived tenant anew.
-        if (await store.get(owner, tenant)).state is not State.PROVISIONING:
+        found = await store.get(owner, tenant)
+        if found.state is not State.PROVISIONING:
             return
         if await create_tenant_schema(owner, schema):
+            await store.furnish(owner, schema, found.owner_language, time_zone)
             took_ms = round((time.perf_counter() - started) * 1000)
             await journal.record(
                 owner, "tenant.schema_created", tenant, tenant=tenant, took_ms=took_ms
             )
     if database.isolated:
         await create_role(database, tenant)
-    await _settle_in(database, tenant, time_zone)
     async with database.shared() as conn:
         found = await store.get(conn, tenant, lock=True)
         if found.state is not State.PROVISIONING:
@@ -86,18 +87,6 @@ async def create_role(database: Database, tenant: TenantId) -> None:
         await guard_schema(owner, schema)
         if (await store.get(owner, tenant)).state is State.PROVISIONING:
             await roles.create_tenant_role(owner, database.name, schema)
-
-
-async def _settle_in(database: Database, tenant: TenantId, time_zone: str | None) -> None:
-    async with database.shared() as conn:
-        found = await store.get(conn, tenant)
-    if found.state is not State.PROVISIONING:
-        return
-    async with database.tenant(tenant) as inside:
-        if time_zone:
-            await store.set_time_zone(inside, time_zone)
-        if found.owner_language == "en":
-            await store.name_samples_in_english(inside)
 
 
 async def activate(conn: SharedConnection, tenant: TenantId) -> None:
