@@ -13,12 +13,12 @@ from typing import Any
 from bench.cluster import proportional_memory
 from bench.figures import Figure
 from zapisano.bots import inbox, store
-from zapisano.bots.vault import Vault
 from zapisano.db import Database, SharedConnection
 from zapisano.jobs import Runner
 from zapisano.settings import Settings
 from zapisano.tenancy import State, TenantId
 from zapisano.tenancy import store as tenants
+from zapisano.vault import Vault
 from zapisano.worker import handlers_of, open_parts
 
 UPDATES = 2_000

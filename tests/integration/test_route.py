@@ -11,10 +11,10 @@ import pytest
 from zapisano.app import create_api
 from zapisano.bots import store
 from zapisano.bots.model import new_secret
-from zapisano.bots.vault import Vault
 from zapisano.db import Database
 from zapisano.settings import Settings
 from zapisano.tenancy import Tenant
+from zapisano.vault import Vault
 
 Witness = asyncpg.Connection
 HEADER = "X-Telegram-Bot-Api-Secret-Token"

@@ -18,7 +18,6 @@ from zapisano.bots.i18n import ENGLISH, RUSSIAN, SALES
 from zapisano.bots.jobs import Attach, Hello, RemindToAttach, SetAccess, Welcome
 from zapisano.bots.model import BotRow, bot_id_of
 from zapisano.bots.registry import Bots
-from zapisano.bots.vault import Vault
 from zapisano.bots.wording import DESCRIPTIONS, SALES_COMMANDS, TENANT_COMMANDS, command_menu
 from zapisano.db import Database, SharedConnection
 from zapisano.jobs import enqueue, unschedule
@@ -26,6 +25,7 @@ from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
 from zapisano.tenancy import State, Tenant, TenantId, activate
 from zapisano.tenancy import store as tenants
+from zapisano.vault import Vault
 
 log = get_logger("zapisano.bots")
 

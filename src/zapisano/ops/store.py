@@ -62,6 +62,12 @@ async def unheard_bots(conn: OwnerConnection, webhook_url: str) -> int:
     )
 
 
+async def a_sealed_token(conn: OwnerConnection) -> bytes | None:
+    """Return one bot's token as it is stored, None when there is no bot."""
+    token: bytes | None = await conn.fetchval("SELECT token FROM shared.bots LIMIT 1")
+    return token
+
+
 async def login(conn: Connection) -> str:
     """Return whom the server takes us for."""
     return str(await conn.fetchval("SELECT current_user::text"))
