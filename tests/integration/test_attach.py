@@ -78,14 +78,17 @@ async def test_both_events_and_their_redelivery_make_one_bot(house: House, buyer
     assert sum("Подключаем" in text for text in said) == 1
 
 
-async def test_two_paid_orders_get_a_bot_each_oldest_first(house: House, buyer: Buyer) -> None:
+async def test_of_two_paid_orders_the_one_that_the_button_names_gets_the_bot(
+    house: House, buyer: Buyer
+) -> None:
     for name in ("Первый", "Второй"):
         await house.pay(await buyer.orders(name))
         await buyer.hears(f"«{name}»: всё готово")
-    first = await buyer.creates()
-    await buyer.hears("«Второй»: всё готово, ждём только бота")
+    assert (await buyer.offer())["suggested_name"] == "Второй"
     second = await buyer.creates()
-    await buyer.hears(f"@{second['username']} работает")
+    await buyer.hears("«Первый»: всё готово, ждём только бота")
+    first = await buyer.creates()
+    await buyer.hears(f"@{first['username']} работает")
     rows = await house.witness.fetch(
         "SELECT tenant_id, bot_id FROM shared.bots WHERE tenant_id IS NOT NULL ORDER BY tenant_id"
     )

@@ -120,7 +120,7 @@ class Notices:
     async def _prompt(self, tenant: Tenant, *, reminder: bool) -> None:
         bot, _row = await self.bots.sales()
         with speaking(SALES, tenant.owner_language):
-            await prompt(bot, tenant, reminder=reminder)
+            await prompt(bot, self.bots.database, tenant, reminder=reminder)
 
     async def welcome(self, job: Welcome) -> None:
         """The bot works: its owner gets the link."""

@@ -115,8 +115,9 @@ async def find_door(conn: SharedConnection, path: str) -> tuple[int, str | None,
 
 
 async def awaiting(conn: SharedConnection, owner_id: int) -> TenantId | None:
-    """Return the person's tenant that has waited for a bot longest, or None.
+    """Return the person's tenant that waits for a bot, or None.
 
+    Of several the one whose button was shown last, since only that is still to be seen.
     Serialises with every other bot of this person until the transaction ends.
     """
     await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('bots.owner', $1))", owner_id)
@@ -124,7 +125,7 @@ async def awaiting(conn: SharedConnection, owner_id: int) -> TenantId | None:
         """SELECT t.id FROM shared.tenants AS t
            WHERE t.owner_id = $1 AND t.state = 'awaiting_bot'
                AND NOT EXISTS (SELECT 1 FROM shared.bots AS b WHERE b.tenant_id = t.id)
-           ORDER BY length(t.id), t.id LIMIT 1""",
+           ORDER BY t.prompted_at DESC NULLS LAST, length(t.id), t.id LIMIT 1""",
         owner_id,
     )
     return TenantId(found) if found else None

@@ -28,7 +28,7 @@ BEGIN
         SELECT 'EXECUTE ON FUNCTION ' || oid::regprocedure FROM pg_proc
         WHERE pronamespace = 'pg_catalog'::regnamespace
             -- Locks that end with their transaction stay: bookings and the queue take them.
-            AND (proname ~ '^(pg_stat_get_|lo_|pg_advisory_(un)?lock|pg_try_advisory_lock)'
+            AND (proname ~ '^(pg_stat_get_|lo_|pg_logical_|pg_advisory_(un)?lock|pg_try_advisory_lock)'
                 OR proname IN ('loread', 'lowrite', 'pg_lock_status', 'pg_database_size',
                     'pg_tablespace_size', 'pg_relation_size', 'pg_table_size', 'pg_indexes_size',
                     'pg_total_relation_size'))

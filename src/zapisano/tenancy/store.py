@@ -187,6 +187,23 @@ async def remember_request(
     )
 
 
+async def note_prompt(conn: SharedConnection, tenant: TenantId) -> None:
+    """Remember that its owner is shown the button that creates this tenant's bot."""
+    await conn.execute(
+        "UPDATE shared.tenants SET prompted_at = clock_timestamp() WHERE id = $1", tenant
+    )
+
+
+async def set_also_unpaid(conn: SharedConnection, tenant: TenantId, *, unpaid: bool) -> None:
+    """Say whether a tenant that the operator has paused is not paid for either."""
+    await conn.execute("UPDATE shared.tenants SET also_unpaid = $2 WHERE id = $1", tenant, unpaid)
+
+
+async def is_also_unpaid(conn: SharedConnection, tenant: TenantId) -> bool:
+    """Say what `set_also_unpaid` has been told last."""
+    return bool(await conn.fetchval("SELECT also_unpaid FROM shared.tenants WHERE id = $1", tenant))
+
+
 async def furnish(
     conn: OwnerConnection, schema: SchemaName, language: str, time_zone: str | None
 ) -> None:

@@ -107,7 +107,7 @@ async def activate(conn: SharedConnection, tenant: TenantId) -> None:
 async def suspend(conn: SharedConnection, tenant: TenantId, reason: Suspension) -> Tenant:
     """Pause a tenant: its bot answers that it is paused, its data stays.
 
-    An operator's suspension outweighs an unpaid one; the reverse changes nothing.
+    An operator's suspension outweighs an unpaid one, which comes back when it is lifted.
 
     Raises:
         WrongState: the tenant is being provisioned, or archived.
@@ -115,6 +115,8 @@ async def suspend(conn: SharedConnection, tenant: TenantId, reason: Suspension) 
     found = await store.get(conn, tenant, lock=True)
     if found.state in {State.PROVISIONING, State.ARCHIVED}:
         raise WrongState(f"{tenant} is {found.state} and cannot be suspended.")
+    if {found.suspended_for, reason} == {Suspension.OPERATOR, Suspension.UNPAID}:
+        await store.set_also_unpaid(conn, tenant, unpaid=True)
     if found.suspended_for in {reason, Suspension.OPERATOR}:
         return found
     await store.set_state(conn, tenant, State.SUSPENDED, reason)
@@ -138,9 +140,21 @@ async def resume(conn: SharedConnection, tenant: TenantId, lifting: Suspension) 
     if found.suspended_for is Suspension.UNPAID and lifting is Suspension.OPERATOR:
         raise WrongState(f"{tenant} is not paid for: a payment lifts that, not the operator.")
     if found.suspended_for is not lifting:
+        await store.set_also_unpaid(conn, tenant, unpaid=False)
         return found
+    if lifting is Suspension.OPERATOR and await store.is_also_unpaid(conn, tenant):
+        return await _leave_unpaid(conn, tenant)
     state = State.ACTIVE if await store.has_bot(conn, tenant) else State.AWAITING_BOT
     await store.set_state(conn, tenant, state)
     await enqueue(conn, TenantChanged(tenant, state))
     await journal.record(conn, "tenant.resumed", tenant, tenant=tenant, state=state)
+    return await store.get(conn, tenant)
+
+
+async def _leave_unpaid(conn: SharedConnection, tenant: TenantId) -> Tenant:
+    """The operator's pause is over, and below it is the one that only a payment lifts."""
+    await store.set_also_unpaid(conn, tenant, unpaid=False)
+    await store.set_state(conn, tenant, State.SUSPENDED, Suspension.UNPAID)
+    await enqueue(conn, TenantChanged(tenant, State.SUSPENDED))
+    await journal.record(conn, "tenant.suspended", tenant, tenant=tenant, reason=Suspension.UNPAID)
     return await store.get(conn, tenant)

@@ -26,7 +26,7 @@ async def otherwise(message: Message, bot: Bot, database: Database) -> None:
         owned = await store.of_owner(conn, person_id)
         names = {row.tenant_id: await tenants.get(conn, row.tenant_id or "") for row in owned}
     if tenant:
-        await prompt(bot, tenant, reminder=True)
+        await prompt(bot, database, tenant, reminder=True)
         return
     own = [(row, names[row.tenant_id]) for row in owned[-MOST_SHOWN:]]
     rows = [

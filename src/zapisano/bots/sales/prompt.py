@@ -5,14 +5,19 @@ from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.sales.buttons import create_bot_keyboard
 from zapisano.bots.sales.words import inside_quotes
+from zapisano.db import Database
 from zapisano.tenancy import Tenant
+from zapisano.tenancy import store as tenants
 
 
-async def prompt(bot: Bot, tenant: Tenant, *, reminder: bool = False) -> None:
+async def prompt(bot: Bot, database: Database, tenant: Tenant, *, reminder: bool = False) -> None:
     """Ask the owner to create the bot: one button, and a line on the way that always works.
 
-    Called inside an i18n context.
+    Called inside an i18n context. Telegram does not say which button was pressed, and shows the
+    last one only: so that is remembered, for an owner who has paid for several.
     """
+    async with database.shared() as conn:
+        await tenants.note_prompt(conn, tenant.id)
     ready = _("“{name}” is ready and waits for its bot.") if reminder else _("“{name}” is ready.")
     other = _(
         "No such button, or a bot of your own already? Open @BotFather, send "
