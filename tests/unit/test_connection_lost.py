@@ -16,6 +16,7 @@ from zapisano.db import connection_is_lost
         OSError(errno.EHOSTUNREACH, "No route to host"),
         asyncpg.ConnectionDoesNotExistError("connection was closed"),
         asyncpg.AdminShutdownError("terminating"),
+        asyncpg.DiskFullError("No space left on device"),
         asyncpg.InterfaceError("connection is closed"),
         asyncpg.InterfaceError("cannot perform operation: connection is closed"),
     ],

@@ -158,6 +158,8 @@ def domain_error(error: asyncpg.PostgresError) -> Exception:
         asyncpg.DeadlockDetectedError | asyncpg.LockNotAvailableError | asyncpg.SerializationError,
     ):
         return Busy()
+    if isinstance(error, asyncpg.DiskFullError):
+        return Busy("The database's disk is full, please try again later.")
     if isinstance(error, CONNECTION_LOST):
         return Busy("The database is not answering, please try again in a moment.")
     name: str | None = getattr(error, "constraint_name", None)
