@@ -1,12 +1,13 @@
 """What you get, what it costs, help: the screens that only speak."""
 
-from aiogram import F, Router
+from aiogram import Bot, F, Router
 from aiogram.filters import Command, CommandObject, CommandStart
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.sales.buttons import Buy, Go, back, button
+from zapisano.bots.sales.prompt import prompt_if_awaited
 from zapisano.bots.sales.renewal import show_renewal
 from zapisano.bots.sales.words import plan_line
 from zapisano.bots.screens import keyboard, quote, show
@@ -19,6 +20,7 @@ RENEW = "renew_"
 async def start_with_payload(
     message: Message,
     command: CommandObject,
+    bot: Bot,
     state: FSMContext,
     database: Database,
     settings: Settings,
@@ -29,6 +31,17 @@ async def start_with_payload(
         await state.clear()
         await show_renewal(message, payload.removeprefix(RENEW), database, settings)
     else:
+        await arrive(message, bot, state, database)
+
+
+async def arrive(message: Message, bot: Bot, state: FSMContext, database: Database) -> None:
+    """Greet: whose bot is awaited gets its button, everybody else hears what we sell.
+
+    Telegram lets no bot write first, so an owner whom the operator has entered meets us here.
+    """
+    assert message.from_user is not None  # noqa: S101 # a private chat
+    await state.clear()
+    if not await prompt_if_awaited(bot, database, message.from_user.id):
         await start(message, state)
 
 
@@ -129,7 +142,7 @@ def routes() -> Router:
     """Return these handlers as a router; a router belongs to one dispatcher for good."""
     router = Router(name="showcase")
     router.message.register(start_with_payload, CommandStart(deep_link=True))
-    router.message.register(start, CommandStart())
+    router.message.register(arrive, CommandStart())
     router.callback_query.register(start, Go.filter(F.to == "start"))
     router.callback_query.register(plans, Go.filter(F.to == "plans"))
     router.message.register(help_screen, Command("help"))
