@@ -8,8 +8,10 @@ from zapisano.stack.addresses import nothing_runs
 from zapisano.stack.folder import find_running
 
 
-def settings_here() -> Settings:
+def settings_here(*, alone: bool = False) -> Settings:
     """The settings; with no database set, those of the stack that runs in the data folder.
+
+    With `alone` a command has something to do beside no stack, too.
 
     Raises:
         BrokenSetting: a setting is wrong, or nothing runs here and no database is set.
@@ -23,6 +25,8 @@ def settings_here() -> Settings:
         # No such folder, or another user's: nothing of ours runs there.
         running = None
     if running is None:
+        if alone:
+            return settings
         raise BrokenSetting(nothing_runs("DATABASE_URL"))
     os.environ.update(running.settings)
     return load()
