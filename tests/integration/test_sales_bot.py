@@ -274,7 +274,9 @@ async def test_an_owner_made_by_the_operator_gets_the_button_at_start(
     assert "«Барбершоп»: всё готово" in said["text"]
     assert "/mybots → API Token" in said["text"]  # for a bot that is there already
     await house.idle()
-    assert len(await buyer.phone.answers(buyer.sales)) == 1
+    greeting, last = await buyer.phone.answers(buyer.sales)
+    assert "цены и ваши боты" in greeting["text"]
+    assert last == said  # the button is what is seen
     await buyer.creates()
     assert (await house.bot_of(buyer.phone.person))["id"] == made.id
     await house.idle()

@@ -11,17 +11,11 @@ from zapisano.tenancy import Tenant
 from zapisano.tenancy import store as tenants
 
 
-async def prompt_if_awaited(bot: Bot, database: Database, person_id: int) -> bool:
-    """Ask for the bot that a tenant of this person waits for; say whether one does.
-
-    Called inside an i18n context.
-    """
+async def find_awaiting(database: Database, person_id: int) -> Tenant | None:
+    """Return the tenant of this person that has waited for a bot longest, or None."""
     async with database.shared() as conn:
         waiting = await store.awaiting(conn, person_id)
-        tenant = await tenants.get(conn, waiting) if waiting else None
-    if tenant:
-        await prompt(bot, tenant, reminder=True)
-    return tenant is not None
+        return await tenants.get(conn, waiting) if waiting else None
 
 
 async def prompt(bot: Bot, tenant: Tenant, *, reminder: bool = False) -> None:

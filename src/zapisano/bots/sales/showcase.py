@@ -3,11 +3,11 @@
 from aiogram import Bot, F, Router
 from aiogram.filters import Command, CommandObject, CommandStart
 from aiogram.fsm.context import FSMContext
-from aiogram.types import CallbackQuery, Message
+from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.sales.buttons import Buy, Go, back, button
-from zapisano.bots.sales.prompt import prompt_if_awaited
+from zapisano.bots.sales.prompt import find_awaiting, prompt
 from zapisano.bots.sales.renewal import show_renewal
 from zapisano.bots.sales.words import plan_line
 from zapisano.bots.screens import keyboard, quote, show
@@ -35,14 +35,19 @@ async def start_with_payload(
 
 
 async def arrive(message: Message, bot: Bot, state: FSMContext, database: Database) -> None:
-    """Greet: whose bot is awaited gets its button, everybody else hears what we sell.
+    """Greet; whose bot is awaited gets its button.
 
-    Telegram lets no bot write first, so an owner whom the operator has entered meets us here.
+    Telegram lets no bot write first, so an owner whom the operator has entered meets it here.
     """
     assert message.from_user is not None  # noqa: S101 # a private chat
-    await state.clear()
-    if not await prompt_if_awaited(bot, database, message.from_user.id):
+    tenant = await find_awaiting(database, message.from_user.id)
+    if tenant is None:
         await start(message, state)
+        return
+    await state.clear()
+    text = _("Hello! Here are the prices and your bots. What is left to do for yours is below.")
+    await show(message, text, _start_buttons())
+    await prompt(bot, tenant, reminder=True)
 
 
 async def start(event: Message | CallbackQuery, state: FSMContext) -> None:
@@ -56,13 +61,13 @@ async def start(event: Message | CallbackQuery, state: FSMContext) -> None:
         "👀 Your day at a glance, in the same bot\n\n"
         "It is ready a minute after payment."
     )
-    await show(
-        event,
-        text,
-        keyboard(
-            [button(_("See the prices"), Go(to="plans"))],
-            [button(_("My bots"), Go(to="mine")), button(_("Help"), Go(to="help"))],
-        ),
+    await show(event, text, _start_buttons())
+
+
+def _start_buttons() -> InlineKeyboardMarkup:
+    return keyboard(
+        [button(_("See the prices"), Go(to="plans"))],
+        [button(_("My bots"), Go(to="mine")), button(_("Help"), Go(to="help"))],
     )
 
 
