@@ -13,12 +13,12 @@ from typing import Any
 from bench.cluster import proportional_memory
 from bench.figures import Figure
 from zapisano.bots import inbox, store
-from zapisano.bots.vault import Vault
 from zapisano.db import Database, SharedConnection
 from zapisano.jobs import Runner
 from zapisano.settings import Settings
 from zapisano.tenancy import State, TenantId
 from zapisano.tenancy import store as tenants
+from zapisano.vault import Vault
 from zapisano.worker import handlers_of, open_parts
 
 UPDATES = 2_000
@@ -106,8 +106,6 @@ async def _attach(conn: SharedConnection, vault: Vault, tenant: TenantId, bot: i
         tenant_id=tenant,
         username=f"bench_{bot}_bot",
         token=vault.lock(f"{bot}:{'A' * 35}"),
-        path=f"bench-{bot}",
-        secret="bench",
         managed=False,
     )
     await store.set_attached(conn, bot, datetime.now(UTC))

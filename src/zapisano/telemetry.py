@@ -144,10 +144,18 @@ def _named(error: BaseException) -> str:
 
 
 def tell_supervisor(state: str) -> None:
-    """Speak systemd's readiness protocol (`READY=1`, `STOPPING=1`) where somebody listens."""
+    """Speak systemd's `sd_notify` protocol (`READY=1`, `STATUS=…`) where somebody listens."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     # A supervisor that is gone needs no word, and its absence must not keep us from stopping.
     with suppress(OSError):
         if address:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-                notify.sendto(state.encode(), address.replace("@", "\0", 1))
+                notify.sendto(state.encode(), _unix_address(address))
+
+
+def _unix_address(name: str) -> str:
+    """Return a socket's address; systemd writes `@` for the zero byte an abstract one begins with.
+
+    Source: `sd_notify(3)`. A folder's name may hold an `@` as well.
+    """
+    return f"\0{name[1:]}" if name.startswith("@") else name

@@ -19,6 +19,7 @@ from zapisano.bots.jobs import (
     HandleUpdate,
     Hello,
     RemindToAttach,
+    SetAccess,
     Welcome,
 )
 from zapisano.bots.notices import Notices
@@ -103,7 +104,9 @@ def handlers_of(parts: Parts) -> Handlers:
     handlers.on(Provision, on_provision)
     handlers.on(ForgetKeys, on_forget_keys)
     handlers.on(HandleUpdate, parts.dispatch.handle)
-    handlers.on(Attach, Attaching(parts.settings, parts.bots, parts.now).handle)
+    attaching = Attaching(parts.settings, parts.bots, parts.now)
+    handlers.on(Attach, attaching.handle)
+    handlers.on(SetAccess, attaching.set_access)
     handlers.on(Welcome, notices.welcome)
     handlers.on(Hello, notices.hello)
     handlers.on(RemindToAttach, notices.remind_to_attach)

@@ -33,10 +33,17 @@ READABLE = (Path(__file__).parent / "readable.js").read_text()
 
 @contextlib.asynccontextmanager
 async def chromium() -> AsyncGenerator[Browser]:
-    """Start the browser; its expectations wait as long as a busy machine needs."""
+    """Start the browser; its expectations wait as long as a busy machine needs.
+
+    It keeps pages that were left, as a person's does: wait for a return by `wait_until="commit"`.
+    """
     expect.set_options(timeout=TIMEOUT_MS)
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=ARGUMENTS,
+            ignore_default_args=["--disable-back-forward-cache"],
+        )
         try:
             yield browser
         finally:
@@ -50,8 +57,12 @@ async def open_page(
     size: tuple[int, int] = WIDE,
     scheme: Any = "light",
     locale: str = "ru-RU",
+    script: str = "",
 ) -> AsyncGenerator[Page]:
-    """Open a page of its own context; whatever it complains of fails the test."""
+    """Open a page of its own context; whatever it complains of fails the test.
+
+    `script` runs first in every page of the context.
+    """
     complaints: list[str] = []
     context = await browser.new_context(
         viewport={"width": size[0], "height": size[1]},
@@ -61,6 +72,7 @@ async def open_page(
         permissions=["clipboard-read", "clipboard-write"],
     )
     context.set_default_timeout(TIMEOUT_MS)
+    await context.add_init_script(script)
     page = await context.new_page()
     page.on("pageerror", lambda error: complaints.append(str(error)))
     try:

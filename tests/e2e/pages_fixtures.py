@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -29,9 +30,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running_simulator(folder: Path, **settings: str) -> Generator[str]:
+def running_simulator(folder: Path, port: int = 0, **settings: str) -> Generator[str]:
     """Run `python -m zapisano.simulator` until it says it is ready; give its address."""
-    port = free_port()
+    port = port or free_port()
     with (
         tempfile.TemporaryDirectory() as sockets,  # the address of a Unix socket must be short
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready,
@@ -73,6 +74,7 @@ class Product:
 
     port: int = field(default_factory=free_port)
     events: list[dict[str, Any]] = field(default_factory=list)
+    journal: str = field(default_factory=lambda: uuid4().hex)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -108,7 +110,11 @@ class Product:
             if request.headers.get("authorization") != f"Bearer {TOKEN}":
                 return JSONResponse({"title": "Unauthorized"}, status_code=401)
             self.asked.append((str(after), request.headers.get("last-event-id")))
-            return StreamingResponse(self._stream(after), media_type="text/event-stream")
+            return StreamingResponse(
+                self._stream(after),
+                media_type="text/event-stream",
+                headers={"Journal": self.journal},
+            )
 
         return app
 

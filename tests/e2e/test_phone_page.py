@@ -292,8 +292,8 @@ async def test_a_tab_that_goes_to_and_fro_stays_alive(world: str, browser: Brows
             await expect(page.get_by_role("heading", name="Чаты")).to_be_visible()
             await page.goto(f"{world}/?person=100200301&bot={BOT}")
             await said(page, "бот, который записывает клиентов")
-        await page.go_back()
-        await page.go_forward()
+        await page.go_back(wait_until="commit")
+        await page.go_forward(wait_until="commit")
         async with httpx.AsyncClient(base_url=f"{world}/telegram", trust_env=False) as other:
             bots = (await other.get("/bots")).json()
             chat = f"/people/100200301/chats/{bots[0]['id']}"

@@ -73,10 +73,20 @@ async def test_a_page_that_forbids_frames_opens_outside(web: httpx.AsyncClient) 
     assert not await allowed("http://[broken")
 
 
-async def follow(client: httpx.AsyncClient, after: int | None = None) -> AsyncIterator[Told]:
+def up(product: Product) -> Told:
+    return ("link", {"up": True, "reason": "", "journal": product.journal})
+
+
+def down(reason: str) -> Told:
+    return ("link", {"up": False, "reason": reason, "journal": ""})
+
+
+async def follow(
+    client: httpx.AsyncClient, after: int | None = None, path: str = "/story"
+) -> AsyncIterator[Told]:
     """Yield (event name, data) of the story stream."""
     headers = {} if after is None else {"Last-Event-ID": str(after)}
-    async with client.stream("GET", "/story", headers=headers, timeout=DEADLINE_SECONDS) as answer:
+    async with client.stream("GET", path, headers=headers, timeout=DEADLINE_SECONDS) as answer:
         name = "message"
         async for line in answer.aiter_lines():
             if line.startswith("event: "):
@@ -88,7 +98,7 @@ async def follow(client: httpx.AsyncClient, after: int | None = None) -> AsyncIt
 
 async def test_without_a_product_the_story_says_so_and_ends(web: httpx.AsyncClient) -> None:
     told = [one async for one in follow(web)]
-    assert told == [("link", {"up": False, "reason": "not_configured"})]
+    assert told == [down("not_configured")]
 
 
 @contextlib.asynccontextmanager
@@ -108,20 +118,20 @@ async def test_the_story_goes_on_after_the_product_was_away(tmp_path: Path) -> N
         beside(product, tmp_path) as client,
     ):
         story = follow(client)
-        assert await anext(story) == ("link", {"up": False, "reason": "unreachable"})
+        assert await anext(story) == down("unreachable")
         events = sale()
         await product.tell(*events[:3])
         async with product.running():
-            await until(story, ("link", {"up": True, "reason": ""}))
+            await until(story, up(product))
             assert [await anext(story) for _ in range(3)] == [
                 ("message", one) for one in events[:3]
             ]
             await product.tell(events[3])
             assert await anext(story) == ("message", events[3])
-        await until(story, ("link", {"up": False, "reason": "unreachable"}))
+        await until(story, down("unreachable"))
         await product.tell(events[4])
         async with product.running():
-            await until(story, ("link", {"up": True, "reason": ""}))
+            await until(story, up(product))
             assert await anext(story) == ("message", events[4])  # nothing twice, nothing left out
     assert product.asked[0] == ("0", None)
     assert product.asked[-1] == ("4", "4")
@@ -139,6 +149,20 @@ async def test_a_browser_that_comes_back_is_told_only_what_it_missed(tmp_path: P
     assert product.asked == [("7", "7")]
 
 
+async def test_a_page_begins_after_what_it_knows_and_goes_on_from_there(tmp_path: Path) -> None:
+    """The address stays what it was when the browser connects once more: its header is newer."""
+    product = Product(events=list(sale()))
+    async with (
+        asyncio.timeout(DEADLINE_SECONDS),
+        product.running(),
+        beside(product, tmp_path) as client,
+    ):
+        await until(follow(client, path="/story?after=7"), ("message", product.events[-1]))
+        await product.tell({**product.events[-1], "id": 9})
+        await until(follow(client, 8, "/story?after=7"), ("message", product.events[-1]))
+    assert product.asked == [("7", "7"), ("8", "8")]
+
+
 async def test_a_refused_token_is_told_with_its_status(tmp_path: Path) -> None:
     product = Product()
     async with (
@@ -146,7 +170,7 @@ async def test_a_refused_token_is_told_with_its_status(tmp_path: Path) -> None:
         product.running(),
         beside(product, tmp_path, token="another") as client,
     ):
-        assert await anext(follow(client)) == ("link", {"up": False, "reason": "status_401"})
+        assert await anext(follow(client)) == down("status_401")
 
 
 async def test_a_stream_ends_when_its_reader_has_left(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from simulator import Json, Phone, Simulator
 from telegram_bots import until
 
 from zapisano.bots import store
-from zapisano.bots.model import new_secret
 from zapisano.bots.registry import Bots
 from zapisano.db import Database
 from zapisano.settings import Settings
@@ -161,7 +160,6 @@ async def open_salon(
 
     await until(both_are_ready, "the worker has provisioned both tenants")
     bot_id, token = simulator.new_bot(owner)
-    path, secret = new_secret(), new_secret()
     async with database.shared() as conn:
         await store.insert(
             conn,
@@ -169,13 +167,13 @@ async def open_salon(
             tenant_id=tenant.id,
             username=f"salon_{bot_id}_bot",
             token=bots.vault.lock(token),
-            path=path,
-            secret=secret,
             managed=False,
         )
         await activate(conn, tenant.id)
+        row = await store.of_tenant(conn, tenant.id)
+    assert row is not None
     bot = bots.candidate(token)
-    await bot.set_webhook(f"{webhook}/telegram/{path}", secret_token=secret)
+    await bot.set_webhook(f"{webhook}/telegram/{row.path}", secret_token=row.secret)
     return tenant, bot, owner
 
 

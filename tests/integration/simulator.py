@@ -114,7 +114,7 @@ class Simulator:
 
 
 @contextlib.contextmanager
-def ready_socket() -> Generator[tuple[str, Callable[[], None]]]:
+def ready_socket() -> Generator[tuple[str, Callable[..., None]]]:
     """Listen as a supervisor does; Unix sockets need a short path."""
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -124,8 +124,8 @@ def ready_socket() -> Generator[tuple[str, Callable[[], None]]]:
         listener.bind(address)
         listener.settimeout(START_SECONDS)
 
-        def wait() -> None:
-            assert listener.recv(64) == b"READY=1"
+        def wait(state: str = "READY=1") -> None:
+            assert listener.recv(4096).decode() == state
 
         yield address, wait
 

@@ -2,7 +2,7 @@
 
 stand_in.py stack <mode>      `zapisano demo` with real servers and the parts below
 stand_in.py part <name>       says READY=1, notes SIGTERM in $TRACE, and ends
-stand_in.py once <name>       notes itself in $TRACE and ends with $ONCE_CODE
+stand_in.py once <name>       notes itself in $TRACE, says STATUS=$SAID, ends with $ONCE_CODE
 """
 
 import os
@@ -27,6 +27,11 @@ def note(text: str) -> None:
     os.close(handle)
 
 
+def tell(state: str) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.sendto(state.encode(), os.environ["NOTIFY_SOCKET"])
+
+
 def part(name: str) -> None:
     if os.environ.get("DEAF") == name:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -38,14 +43,15 @@ def part(name: str) -> None:
         sys.stderr.write("BROKEN_SETTING: it is broken\n")
         sys.exit(int(os.environ["BROKEN_CODE"]))
     note(f"{name} up")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-        notify.sendto(b"STATUS=hello\nREADY=1", os.environ["NOTIFY_SOCKET"])
+    tell("STATUS=hello\nREADY=1")
     signal.sigwait(signals)
     note(f"{name} down")
 
 
 def once(name: str) -> None:
     note(f"{name} done")
+    if "SAID" in os.environ:
+        tell(f"STATUS={os.environ['SAID']}")
     sys.exit(int(os.environ.get("ONCE_CODE", "0")))
 
 

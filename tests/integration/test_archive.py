@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 
 from zapisano.db import Database, open_database
-from zapisano.errors import NotFound, Refused
+from zapisano.errors import Busy, NotFound, Refused
 from zapisano.settings import Settings
 from zapisano.tenancy import (
     DiskTrouble,
@@ -186,6 +186,22 @@ async def test_a_full_disk_drops_nothing(
     async with database.shared() as conn:
         assert (await store.get(conn, "client_001")).state is State.AWAITING_BOT
     assert (await archive(database, settings, "client_001", now=NOW)).exists()
+
+
+async def test_a_drop_that_fails_leaves_no_file_behind(
+    database: Database, settings: Settings, tenants: tuple[Tenant, Tenant], witness: Witness
+) -> None:
+    """It would be full of personal data, and nobody would know of it."""
+    await witness.execute(
+        """CREATE FUNCTION shared.refuse() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'lock_not_available'; END $$;
+           CREATE TRIGGER refuse BEFORE INSERT ON shared.archives
+               FOR EACH ROW EXECUTE FUNCTION shared.refuse()"""
+    )
+    with pytest.raises(Busy):
+        await archive(database, settings, "client_001", now=NOW)
+    assert list((settings.data_dir / "archive").iterdir()) == []
+    assert await witness.fetchval("SELECT count(*) FROM client_001.services") == 1
 
 
 async def test_what_a_file_cannot_keep_is_named_and_nothing_is_dropped(

@@ -9,6 +9,8 @@ from house import Buyer, House, found, journal_kinds
 from telegram_bots import until
 
 from zapisano.bots import store
+from zapisano.bots.attach import claim
+from zapisano.bots.errors import BotTaken
 from zapisano.bots.inbox import without_tokens
 from zapisano.bots.jobs import Attach, HandleUpdate
 from zapisano.bots.model import suggest_username
@@ -76,14 +78,17 @@ async def test_both_events_and_their_redelivery_make_one_bot(house: House, buyer
     assert sum("Подключаем" in text for text in said) == 1
 
 
-async def test_two_paid_orders_get_a_bot_each_oldest_first(house: House, buyer: Buyer) -> None:
+async def test_of_two_paid_orders_the_one_that_the_button_names_gets_the_bot(
+    house: House, buyer: Buyer
+) -> None:
     for name in ("Первый", "Второй"):
         await house.pay(await buyer.orders(name))
         await buyer.hears(f"«{name}»: всё готово")
-    first = await buyer.creates()
-    await buyer.hears("«Второй»: всё готово, ждём только бота")
+    assert (await buyer.offer())["suggested_name"] == "Второй"
     second = await buyer.creates()
-    await buyer.hears(f"@{second['username']} работает")
+    await buyer.hears("«Первый»: всё готово, ждём только бота")
+    first = await buyer.creates()
+    await buyer.hears(f"@{first['username']} работает")
     rows = await house.witness.fetch(
         "SELECT tenant_id, bot_id FROM shared.bots WHERE tenant_id IS NOT NULL ORDER BY tenant_id"
     )
@@ -219,6 +224,61 @@ async def test_a_bot_of_another_business_is_refused(
     await house.idle()
     rows = await house.witness.fetch("SELECT tenant_id FROM shared.bots ORDER BY tenant_id")
     assert [row["tenant_id"] for row in rows] == ["client_001", None]
+
+
+async def test_one_token_sent_by_two_people_at_once_serves_the_first(
+    house: House, buyer: Buyer, another_buyer: Buyer
+) -> None:
+    bot_id, token = house.simulator.new_bot(buyer.phone.person)
+    for person in (buyer, another_buyer):
+        await house.pay(await person.orders("Ромашка"))
+        await person.offer()
+
+    async def claims(person: Buyer) -> None:
+        async with house.database.shared() as conn:
+            await claim(
+                conn,
+                house.parts.bots.vault,
+                owner_id=person.phone.person,
+                username="one_bot",
+                token=token,
+                managed=False,
+            )
+            if person is buyer:
+                started.set()
+                await until(waits, "the other one waits for this transaction")
+
+    async def waits() -> bool:
+        return bool(await house.witness.fetchval("SELECT 1 FROM pg_locks WHERE NOT granted"))
+
+    started = asyncio.Event()
+    first = asyncio.create_task(claims(buyer))
+    await started.wait()
+    with pytest.raises(BotTaken):
+        await claims(another_buyer)
+    await first
+    row = await house.witness.fetchrow(
+        "SELECT tenant_id FROM shared.bots WHERE bot_id = $1", bot_id
+    )
+    assert row is not None
+    assert row["tenant_id"] == "client_001"
+
+
+async def test_a_late_attach_does_not_write_down_an_address_of_before(
+    house: House, buyer: Buyer
+) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.creates()
+    await house.bot_of(buyer.phone.person)
+    await house.idle()
+    async with house.database.shared() as conn:
+        before = await store.of_tenant(conn, "client_001")
+        assert before is not None
+        await conn.execute("UPDATE shared.bots SET path = 'anew' WHERE bot_id = $1", before.bot_id)
+        assert not await store.set_webhook(conn, before, "https://late/x")
+        now = await store.of_tenant(conn, "client_001")
+    assert now is not None
+    assert now.webhook_url == before.webhook_url
 
 
 @pytest.mark.parametrize("fault", ["500", "reset", "lost_answer", "429"])
@@ -408,6 +468,22 @@ async def test_an_archived_bot_is_shut_and_silent_until_it_is_restored(
     assert (await bot_row(house))["webhook_url"] != "https://before/x"
     await own.says("/start")
     await own.hears("Ромашка")
+
+
+async def test_a_bot_that_we_no_longer_manage_keeps_no_news_from_its_owner(
+    house: House, buyer: Buyer, settings: Settings
+) -> None:
+    _, token = house.simulator.new_bot(buyer.phone.person)
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.offer()
+    await buyer.says(token)
+    await house.bot_of(buyer.phone.person)
+    await house.idle()
+    await house.witness.execute("UPDATE shared.bots SET managed = true")
+    await archive(house.database, settings, "client_001", now=NOW)
+    await buyer.hears("закрыт")
+    await house.idle()
+    assert await house.jobs("bots.set_access") == 0
 
 
 async def test_the_state_of_a_chat_is_under_the_tenants_prefix(house: House, buyer: Buyer) -> None:

@@ -370,6 +370,7 @@ def test_both_apps_in_one_process_end_together_with_open_streams(
         lines = stream.iter_lines()
         told = (int(line[4:]) for line in lines if line.startswith("id: "))
         assert [next(told) for _ in range(6)] == [1, 2, 3, 4, 5, 6]
+        assert stream.headers["journal"]
         assert client.get(f"{webhook}/health").status_code in {200, 503}
         assert client.get(f"{api}/api/tenants", headers=bearer).json()["next"] is None
         process.send_signal(signal.SIGTERM)

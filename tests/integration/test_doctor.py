@@ -16,7 +16,8 @@ from pydantic import SecretStr
 from simulator import Simulator, free_port
 from telegram_bots import until
 
-from zapisano.db import walls
+from zapisano.bots.store import insert
+from zapisano.db import Database, walls
 from zapisano.db.migrate import Migration
 from zapisano.db.probe import backends_are_shared
 from zapisano.ops.doctor import Unwell, examine, report
@@ -25,6 +26,7 @@ from zapisano.ops.model import Check, Outcome
 from zapisano.ops.services import check_redis, check_telegram, check_yookassa
 from zapisano.settings import Settings
 from zapisano.tenancy import Tenant
+from zapisano.vault import Vault
 
 Witness = asyncpg.Connection
 NOBODY_LISTENS = "http://127.0.0.1:9"
@@ -133,6 +135,28 @@ async def test_another_secret_key_locks_the_app_out(well: Settings) -> None:
     check = await outcome(other, "Isolation by role")
     assert check.outcome is Outcome.FAILED
     assert "zapisano migrate" in check.remedy
+
+
+async def test_another_secret_key_opens_no_token(
+    well: Settings, tenants: tuple[Tenant, Tenant], database: Database
+) -> None:
+    assert (await outcome(well, "Bots' tokens")).outcome is Outcome.OK
+    async with database.shared() as conn:
+        await insert(
+            conn,
+            bot_id=1,
+            tenant_id=tenants[0].id,
+            username="a_bot",
+            token=Vault(well).lock("1:a"),
+            managed=False,
+        )
+    assert (await outcome(well, "Bots' tokens")).outcome is Outcome.OK
+    for key in ("another-secret-key-0123456789-abcdef", ""):
+        check = await outcome(
+            well.model_copy(update={"secret_key": SecretStr(key)}), "Bots' tokens"
+        )
+        assert check.outcome is Outcome.FAILED
+        assert "put the key back" in check.remedy
 
 
 async def test_a_database_of_a_newer_zapisano_is_not_to_be_migrated(

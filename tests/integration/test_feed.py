@@ -187,6 +187,26 @@ async def test_an_id_that_was_never_drawn_begins_anew(database: Database, feed: 
     await listener.leave()
 
 
+async def test_a_journal_begun_anew_is_another(
+    database: Database, feed: Feed, witness: Witness
+) -> None:
+    """Its ids say nothing to a listener who knows the other's."""
+    await record(database, "first")
+    again = Feed(database)
+    await again.ready()
+    await again.close()
+    assert again.journal == feed.journal != ""
+    await witness.execute(
+        """ALTER TABLE shared.journal RENAME TO former;
+           CREATE TABLE shared.journal (LIKE shared.former INCLUDING ALL);
+           GRANT SELECT ON shared.journal TO booking_app"""
+    )
+    anew = Feed(database)
+    await anew.ready()
+    await anew.close()
+    assert anew.journal != feed.journal
+
+
 async def test_one_connection_listens_for_all(
     database: Database, feed: Feed, witness: Witness
 ) -> None:

@@ -176,6 +176,59 @@ async def hold_a_bug(database: Database, witness: Witness, name: str = "clumsy")
     return int(await witness.fetchval("SELECT id FROM shared.pgqueuer WHERE status = 'failed'"))
 
 
+FULL_DISK = """CREATE SEQUENCE shared.refusals;
+    CREATE FUNCTION shared.no_room() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+        PERFORM nextval('shared.refusals');
+        RAISE EXCEPTION USING ERRCODE = 'disk_full', MESSAGE = 'No space left on device';
+    END $$;
+    CREATE TRIGGER no_room BEFORE INSERT ON shared.pgqueuer_log
+        FOR EACH ROW WHEN (NEW.status IN ('queued', 'failed')) EXECUTE FUNCTION shared.no_room();
+    CREATE TRIGGER no_room BEFORE UPDATE ON shared.pgqueuer
+        FOR EACH ROW WHEN (NEW.status = 'picked') EXECUTE FUNCTION shared.no_room()"""
+ROOM_AGAIN = """DROP TRIGGER no_room ON shared.pgqueuer;
+    DROP TRIGGER no_room ON shared.pgqueuer_log; DROP FUNCTION shared.no_room();
+    UPDATE shared.errands SET mended = true"""
+
+
+@pytest.mark.usefixtures("errands")
+async def test_a_full_disk_holds_no_job_and_ends_no_worker(
+    database: Database, witness: Witness, settings: Settings
+) -> None:
+    """The server answers as one without room, again and again."""
+    await give(database, "paid", "no room")
+    async with worker(settings) as process:
+        await until(lambda: witness.fetchval("SELECT starts > 0 FROM shared.errands"))
+        async with witness.transaction():
+            await witness.execute(FULL_DISK)
+        await give(database, "later")
+        await until(lambda: witness.fetchval("SELECT last_value >= 8 FROM shared.refusals"))
+        assert process.poll() is None
+        assert not await witness.fetchval("SELECT bool_or(done) FROM shared.errands")
+        await witness.execute(ROOM_AGAIN)
+        await until(is_done(witness, "paid"))
+        await until(is_done(witness, "later"))
+    bugs = "SELECT count(*) FROM shared.job_starts WHERE bugs > 0"
+    assert await witness.fetchval(bugs) == 0
+
+
+@pytest.mark.usefixtures("errands")
+async def test_housekeeping_that_fails_holds_up_nothing_that_is_due(
+    database: Database, witness: Witness, settings: Settings
+) -> None:
+    await witness.execute(
+        """INSERT INTO shared.pgqueuer_log (job_id, status, entrypoint, priority, created)
+           VALUES (1, 'successful', 'test.errand', 0, now() - interval '9 days');
+           CREATE FUNCTION shared.refuse() RETURNS trigger LANGUAGE plpgsql AS
+               $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'lock_not_available'; END $$;
+           CREATE TRIGGER refuse BEFORE DELETE ON shared.pgqueuer_log
+               FOR EACH ROW EXECUTE FUNCTION shared.refuse()"""
+    )
+    async with database.shared() as conn:
+        await schedule(conn, Errand("due"), at=datetime.now(UTC), subject="")
+    async with worker(settings):
+        await until(is_done(witness, "due"))
+
+
 @pytest.mark.usefixtures("errands")
 async def test_a_missing_file_and_a_wrong_call_are_bugs_and_no_lost_connections(
     database: Database, witness: Witness, settings: Settings

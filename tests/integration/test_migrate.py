@@ -15,7 +15,7 @@ import pytest
 from telegram_bots import until
 
 from zapisano.db import Database
-from zapisano.db.chains import FOLDER
+from zapisano.db.chains import FOLDER, SHARED_HEAD
 from zapisano.db.migrate import Migration, guard_schema
 from zapisano.db.names import SchemaName
 from zapisano.errors import Refused
@@ -136,6 +136,34 @@ async def test_a_tenant_that_is_in_use_does_not_hold_up_the_others(
     assert list(report.failed) == ["client_003"]
     assert await at_head(witness) == 4
     assert (await migration(settings, folder).run()).migrated == ["client_003"]
+
+
+async def test_a_shared_table_that_is_in_use_is_waited_for_in_turns(
+    settings: Settings, database: Database, witness: Witness, folder: Path
+) -> None:
+    """Who waits for an exclusive lock holds up everybody behind: so it lets go and comes again."""
+    (folder / "shared" / "versions" / "s9999_more.py").write_text(
+        REVISION.format(head=SHARED_HEAD, more="SELECT 1")
+        .replace("t9999", "s9999")
+        .replace("ALTER TABLE services", "ALTER TABLE shared.orders")
+    )
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+    async def has_let_go() -> bool:
+        return await witness.fetchval(waits) == 0
+
+    async def is_waiting() -> bool:
+        return await witness.fetchval(waits) > 0
+
+    reading = witness.transaction()
+    await reading.start()
+    await witness.execute("LOCK TABLE shared.orders IN ACCESS SHARE MODE")
+    task = asyncio.create_task(migration(settings, folder).run())
+    for look in (is_waiting, has_let_go, is_waiting):
+        await until(look, look.__name__)
+    await reading.rollback()
+    assert not (await task).failed
+    assert await witness.fetchval("SELECT version_num FROM shared.schema_version") == "s9999"
 
 
 async def test_a_tenant_that_is_archived_meanwhile_is_left_out_and_the_next_is_the_canary(

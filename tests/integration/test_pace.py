@@ -10,9 +10,9 @@ from simulator import REAL_LIMITS, Phone, Simulator
 
 from zapisano.bots.errors import BlockedByPerson, TokenRevoked, WrongToken
 from zapisano.bots.session import Candidate, KnownBot, Session, TokenWatch, open_session
-from zapisano.bots.vault import Vault
 from zapisano.errors import BrokenSetting, Busy, Upstream
 from zapisano.settings import Settings
+from zapisano.vault import Vault
 
 
 class Watch:

@@ -7,7 +7,6 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator
-from typing import Any
 
 import pytest
 from house import Buyer, House, Witness, found, in_the_world, serving_api, working
@@ -15,12 +14,10 @@ from simulator import Phone, Simulator, ready_socket
 from telegram_bots import until
 
 from zapisano import worker
-from zapisano.bots import store
 from zapisano.bots.jobs import Attach
-from zapisano.bots.model import BotRow
 from zapisano.db import open_database
+from zapisano.ops.database import check_database
 from zapisano.settings import Settings
-from zapisano.tenancy import Tenant
 from zapisano.worker import open_parts, prepare
 
 
@@ -35,6 +32,11 @@ async def a_worker(settings: Settings) -> AsyncGenerator[None]:
     finally:
         stop.set()
         await task
+
+
+async def doctors_word(settings: Settings) -> str:
+    checks = await check_database(settings)
+    return next(check.found for check in checks if check.name == "Tenants' bots")
 
 
 @pytest.fixture
@@ -69,6 +71,19 @@ async def test_polling_serves_the_sales_bot_and_the_bots_it_sells(
         assert await witness.fetchval(bots, made["id"]) == 0
 
 
+async def test_a_bot_is_polled_on_after_an_error_that_nobody_foresaw(
+    fetching: Settings, simulator: Simulator, phone: Phone, witness: Witness
+) -> None:
+    async with a_worker(fetching):
+        buyer = Buyer(phone, simulator.sales_bot_id)
+        await witness.execute("REVOKE INSERT ON shared.updates FROM booking_app")
+        await phone.start(buyer.sales)
+        refused = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'zapisano'"
+        await until(lambda: witness.fetchval(refused), "it has tried to store the update")
+        await witness.execute("GRANT INSERT ON shared.updates TO booking_app")
+        await buyer.hears("Бот для записи")
+
+
 async def test_a_process_with_client_id_serves_that_tenant_alone(
     house: House, buyer: Buyer, valkey_url: str
 ) -> None:
@@ -94,12 +109,14 @@ async def test_a_process_with_client_id_serves_that_tenant_alone(
         await own.phone.start(made[0])
         await own.hears("приостановлен поддержкой")
         assert await fetched_by() == [made[0]]
+        assert await doctors_word(house.settings) == "1 get no updates at WEBHOOK_URL"
     address = "SELECT webhook_url FROM shared.bots WHERE bot_id = $1"
 
     async def brought_again() -> bool:
         return (await house.witness.fetchval(address, made[0])) is not None
 
     await until(brought_again, "the worker of all has set the bot's webhook again")
+    assert await doctors_word(house.settings) == "their updates come to WEBHOOK_URL"
     taken_in = "SELECT count(*) FROM shared.updates WHERE bot_id = $1"
     assert await house.witness.fetchval(taken_in, made[0]) == 0
 
@@ -221,28 +238,19 @@ async def test_after_a_time_of_polling_the_webhook_is_set_again(house: House, bu
     await Buyer(buyer.phone, made["id"]).hears("Ромашка")
 
 
-async def test_a_bot_without_a_tenant_of_its_own_is_not_polled(
-    fetching: Settings,
-    tenants: tuple[Tenant, Tenant],
-    simulator: Simulator,
-    monkeypatch: pytest.MonkeyPatch,
+async def test_a_tenant_served_alone_is_polled_from_the_moment_it_has_a_bot(
+    house: House, buyer: Buyer
 ) -> None:
-    """A tenant that still awaits its bot has nothing to be polled."""
-    alone = fetching.model_copy(update={"client_id": tenants[0].id})
-    before = len(simulator.get("/telegram/control/log", method="getUpdates"))
-    looks: list[int] = []
-    look = store.attached
-
-    async def attached(*args: Any, **names: Any) -> list[BotRow]:
-        rows = await look(*args, **names)
-        looks.append(len(rows))
-        return rows
-
-    monkeypatch.setattr(store, "attached", attached)
+    """Until then nobody is: the sales bot belongs to the worker of all."""
+    await house.pay(await buyer.orders("Ромашка"))
+    await house.idle()
+    alone = house.settings.model_copy(update={"client_id": "client_001", "webhook_url": ""})
+    before = len(house.simulator.get("/telegram/control/log", method="getUpdates"))
     async with a_worker(alone):
+        made = await buyer.creates()
 
-        async def has_looked_twice() -> bool:
-            return len(looks) > 1
+        async def polled() -> list[int] | None:
+            log = house.simulator.get("/telegram/control/log", method="getUpdates")
+            return sorted({call["bot"] for call in log[before:]}) or None
 
-        await until(has_looked_twice, "the second look for bots, after loops of the first began")
-    assert len(simulator.get("/telegram/control/log", method="getUpdates")) == before
+        assert await found(polled, "the new bot is polled") == [made["id"]]

@@ -202,7 +202,7 @@ async def test_nobody_pays_for_a_strangers_bot_by_its_button(
     await house.pay(await buyer.orders("Ромашка"))
     await buyer.offer()
     await another_buyer.phone.start(another_buyer.sales, "renew_client_001")
-    await another_buyer.hears("Что-то пошло не так")
+    await another_buyer.hears("принадлежит не вам")
     assert await house.witness.fetchval("SELECT count(*) FROM shared.orders") == 1
 
 

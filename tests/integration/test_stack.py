@@ -375,6 +375,12 @@ def test_a_part_that_keeps_failing_is_given_up(stack: Stack) -> None:
     assert not stack.is_ready()
 
 
+def test_what_the_migration_says_of_itself_is_shown(stack: Stack) -> None:
+    running = stack.start_and_wait(SAID="Isolation by role is off.")
+    assert "Isolation by role is off." in stack.screen()
+    assert stack.stop(running) == 0
+
+
 # --- refusals ---
 
 

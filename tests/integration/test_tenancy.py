@@ -84,6 +84,7 @@ async def test_an_overlap_is_refused_in_the_domains_words(
         "SELECT pg_database_size(current_database())",
         "SELECT mode FROM pg_locks",
         "SELECT lo_create(0)",
+        "SELECT pg_logical_emit_message(false, 'a', 'b')",
         "SELECT lo_from_bytea(0, 'x')",
         "SELECT pg_advisory_lock(7260921)",
         "SELECT pg_try_advisory_lock_shared(7260921)",
@@ -279,6 +280,23 @@ async def test_a_payment_lifts_only_what_is_unpaid(
         await suspend(conn, tenant, Suspension.OPERATOR)
         assert (await resume(conn, tenant, Suspension.UNPAID)).state is State.SUSPENDED
         assert (await suspend(conn, tenant, Suspension.UNPAID)).suspended_for is Suspension.OPERATOR
+        resumed = await resume(conn, tenant, Suspension.OPERATOR)
+        assert (resumed.state, resumed.suspended_for) == (State.SUSPENDED, Suspension.UNPAID)
+        assert (await resume(conn, tenant, Suspension.UNPAID)).state is State.AWAITING_BOT
+
+
+async def test_an_operators_pause_neither_pays_nor_hides_that_it_is_unpaid(
+    database: Database, tenants: tuple[Tenant, Tenant]
+) -> None:
+    tenant = tenants[0].id
+    async with database.shared() as conn:
+        await suspend(conn, tenant, Suspension.UNPAID)
+        paused = await suspend(conn, tenant, Suspension.OPERATOR)
+        assert paused.suspended_for is Suspension.OPERATOR
+        resumed = await resume(conn, tenant, Suspension.OPERATOR)
+        assert resumed.suspended_for is Suspension.UNPAID
+        await suspend(conn, tenant, Suspension.OPERATOR)
+        await resume(conn, tenant, Suspension.UNPAID)  # paid, below the operator's pause
         assert (await resume(conn, tenant, Suspension.OPERATOR)).state is State.AWAITING_BOT
 
 

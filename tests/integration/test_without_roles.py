@@ -9,15 +9,18 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from simulator import ready_socket
 
 from own_settings import settings_for
 from shared_servers import FAST
 from zapisano import journal
 from zapisano.db import Database, open_database, roles
 from zapisano.db.migrate import Migration
+from zapisano.errors import Refused
 from zapisano.jobs import enqueue
 from zapisano.jobs.model import Job
 from zapisano.ops.doctor import examine
+from zapisano.ops.migrate import migrate
 from zapisano.ops.model import Outcome
 from zapisano.stack.servers import embedded_postgres
 from zapisano.tenancy import provision, register
@@ -146,6 +149,28 @@ async def test_everything_works_with_one_warning_until_the_remedy(
     check = next(c for c in await examine(settings) if c.name == "Isolation by role")
     assert check.outcome is Outcome.OK
     await database.close()
+
+
+async def test_the_migration_tells_its_supervisor_too(
+    guides: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_for(guides, tmp_path)
+    with ready_socket() as (address, wait):
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        await migrate(settings)
+        wait(f"STATUS=Isolation by role is off. To turn it on: {roles.remedy(settings)}")
+
+
+async def test_roles_of_another_owner_are_named_with_the_way_out(
+    guides: str, cluster: str, tmp_path: Path
+) -> None:
+    await run(cluster, "CREATE ROLE booking_app; CREATE ROLE booking_tenant")
+    settings = settings_for(guides, tmp_path)
+    await run(cluster, roles.remedy(settings).partition("  --")[0])
+    with pytest.raises(Refused, match="another owner's") as refused:
+        await Migration(settings).run()
+    await run(cluster, refused.value.detail.partition("superuser run: ")[2])
+    assert (await Migration(settings).run()).isolated is True
 
 
 async def test_a_process_that_was_running_goes_on_after_the_remedy(

@@ -31,6 +31,7 @@ def test_hours_are_read() -> None:
 
 def test_other_fields_are_read() -> None:
     assert checked_name("  Мужская \n стрижка ") == "Мужская стрижка"
+    assert checked_name("💇\u200d♀️ Стрижка") == "💇\u200d♀️ Стрижка"
     assert checked_duration(" 45 ") == 45
     assert checked_price("1 500,50 ₽") == Decimal("1500.50")
     assert checked_zone("asia/novosibirsk").key == "Asia/Novosibirsk"
@@ -46,6 +47,7 @@ def test_other_fields_are_read() -> None:
         ("name", checked_name, " "),
         ("name", checked_name, "я" * 101),
         ("name", checked_name, "a\u0000b"),
+        ("name", checked_name, "\u200d"),
         ("minutes", checked_duration, "час"),
         ("minutes", checked_duration, "4"),
         ("minutes", checked_duration, "1441"),

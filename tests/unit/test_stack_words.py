@@ -2,14 +2,16 @@
 
 import base64
 import io
+import os
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import redis
 
-from zapisano.stack import addresses, keys, launch, plan, redis_cli
+from zapisano.stack import addresses, folder, keys, launch, plan, redis_cli
+from zapisano.stack.beside import settings_here
 from zapisano.stack.config import StackConfig
 from zapisano.stack.process import Process, in_order
 from zapisano.stack.psql import call
@@ -154,6 +156,28 @@ def test_commands_beside_it_see_the_servers_that_up_has_made(tmp_path: Path) -> 
     env = made.processes[-1].env
     names = ("DATABASE_URL", "REDIS_URL", "ZAPISANO_SECRET_KEY", "MASTER_API_TOKEN")
     assert made.running.settings == {name: env[name] for name in names}
+
+
+def test_commands_typed_beside_up_on_the_operators_database_get_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"DATABASE_URL": "postgresql://h/a", "ZAPISANO_DATA_DIR": str(tmp_path)}
+    for name, value in {**given, "ZAPISANO_SECRET_KEY": "", "REDIS_URL": ""}.items():
+        monkeypatch.setenv(name, value)
+    made = plan.up(StackConfig.from_environment(given))
+    env = made.processes[-1].env
+    with folder.held(tmp_path, "zapisano up"):
+        folder.tell(tmp_path, replace(made.running, pids={"worker": os.getpid()}))
+        beside = settings_here()
+    assert beside.secret_key.get_secret_value() == env["ZAPISANO_SECRET_KEY"]
+    assert beside.redis == env["REDIS_URL"]
+    for name in ("ZAPISANO_SECRET_KEY", "REDIS_URL"):
+        monkeypatch.setenv(name, "")
+    stopped = settings_here()
+    assert stopped.secret_key.get_secret_value() == env["ZAPISANO_SECRET_KEY"]
+    assert stopped.redis == ""
+    monkeypatch.setenv("ZAPISANO_SECRET_KEY", "of-the-operator-0123456789-abcdefgh")
+    assert settings_here().secret_key.get_secret_value() == "of-the-operator-0123456789-abcdefgh"
 
 
 def test_up_without_redis_on_purpose_starts_none(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What reaches a log, and what a supervisor is told."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -70,12 +71,22 @@ def test_a_traceback_tells_where_and_never_what_people_wrote() -> None:
         assert "zapisano.errors.Refused: name: is too long" in told
 
 
+@pytest.mark.parametrize("name", ["n", "ivan@corp"])
 def test_the_supervisor_hears_when_it_listens(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind(str(tmp_path / "n"))
-        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "n"))
+        listener.bind(str(tmp_path / name))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / name))
+        tell_supervisor("READY=1")
+        assert listener.recv(100) == b"READY=1"
+
+
+def test_an_abstract_socket_is_written_with_an_at_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"zapisano@{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(f"\0{name}")
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
         tell_supervisor("READY=1")
         assert listener.recv(100) == b"READY=1"
 

@@ -14,6 +14,7 @@ from typing import NewType
 from zoneinfo import ZoneInfo, available_timezones
 
 from zapisano.errors import Conflict, NotFound, Refused
+from zapisano.tenancy import cleaned_name
 
 BookingId = NewType("BookingId", int)
 ServiceId = NewType("ServiceId", int)
@@ -230,10 +231,9 @@ def checked_name(value: str) -> str:
     """Return a name to show, its white space made single.
 
     Raises:
-        BadField: it is empty or longer than 100 characters.
+        BadField: it is empty, longer than 100 characters, or nothing that can be shown.
     """
-    name = " ".join(value.split())
-    if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
+    if (name := cleaned_name(value)) is None:
         raise BadField("name", f"write 1 to {MAX_NAME} characters")
     return name
 

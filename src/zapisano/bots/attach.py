@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aiogram import Bot
+from aiogram.exceptions import TelegramBadRequest
 from aiogram.types import User
 
 from zapisano import journal
 from zapisano.bots import store
 from zapisano.bots.errors import BotTaken, NothingAwaits, TokenRevoked
 from zapisano.bots.i18n import ENGLISH, RUSSIAN, SALES
-from zapisano.bots.jobs import Attach, Hello, RemindToAttach, Welcome
-from zapisano.bots.model import BotRow, bot_id_of, new_secret
+from zapisano.bots.jobs import Attach, Hello, RemindToAttach, SetAccess, Welcome
+from zapisano.bots.model import BotRow, bot_id_of
 from zapisano.bots.registry import Bots
-from zapisano.bots.vault import Vault
 from zapisano.bots.wording import DESCRIPTIONS, SALES_COMMANDS, TENANT_COMMANDS, command_menu
 from zapisano.db import Database, SharedConnection
 from zapisano.jobs import enqueue, unschedule
@@ -25,6 +25,7 @@ from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
 from zapisano.tenancy import State, Tenant, TenantId, activate
 from zapisano.tenancy import store as tenants
+from zapisano.vault import Vault
 
 log = get_logger("zapisano.bots")
 
@@ -64,16 +65,11 @@ async def claim(
         waiting = await _bereft(conn, owner_id)
     if known is not None:
         await store.remove(conn, bot_id)
-    await store.insert(
-        conn,
-        bot_id=bot_id,
-        tenant_id=waiting,
-        username=username,
-        token=vault.lock(token),
-        path=new_secret(),
-        secret=new_secret(),
-        managed=managed,
-    )
+    locked = vault.lock(token)
+    if not await store.insert(
+        conn, bot_id=bot_id, tenant_id=waiting, username=username, token=locked, managed=managed
+    ):
+        raise BotTaken  # by somebody who has sent the same token at the same instant
     await enqueue(conn, Attach(bot_id))
     return True
 
@@ -150,7 +146,7 @@ async def claim_pasted(bots: Bots, owner_id: int, token: str) -> Pasted:
 
 @dataclass(frozen=True)
 class Attaching:
-    """The handler of `Attach`."""
+    """The handlers of `Attach` and `SetAccess`."""
 
     settings: Settings
     bots: Bots
@@ -196,7 +192,28 @@ class Attaching:
                 max_connections=MAX_CONNECTIONS,
             )
         async with self.bots.database.shared() as conn:
-            await store.set_webhook(conn, row.bot_id, url)
+            if not await store.set_webhook(conn, row, url):
+                # It was claimed anew meanwhile: Telegram has to hear of that path last.
+                await enqueue(conn, Attach(row.bot_id))
+
+    async def set_access(self, job: SetAccess) -> None:
+        """Shut the bot of an archived tenant to all but its owner; open that of any other."""
+        async with self.bots.database.shared() as conn:
+            row = await store.find(conn, job.bot_id)
+            if row is None or row.tenant_id is None:
+                return
+            tenant = await tenants.get(conn, row.tenant_id)
+        archived = tenant.state is State.ARCHIVED
+        manager, _row = await self.bots.sales()
+        try:
+            await manager.set_managed_bot_access_settings(
+                user_id=row.bot_id,
+                is_access_restricted=archived,
+                added_user_ids=[tenant.owner_id] if archived else None,
+            )
+        except TelegramBadRequest:
+            # Deleted, or given to somebody else: there is nothing left that we could shut.
+            log.warning("access_not_set", bot=row.bot_id)
 
 
 async def _introduce(bot: Bot, row: BotRow) -> None:
@@ -238,8 +255,6 @@ async def ensure_sales_bot(conn: SharedConnection, settings: Settings, vault: Va
         tenant_id=None,
         username="",
         token=vault.lock(token),
-        path=new_secret(),
-        secret=new_secret(),
         managed=False,
     )
     await store.remove_other_sales_bots(conn, bot_id)

@@ -9,11 +9,11 @@ from zapisano.bots import store
 from zapisano.bots.errors import MistypedToken, WrongToken
 from zapisano.bots.jobs import HandleUpdate
 from zapisano.bots.model import LIKE_TOKEN, TOKEN
-from zapisano.bots.vault import Vault
 from zapisano.db import SharedConnection
 from zapisano.db.jsonb import Unstorable, storable
 from zapisano.errors import BrokenSetting, Malformed
 from zapisano.jobs import enqueue
+from zapisano.vault import Vault
 
 MAX_BIGINT = 2**63 - 1
 OFFSETS = {"text": "entities", "caption": "caption_entities"}

@@ -27,6 +27,15 @@ class Attach(Job):
 
 
 @dataclass(frozen=True)
+class SetAccess(Job):
+    """Shut a managed bot to all but its owner, or open it, as its tenant's state says."""
+
+    kind: ClassVar[str] = "bots.set_access"
+
+    bot_id: int
+
+
+@dataclass(frozen=True)
 class Welcome(Job):
     """Tell the owner, by the sales bot, that the new bot works, or one with a new token `again`."""
 

@@ -17,7 +17,15 @@ from zapisano.bots import store
 from zapisano.bots.attach import REMINDERS
 from zapisano.bots.errors import BlockedByPerson
 from zapisano.bots.i18n import SALES, speaking
-from zapisano.bots.jobs import AskForToken, Attach, ForgetUpdates, Hello, RemindToAttach, Welcome
+from zapisano.bots.jobs import (
+    AskForToken,
+    Attach,
+    ForgetUpdates,
+    Hello,
+    RemindToAttach,
+    SetAccess,
+    Welcome,
+)
 from zapisano.bots.model import BotRow
 from zapisano.bots.registry import Bots
 from zapisano.bots.sales.buttons import Go, Renew, button
@@ -112,7 +120,7 @@ class Notices:
     async def _prompt(self, tenant: Tenant, *, reminder: bool) -> None:
         bot, _row = await self.bots.sales()
         with speaking(SALES, tenant.owner_language):
-            await prompt(bot, tenant, reminder=reminder)
+            await prompt(bot, self.bots.database, tenant, reminder=reminder)
 
     async def welcome(self, job: Welcome) -> None:
         """The bot works: its owner gets the link."""
@@ -157,35 +165,15 @@ class Notices:
             if paid:
                 return  # and that tells
             tenant = await tenants.get(conn, job.tenant_id)
-            row = await store.of_tenant(conn, tenant.id)
-        if tenant.state != job.state:
-            return  # it has changed again, and that job tells
-        if row and not row.revoked:
-            await self._open_or_shut(row, tenant)
+            if tenant.state != job.state:
+                return  # it has changed again, and that job tells
+            await _open_or_shut(conn, tenant)
         with _nobody_there():
             if tenant.state is State.AWAITING_BOT:
                 await self._prompt(tenant, reminder=True)
                 return
             with speaking(SALES, tenant.owner_language):
                 await self._say(tenant.owner_id, *_change(tenant))
-
-    async def _open_or_shut(self, row: BotRow, tenant: Tenant) -> None:
-        """Shut an archived bot to all but its owner. A suspended one stays open: it says so.
-
-        A restored one is connected anew: our address may have changed meanwhile.
-        """
-        archived = tenant.state is State.ARCHIVED
-        if not archived:
-            async with self.bots.database.shared() as conn:
-                await enqueue(conn, Attach(row.bot_id))
-        if not row.managed:
-            return
-        manager, _row = await self.bots.sales()
-        await manager.set_managed_bot_access_settings(
-            user_id=row.bot_id,
-            is_access_restricted=archived,
-            added_user_ids=[tenant.owner_id] if archived else None,
-        )
 
     async def ask_for_token(self, job: AskForToken) -> None:
         """Telegram refuses the bot's token: only its owner can help."""
@@ -219,6 +207,20 @@ class Notices:
     ) -> None:
         bot, _row = await self.bots.sales()
         await bot.send_message(person_id, text, reply_markup=buttons)
+
+
+async def _open_or_shut(conn: SharedConnection, tenant: Tenant) -> None:
+    """Have an archived bot shut. A suspended one stays open: it says so.
+
+    A restored one is connected anew: our address may have changed meanwhile.
+    """
+    row = await store.of_tenant(conn, tenant.id)
+    if row is None or row.revoked:
+        return
+    if row.managed:
+        await enqueue(conn, SetAccess(row.bot_id))
+    if tenant.state is not State.ARCHIVED:
+        await enqueue(conn, Attach(row.bot_id))
 
 
 async def _waits(conn: SharedConnection, tenant: Tenant) -> bool:

@@ -122,6 +122,9 @@ class Polling:
             except (AppError, TelegramAPIError, *CONNECTION_LOST) as error:
                 log.warning("polling_failed", bot=row.bot_id, reason=type(error).__name__)
                 await self._pause(AGAIN_SECONDS)
+            except Exception:  # a runner
+                log.exception("polling_failed", bot=row.bot_id)
+                await self._pause(AGAIN_SECONDS)
 
     async def _take_over(self, bot: Bot, row: BotRow) -> None:
         """Telegram brings nothing while it is asked; what is written down says so as well.
@@ -130,7 +133,7 @@ class Polling:
         """
         await bot.delete_webhook()
         async with self._bots.database.shared() as conn:
-            await store.set_webhook(conn, row.bot_id, None)
+            await store.set_webhook(conn, row, None)
 
     async def _fetch(self, bot: Bot, row: BotRow) -> None:
         offset = self._offsets.setdefault(row.bot_id, 0)

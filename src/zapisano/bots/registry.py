@@ -10,12 +10,12 @@ from zapisano.bots.errors import TokenRevoked
 from zapisano.bots.jobs import AskForToken
 from zapisano.bots.model import UNAUTHORIZED_BELIEVED, BotRow
 from zapisano.bots.session import Candidate, KnownBot, Session, TokenWatch, known_bot, open_session
-from zapisano.bots.vault import Vault
 from zapisano.db import Database
 from zapisano.errors import NotFound
 from zapisano.jobs import enqueue
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
+from zapisano.vault import Vault
 
 log = get_logger("zapisano.bots")
 

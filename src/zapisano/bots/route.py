@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request, Response
 from structlog.contextvars import bind_contextvars
 
 from zapisano.bots import inbox, store
-from zapisano.bots.vault import Vault
 from zapisano.db import Database
 from zapisano.errors import NotFound, Unauthorized
 from zapisano.settings import Settings
+from zapisano.vault import Vault
 
 SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105 # the header's name
 DOOR_SECONDS = 30.0

@@ -36,9 +36,9 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 
 from zapisano.bots.errors import BlockedByPerson, TokenRevoked, WrongToken
 from zapisano.bots.model import UNAUTHORIZED_BELIEVED, BotRow
-from zapisano.bots.vault import Vault
 from zapisano.errors import Busy, Upstream
 from zapisano.settings import Settings
+from zapisano.vault import Vault
 
 # Telegram's own: about 30 messages a second per bot, 1 a second per chat on average.
 PER_BOT = RateLimitItemPerSecond(25)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from zapisano.bots.model import BotRow
+from zapisano.bots.model import BotRow, new_secret
 from zapisano.db import Row, SharedConnection
 from zapisano.tenancy import TenantId
 
@@ -18,11 +18,9 @@ async def insert(
     tenant_id: TenantId | None,
     username: str,
     token: bytes,
-    path: str,
-    secret: str,
     managed: bool,
 ) -> bool:
-    """Register a bot; say whether it is new."""
+    """Register a bot, with a new webhook path and secret; say whether it is new."""
     return bool(
         await conn.execute(
             """INSERT INTO shared.bots
@@ -32,8 +30,8 @@ async def insert(
             tenant_id,
             username,
             token,
-            path,
-            secret,
+            new_secret(),
+            new_secret(),
             managed,
         )
     )
@@ -117,8 +115,9 @@ async def find_door(conn: SharedConnection, path: str) -> tuple[int, str | None,
 
 
 async def awaiting(conn: SharedConnection, owner_id: int) -> TenantId | None:
-    """Return the person's tenant that has waited for a bot longest, or None.
+    """Return the person's tenant that waits for a bot, or None.
 
+    Of several the one whose button was shown last, since only that is still to be seen.
     Serialises with every other bot of this person until the transaction ends.
     """
     await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('bots.owner', $1))", owner_id)
@@ -126,7 +125,7 @@ async def awaiting(conn: SharedConnection, owner_id: int) -> TenantId | None:
         """SELECT t.id FROM shared.tenants AS t
            WHERE t.owner_id = $1 AND t.state = 'awaiting_bot'
                AND NOT EXISTS (SELECT 1 FROM shared.bots AS b WHERE b.tenant_id = t.id)
-           ORDER BY length(t.id), t.id LIMIT 1""",
+           ORDER BY t.prompted_at DESC NULLS LAST, length(t.id), t.id LIMIT 1""",
         owner_id,
     )
     return TenantId(found) if found else None
@@ -195,9 +194,16 @@ async def set_username(conn: SharedConnection, bot_id: int, username: str) -> No
     )
 
 
-async def set_webhook(conn: SharedConnection, bot_id: int, url: str | None) -> None:
-    """Remember where Telegram sends this bot's updates."""
-    await conn.execute("UPDATE shared.bots SET webhook_url = $2 WHERE bot_id = $1", bot_id, url)
+async def set_webhook(conn: SharedConnection, row: BotRow, url: str | None) -> bool:
+    """Remember where Telegram sends this bot's updates; False if it has another path by now."""
+    return bool(
+        await conn.execute(
+            "UPDATE shared.bots SET webhook_url = $3 WHERE bot_id = $1 AND path = $2",
+            row.bot_id,
+            row.path,
+            url,
+        )
+    )
 
 
 async def set_attached(conn: SharedConnection, bot_id: int, now: datetime) -> bool:

@@ -16,6 +16,7 @@ def _(text: str) -> str:
 BY_CODE = {
     "not_found": _("This is no longer there."),
     "conflict": _("This is no longer possible."),
+    "unknown_tenant": _("This business is closed, or not yours."),
     "refused": _("This cannot be accepted. Please check what you have written."),
     "unauthorized": _("You have no right to do this."),
     "slot_taken": _("This time has just been taken."),

@@ -3,6 +3,7 @@
 from zapisano.db.connection import (
     CONNECTION_LOST,
     Connection,
+    NoRoom,
     Output,
     OwnerConnection,
     RawConnection,
@@ -18,6 +19,7 @@ __all__ = [
     "START_PATIENCE_SECONDS",
     "Connection",
     "Database",
+    "NoRoom",
     "Output",
     "OwnerConnection",
     "RawConnection",

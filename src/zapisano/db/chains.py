@@ -19,7 +19,7 @@ VERSION_TABLES: dict[Chain, LiteralString] = {
     "tenant": "tenant_version",
 }
 # The newest version of the shared chain, to be known without reading the chain; a test compares.
-SHARED_HEAD = "s0002"
+SHARED_HEAD = "s0003"
 
 
 @cache
@@ -28,7 +28,8 @@ def _scripts(chain: Chain, folder: Path) -> "ScriptDirectory":
     from alembic.script import ScriptDirectory
 
     config = Config()
-    config.set_main_option("script_location", str(folder / chain))
+    # A percent sign begins an interpolation in Alembic's settings.
+    config.set_main_option("script_location", str(folder / chain).replace("%", "%%"))
     return ScriptDirectory.from_config(config)
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 else:  # generic in its stubs only
     RawConnection = asyncpg.Connection
 Output = Callable[[bytes], Coroutine[None, None, None]]
+# A full disk, no memory, no connection left: nothing was done, and a while later it may be.
+NoRoom = asyncpg.InsufficientResourcesError
 # What a lost or refused connection looks like: the caller may try again.
 CONNECTION_LOST = (
     asyncpg.PostgresConnectionError,
@@ -26,7 +28,7 @@ CONNECTION_LOST = (
     asyncpg.InternalClientError,  # the server hung up while the driver was not looking
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
-    asyncpg.TooManyConnectionsError,
+    NoRoom,
     ConnectionError,
     OSError,
 )

@@ -5,7 +5,9 @@ keeps its own books: the shared chain in `shared.schema_version`, the tenant cha
 `shared.tenant_version`, which shows each schema its own row of `shared.tenant_versions`.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import LiteralString
@@ -18,11 +20,12 @@ from zapisano.db.connection import OwnerConnection
 from zapisano.db.database import database_name
 from zapisano.db.names import SchemaName, quoted, tenant_role
 from zapisano.db.pool import connect
-from zapisano.errors import AppError, Refused
+from zapisano.errors import AppError, Busy, Refused
 from zapisano.settings import Settings
 
 BATCH_SIZE = 50
 LOCK_TIMEOUT: LiteralString = "5s"
+PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)
 MIGRATION_LOCK = 7_260_921  # any constant: one migration at a time per database
 SCHEMA_LOCK = 7_260_922  # any constant: with a schema's name, one change of it at a time
 
@@ -62,17 +65,29 @@ class Migration:
         try:
             await raw.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
             conn = OwnerConnection(raw)
-            # Together: who waits for the schema must not find it without the role to log in as.
-            async with raw.transaction():
-                await self._shared(conn)
-                self.report.isolated = await roles.ensure_roles(conn, self._settings)
-                await walls.ensure(conn, self._database)
+            await self._shared_patiently(conn)
             if self.report.isolated:
                 await self._roles(conn)
             await self._tenants(conn, on_progress or (lambda _done, _total: None))
         finally:
             await raw.close(timeout=5)
         return self.report
+
+    async def _shared_patiently(self, conn: OwnerConnection) -> None:
+        """Wait briefly for a lock, and often: whoever wants the table next waits behind us."""
+        for pause_seconds in PAUSES_SECONDS:
+            with suppress(Busy):
+                return await self._shared_and_roles(conn)
+            await asyncio.sleep(pause_seconds)
+        return await self._shared_and_roles(conn)
+
+    async def _shared_and_roles(self, conn: OwnerConnection) -> None:
+        """Together: who waits for the schema must not find it without the role to log in as."""
+        async with conn.raw.transaction():
+            await conn.execute("SET LOCAL lock_timeout TO '" + LOCK_TIMEOUT + "'")
+            await self._shared(conn)
+            self.report.isolated = await roles.ensure_roles(conn, self._settings)
+            await walls.ensure(conn, self._database)
 
     async def _shared(self, conn: OwnerConnection) -> None:
         await conn.execute("CREATE SCHEMA IF NOT EXISTS shared")

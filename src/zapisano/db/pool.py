@@ -19,9 +19,9 @@ from zapisano.errors import BrokenSetting, Busy
 
 ACQUIRE_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 10.0
-# No tenant bound, no tenant's table found: such a mistake must fail loudly.
 # One who holds a lock for long must not hold everybody else's connections with it.
 LOCK_TIMEOUT = "10s"
+# No tenant bound, no tenant's table found: such a mistake must fail loudly.
 SESSION = {"search_path": "pg_catalog", "timezone": "UTC", "jit": "off"}
 
 

@@ -22,6 +22,7 @@ from zapisano.db.names import (
     quoted_literal,
     tenant_role,
 )
+from zapisano.errors import Refused
 from zapisano.settings import Settings
 
 # Membership options (INHERIT, SET) came with PostgreSQL 16.
@@ -37,8 +38,11 @@ TENANT_DOORS = (
 
 def remedy(settings: Settings) -> str:
     """Return the statement, to be run by a superuser, that allows isolation by role."""
-    user = urlsplit(settings.database_url.get_secret_value()).username or "booking_user"
-    return f"ALTER ROLE {user} CREATEROLE;  -- then: zapisano migrate"
+    return f"ALTER ROLE {_owner(settings)} CREATEROLE;  -- then: zapisano migrate"
+
+
+def _owner(settings: Settings) -> str:
+    return urlsplit(settings.database_url.get_secret_value()).username or "booking_user"
 
 
 def app_password(settings: Settings) -> str:
@@ -78,11 +82,16 @@ async def may_create_roles(conn: OwnerConnection) -> bool:
 
 
 async def ensure_roles(conn: OwnerConnection, settings: Settings) -> bool:
-    """Create or repair the two roles that all share; return whether isolation by role is on."""
+    """Create or repair the two roles that all share; return whether isolation by role is on.
+
+    Raises:
+        Refused: the roles are there and belong to somebody else.
+    """
     if not await may_create_roles(conn):
         return False
     await _create(conn, TENANT_GROUP, "NOLOGIN")
     await _create(conn, APP_ROLE, "LOGIN NOINHERIT")
+    await _check_own(conn, settings)
     password = quoted_literal(app_password(settings))
     await conn.execute("ALTER ROLE " + quoted(APP_ROLE) + " LOGIN NOINHERIT PASSWORD " + password)
     await _grant_shared(conn)
@@ -95,6 +104,23 @@ async def _create(conn: OwnerConnection, role: RoleName, options: LiteralString)
         "DO $$ BEGIN CREATE ROLE " + quoted(role) + " " + options + "; "
         "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
     )
+
+
+async def _check_own(conn: OwnerConnection, settings: Settings) -> None:
+    """From PostgreSQL 16 on, who did not create a role needs ADMIN OPTION to change it."""
+    own = await conn.fetchval(
+        """SELECT bool_and(pg_has_role(current_user, oid, 'USAGE WITH ADMIN OPTION'))
+               OR current_setting('server_version_num')::int < $2
+           FROM pg_roles WHERE rolname = ANY($1::text[])""",
+        [APP_ROLE, TENANT_GROUP],
+        MEMBERSHIP_OPTIONS_SINCE,
+    )
+    if not own:
+        raise Refused(
+            f"The roles {APP_ROLE} and {TENANT_GROUP} on this server are another owner's. If that "
+            "is another Zapisano, give this one a server of its own; else let a superuser run: "
+            f"GRANT {APP_ROLE}, {TENANT_GROUP} TO {_owner(settings)} WITH ADMIN OPTION;"
+        )
 
 
 async def _grant_shared(conn: OwnerConnection) -> None:

@@ -3,12 +3,15 @@
 -- keep all of it; run it again when another owner has come. docs/decisions/0003 says what is left
 -- and why.
 
+-- No empty line inside a statement: PostgreSQL in single-user mode ends it there.
+
 -- The figures and the roles of everybody: activity, locks, statistics, memberships.
 DO $walls$
 DECLARE
     keepers text;
     names name[];
     thing text;
+    columns text;
 BEGIN
     SELECT string_agg(quote_ident(rolname), ', '), array_agg(rolname) INTO keepers, names
     FROM pg_roles WHERE rolname = 'pg_monitor' OR (NOT rolsuper AND rolname !~ '^pg_'
@@ -25,7 +28,7 @@ BEGIN
         SELECT 'EXECUTE ON FUNCTION ' || oid::regprocedure FROM pg_proc
         WHERE pronamespace = 'pg_catalog'::regnamespace
             -- Locks that end with their transaction stay: bookings and the queue take them.
-            AND (proname ~ '^(pg_stat_get_|lo_|pg_advisory_(un)?lock|pg_try_advisory_lock)'
+            AND (proname ~ '^(pg_stat_get_|lo_|pg_logical_|pg_advisory_(un)?lock|pg_try_advisory_lock)'
                 OR proname IN ('loread', 'lowrite', 'pg_lock_status', 'pg_database_size',
                     'pg_tablespace_size', 'pg_relation_size', 'pg_table_size', 'pg_indexes_size',
                     'pg_total_relation_size'))
@@ -35,18 +38,7 @@ BEGIN
         EXECUTE 'REVOKE ' || thing || ' FROM PUBLIC';
         EXECUTE 'GRANT ' || thing || ' TO ' || keepers;
     END LOOP;
-END $walls$;
-
--- How large others' tables are. The other columns stay: drivers look types up in them.
-DO $walls$
-DECLARE
-    keepers text;
-    names name[];
-    columns text;
-BEGIN
-    SELECT string_agg(quote_ident(rolname), ', '), array_agg(rolname) INTO keepers, names
-    FROM pg_roles WHERE rolname = 'pg_monitor' OR (NOT rolsuper AND rolname !~ '^pg_'
-        AND has_database_privilege(oid, current_database(), 'CREATE'));
+    -- How large others' tables are. The other columns stay: drivers look types up in them.
     IF has_column_privilege('public', 'pg_class', 'reltuples', 'SELECT') OR EXISTS (
         SELECT FROM unnest(names) AS n WHERE NOT has_table_privilege(n, 'pg_class', 'SELECT'))
     THEN

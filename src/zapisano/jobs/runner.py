@@ -20,7 +20,6 @@ from pgqueuer.adapters.persistence.qb import (
     QueryQueueBuilder,
     QuerySchedulerBuilder,
 )
-from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job as QueuedJob
 from pgqueuer.domain.settings import DBSettings
@@ -30,12 +29,12 @@ from zapisano.db import (
     CONNECTION_LOST,
     Database,
     RawConnection,
-    SharedConnection,
     connection_is_lost,
 )
 from zapisano.errors import AppError, BrokenSetting, Busy, Passing
 from zapisano.jobs import store
 from zapisano.jobs.model import Job, Lane
+from zapisano.jobs.queries import PatientQueries
 from zapisano.telemetry import get_logger
 
 log = get_logger("zapisano.jobs")
@@ -137,7 +136,7 @@ class Runner:
 
     def _queue(self, lane: Lane, raw: RawConnection) -> PgQueuer:
         driver = AsyncpgDriver(raw)
-        queries = Queries(
+        queries = PatientQueries(
             driver,
             qbe=QueryBuilderEnvironment(QUEUE),
             qbq=QueryQueueBuilder(QUEUE),
@@ -196,14 +195,15 @@ class Runner:
         except (Busy, *CONNECTION_LOST) as error:
             raise RetryRequested(backoff(queued.attempts), str(error)) from error
 
-    async def _prune(self, conn: SharedConnection, now: datetime) -> None:
+    async def _prune(self, now: datetime) -> None:
         entries = self._handlers.entries.items()
-        await store.prune(
-            conn,
-            log_before=now - KEEP_LOG,
-            held_before=now - KEEP_HELD_CHATS,
-            held_kinds=[kind for kind, entry in entries if entry.lane is Lane.CHAT],
-        )
+        async with self._database.shared() as conn:
+            await store.prune(
+                conn,
+                log_before=now - KEEP_LOG,
+                held_before=now - KEEP_HELD_CHATS,
+                held_kinds=[kind for kind, entry in entries if entry.lane is Lane.CHAT],
+            )
 
     async def _ticks(self) -> None:
         next_prune = self._now()
@@ -212,9 +212,10 @@ class Runner:
             try:
                 async with self._database.shared() as conn:
                     await store.tick(conn, now)
-                    if now >= next_prune:
-                        await self._prune(conn, now)
-                        next_prune = now + timedelta(hours=1)
+                if now >= next_prune:
+                    # Moved first: housekeeping that fails must not be all that is ever done.
+                    next_prune = now + timedelta(hours=1)
+                    await self._prune(now)
             except (Busy, *CONNECTION_LOST) as error:
                 log.warning("tick_missed", reason=type(error).__name__)
             try:

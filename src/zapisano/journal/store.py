@@ -48,6 +48,20 @@ async def read_unseen(
     return [Event(**row) for row in rows]
 
 
+async def identity(conn: SharedConnection) -> str:
+    """Return which journal this is: the same while it lasts, another in a database begun anew.
+
+    Ids begin at 1 in every database. Two clusters give their tables the same oid, so the cluster's
+    own number goes in front: https://www.postgresql.org/docs/18/functions-info.html
+    """
+    return str(
+        await conn.fetchval(
+            """SELECT format('%s-%s-%s', system_identifier, d.oid, 'shared.journal'::regclass::oid)
+               FROM pg_control_system(), pg_database AS d WHERE d.datname = current_database()"""
+        )
+    )
+
+
 async def newest(conn: SharedConnection) -> int:
     """Return the id of the last line, 0 when there is none."""
     return int(await conn.fetchval("SELECT coalesce(max(id), 0) FROM shared.journal"))

@@ -11,6 +11,7 @@ from zapisano.jobs.store import held
 from zapisano.ops import store
 from zapisano.ops.model import Check, brings_its_own, failed, good, warning
 from zapisano.settings import Settings
+from zapisano.vault import Vault
 
 OLDEST_VERSION = 150000
 BTREE_GIST_REMEDY = "install the package postgresql-contrib of your server's version"
@@ -39,6 +40,9 @@ async def _checks(settings: Settings) -> AsyncGenerator[Check]:
             yield await _migrations(conn)
             if migrated:
                 yield await _held(conn)
+                yield await _tokens(settings, conn)
+                if settings.webhook_url:
+                    yield await _bots(settings, conn)
             yield await _walls(settings, conn)
         yield await _pooler(settings, dsn)
         if migrated:
@@ -110,6 +114,35 @@ async def _held(conn: OwnerConnection) -> Check:
             "rest; mend the cause, then: zapisano jobs requeue --kind KIND, or their ids",
         )
     return good("Jobs", "none is held")
+
+
+async def _tokens(settings: Settings, conn: OwnerConnection) -> Check:
+    """See whether the secret key is the one that the bots' tokens were encrypted with."""
+    name = "Bots' tokens"
+    if (token := await store.a_sealed_token(conn)) is None:
+        return good(name, "there are none yet")
+    try:
+        Vault(settings).unlock(token)
+    except BrokenSetting as error:
+        return failed(
+            name,
+            error.detail,
+            "put the key back that you had: it is in secrets.json of the data folder that "
+            "`zapisano up` ran in, or in your backup; a new one opens nothing",
+        )
+    return good(name, "are opened by ZAPISANO_SECRET_KEY")
+
+
+async def _bots(settings: Settings, conn: OwnerConnection) -> Check:
+    name = "Tenants' bots"
+    if unheard := await store.unheard_bots(conn, settings.webhook_url):
+        return warning(
+            name,
+            f"{unheard} get no updates at WEBHOOK_URL",
+            "start `zapisano worker` (again): it connects them, unless a process with CLIENT_ID "
+            "serves them alone",
+        )
+    return good(name, "their updates come to WEBHOOK_URL")
 
 
 async def _pooler(settings: Settings, dsn: str) -> Check:

@@ -40,7 +40,7 @@ async def check_machine(settings: Settings) -> list[Check]:
 
 def _secret_key(settings: Settings) -> Check:
     name, key = "Secret key", settings.secret_key.get_secret_value()
-    remedy = f"set ZAPISANO_SECRET_KEY to the output of: {NEW_SECRET}"
+    remedy = f"put back the one you had; if there was none, the output of: {NEW_SECRET}"
     if not key and brings_its_own(settings):
         return good(name, OWN_KEY)
     if not key:

@@ -5,6 +5,7 @@ from zapisano.db.roles import remedy
 from zapisano.errors import AppError
 from zapisano.ops import screen
 from zapisano.settings import Settings
+from zapisano.telemetry import tell_supervisor
 
 
 class TenantsFailed(AppError):
@@ -22,7 +23,9 @@ async def migrate(settings: Settings) -> None:
     with screen.progress("Tenants") as on_progress:
         report = await Migration(settings).run(on_progress)
     if not report.isolated:
-        screen.say(f"Isolation by role is off. To turn it on: {remedy(settings)}")
+        warning = f"Isolation by role is off. To turn it on: {remedy(settings)}"
+        screen.say(warning)
+        tell_supervisor(f"STATUS={warning}")
     screen.say(f"The shared schema is up to date; tenants migrated: {len(report.migrated)}.")
     if report.failed:
         lines = [f"{tenant}: {reason}" for tenant, reason in sorted(report.failed.items())]

@@ -48,6 +48,26 @@ async def count_tenants(conn: OwnerConnection) -> int:
     return int(await conn.fetchval("SELECT count(schema_name) FROM shared.tenant_versions"))
 
 
+async def unheard_bots(conn: OwnerConnection, webhook_url: str) -> int:
+    """Return how many tenants' bots get no updates at `webhook_url`, though they should."""
+    return int(
+        await conn.fetchval(
+            """SELECT count(b.bot_id)
+               FROM shared.bots AS b JOIN shared.tenants AS t ON t.id = b.tenant_id
+               WHERE b.attached_at IS NOT NULL AND b.unauthorized_times < 2
+                   AND t.state <> 'archived'
+                   AND b.webhook_url IS DISTINCT FROM $1 || '/telegram/' || b.path""",
+            webhook_url,
+        )
+    )
+
+
+async def a_sealed_token(conn: OwnerConnection) -> bytes | None:
+    """Return one bot's token as it is stored, None when there is no bot."""
+    token: bytes | None = await conn.fetchval("SELECT token FROM shared.bots LIMIT 1")
+    return token
+
+
 async def login(conn: Connection) -> str:
     """Return whom the server takes us for."""
     return str(await conn.fetchval("SELECT current_user::text"))

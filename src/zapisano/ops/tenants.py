@@ -76,8 +76,8 @@ async def create(settings: Settings, name: str, owner_id: int, language: str) ->
         Refused: the name or the owner's id cannot be.
     """
     name = tenancy.checked_name(name)
-    if owner_id < 1:
-        raise Refused("owner: is a Telegram id, a number above zero")
+    if not 0 < owner_id < tenancy.TELEGRAM_IDS_END:
+        raise Refused("owner: is a Telegram id, a number above zero and below 2^52")
     if language not in tenancy.LANGUAGES:
         raise Refused("language: is ru or en")
     async with opened(settings) as database:

@@ -188,6 +188,8 @@ class Keeper:
         finally:
             is_up = ready.done() and ready.result()
             ready.cancel()
+            for status in child.notify.statuses():
+                self._screen.note(status)
             child.notify.close()
         if is_up:
             self._is_up()

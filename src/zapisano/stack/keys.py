@@ -59,6 +59,15 @@ def load_or_make(path: Path) -> Keys:
     return keys
 
 
+def kept_secret_key(path: Path) -> str:
+    """The product's key as the folder has it; empty if it has none.
+
+    Raises:
+        Refusal: the file can't be understood.
+    """
+    return _read(path).get("secret_key", "")
+
+
 def _read(path: Path) -> dict[str, str]:
     try:
         kept: object = json.loads(path.read_text())

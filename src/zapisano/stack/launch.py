@@ -16,6 +16,7 @@ from zapisano.stack.process import Process
 MAX_LOG_BYTES = 16 * 1024 * 1024
 # sun_path has 108 bytes; a data folder may lie deeper than that.
 MAX_SOCKET_PATH = 100
+STATUS = "STATUS="
 
 
 def launch(
@@ -78,7 +79,7 @@ def last_words(log: Path, since: int, lines: int = 6) -> str:
 
 @dataclass(frozen=True)
 class Notify:
-    """A datagram socket on which a child says READY=1, and its address."""
+    """A datagram socket on which a child says READY=1 or its STATUS, and its address."""
 
     socket: socket.socket
     path: Path
@@ -96,6 +97,15 @@ class Notify:
         listening.bind(str(path))
         listening.setblocking(False)
         return cls(listening, path, own_folder)
+
+    def statuses(self) -> list[str]:
+        """What was said of one's state (STATUS=) and not read yet."""
+        said: list[str] = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                lines = self.socket.recv(4096).decode(errors="replace").splitlines()
+                said += [line.removeprefix(STATUS) for line in lines if line.startswith(STATUS)]
+        return said
 
     def close(self) -> None:
         """Leave nothing behind."""

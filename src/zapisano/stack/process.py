@@ -13,7 +13,7 @@ class Ready(Enum):
     """How a process says that it is up."""
 
     NOTIFY = "it sends READY=1 to the datagram socket named in NOTIFY_SOCKET, as for systemd"
-    EXIT = "it ends with exit code 0; it has one thing to do"
+    EXIT = "it ends with exit code 0; it has one thing to do, and what it says by STATUS= is shown"
 
 
 def nothing(_lock: int) -> None:

@@ -5,6 +5,7 @@ from zapisano.tenancy.jobs import ForgetKeys, Provision, TenantChanged, TenantRe
 from zapisano.tenancy.model import (
     LANGUAGES,
     MAX_NAME,
+    TELEGRAM_IDS_END,
     Overview,
     State,
     Suspension,
@@ -20,6 +21,7 @@ from zapisano.tenancy.usecases import activate, provision, register, register_on
 __all__ = [
     "LANGUAGES",
     "MAX_NAME",
+    "TELEGRAM_IDS_END",
     "DiskTrouble",
     "ForgetKeys",
     "Overview",

@@ -101,17 +101,34 @@ async def _archive(
         raise Refused(f"{schema} holds what an archive cannot keep: {', '.join(strangers)}.")
     path = archive_folder(settings) / f"{schema}-{now.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}.zip"
     rows = await _write(conn, settings, tenant, schema, path, now)
+    try:
+        await _put_away(conn, database, settings, tenant, path.name, now)
+    except BaseException:
+        # Nothing is dropped, so this file counts as none; it must not stay, full of personal data.
+        path.unlink()
+        raise
+    await journal.record(conn, "tenant.archived", tenant.id, tenant=tenant.id, rows=rows)
+    return path
+
+
+async def _put_away(
+    conn: OwnerConnection,
+    database: Database,
+    settings: Settings,
+    tenant: Tenant,
+    file: str,
+    now: datetime,
+) -> None:
+    schema = tenant_schema(tenant.id)
     await export.leave(conn)
     await export.drop(conn, schema)
     if database.isolated:
         await roles.drop_tenant_role(conn, database.name, schema)
-    await export.remember(conn, schema, path.name, now)
+    await export.remember(conn, schema, file, now)
     await store.set_state(conn, tenant.id, State.ARCHIVED)
     await enqueue(conn, TenantChanged(tenant.id, State.ARCHIVED))
     if settings.redis:
         await enqueue(conn, ForgetKeys(tenant.id))
-    await journal.record(conn, "tenant.archived", tenant.id, tenant=tenant.id, rows=rows)
-    return path
 
 
 async def _write(

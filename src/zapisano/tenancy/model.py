@@ -11,6 +11,8 @@ from zapisano.errors import Conflict, NotFound, Refused
 TenantId = NewType("TenantId", str)
 
 MAX_NAME = 100
+# https://core.telegram.org/bots/api#user: at most 52 significant bits
+TELEGRAM_IDS_END = 2**52
 LANGUAGES = ("ru", "en")  # what we speak to people; the first where nobody has chosen
 
 

@@ -1,6 +1,7 @@
 """The registry of tenants in the shared schema."""
 
-from zapisano.db import Connection, OwnerConnection, Row, SharedConnection, TenantConnection
+from zapisano.db import Connection, OwnerConnection, Row, SharedConnection
+from zapisano.db.names import SchemaName, quoted
 from zapisano.tenancy.model import (
     Overview,
     State,
@@ -192,12 +193,31 @@ async def remember_request(
     )
 
 
-async def set_time_zone(conn: TenantConnection, time_zone: str) -> None:
-    """Say in which zone a tenant's business is."""
-    await conn.execute("UPDATE settings SET time_zone = $1", time_zone)
+async def note_prompt(conn: SharedConnection, tenant: TenantId) -> None:
+    """Remember that its owner is shown the button that creates this tenant's bot."""
+    await conn.execute(
+        "UPDATE shared.tenants SET prompted_at = clock_timestamp() WHERE id = $1", tenant
+    )
 
 
-async def name_samples_in_english(conn: TenantConnection) -> None:
-    """Rename what the first migration puts in, for an owner who does not read Russian."""
-    await conn.execute("UPDATE services SET name = 'Haircut' WHERE id = 1 AND name = 'Стрижка'")
-    await conn.execute("UPDATE staff SET name = 'Barber' WHERE id = 1 AND name = 'Мастер'")
+async def set_also_unpaid(conn: SharedConnection, tenant: TenantId, *, unpaid: bool) -> None:
+    """Say whether a tenant that the operator has paused is not paid for either."""
+    await conn.execute("UPDATE shared.tenants SET also_unpaid = $2 WHERE id = $1", tenant, unpaid)
+
+
+async def is_also_unpaid(conn: SharedConnection, tenant: TenantId) -> bool:
+    """Say what `set_also_unpaid` has been told last."""
+    return bool(await conn.fetchval("SELECT also_unpaid FROM shared.tenants WHERE id = $1", tenant))
+
+
+async def furnish(
+    conn: OwnerConnection, schema: SchemaName, language: str, time_zone: str | None
+) -> None:
+    """Fit what the first migration has put into a new schema to its owner."""
+    await conn.execute("SET LOCAL search_path TO " + quoted(schema))
+    if time_zone:
+        await conn.execute("UPDATE settings SET time_zone = $1", time_zone)
+    if language == "en":
+        await conn.execute("UPDATE services SET name = 'Haircut'")
+        await conn.execute("UPDATE staff SET name = 'Barber'")
+    await conn.execute("SET LOCAL search_path TO pg_catalog")

@@ -60,16 +60,17 @@ async def provision(database: Database, tenant: TenantId, *, time_zone: str | No
     async with database.owner() as owner:
         await guard_schema(owner, schema)
         # Under the guard: a late repetition must not make the schema of an archived tenant anew.
-        if (await store.get(owner, tenant)).state is not State.PROVISIONING:
+        found = await store.get(owner, tenant)
+        if found.state is not State.PROVISIONING:
             return
         if await create_tenant_schema(owner, schema):
+            await store.furnish(owner, schema, found.owner_language, time_zone)
             took_ms = round((time.perf_counter() - started) * 1000)
             await journal.record(
                 owner, "tenant.schema_created", tenant, tenant=tenant, took_ms=took_ms
             )
     if database.isolated:
         await create_role(database, tenant)
-    await _settle_in(database, tenant, time_zone)
     async with database.shared() as conn:
         found = await store.get(conn, tenant, lock=True)
         if found.state is not State.PROVISIONING:
@@ -86,18 +87,6 @@ async def create_role(database: Database, tenant: TenantId) -> None:
         await guard_schema(owner, schema)
         if (await store.get(owner, tenant)).state is State.PROVISIONING:
             await roles.create_tenant_role(owner, database.name, schema)
-
-
-async def _settle_in(database: Database, tenant: TenantId, time_zone: str | None) -> None:
-    async with database.shared() as conn:
-        found = await store.get(conn, tenant)
-    if found.state is not State.PROVISIONING:
-        return
-    async with database.tenant(tenant) as inside:
-        if time_zone:
-            await store.set_time_zone(inside, time_zone)
-        if found.owner_language == "en":
-            await store.name_samples_in_english(inside)
 
 
 async def activate(conn: SharedConnection, tenant: TenantId) -> None:
@@ -118,7 +107,7 @@ async def activate(conn: SharedConnection, tenant: TenantId) -> None:
 async def suspend(conn: SharedConnection, tenant: TenantId, reason: Suspension) -> Tenant:
     """Pause a tenant: its bot answers that it is paused, its data stays.
 
-    An operator's suspension outweighs an unpaid one; the reverse changes nothing.
+    An operator's suspension outweighs an unpaid one, which comes back when it is lifted.
 
     Raises:
         WrongState: the tenant is being provisioned, or archived.
@@ -126,6 +115,8 @@ async def suspend(conn: SharedConnection, tenant: TenantId, reason: Suspension) 
     found = await store.get(conn, tenant, lock=True)
     if found.state in {State.PROVISIONING, State.ARCHIVED}:
         raise WrongState(f"{tenant} is {found.state} and cannot be suspended.")
+    if {found.suspended_for, reason} == {Suspension.OPERATOR, Suspension.UNPAID}:
+        await store.set_also_unpaid(conn, tenant, unpaid=True)
     if found.suspended_for in {reason, Suspension.OPERATOR}:
         return found
     await store.set_state(conn, tenant, State.SUSPENDED, reason)
@@ -149,9 +140,21 @@ async def resume(conn: SharedConnection, tenant: TenantId, lifting: Suspension) 
     if found.suspended_for is Suspension.UNPAID and lifting is Suspension.OPERATOR:
         raise WrongState(f"{tenant} is not paid for: a payment lifts that, not the operator.")
     if found.suspended_for is not lifting:
+        await store.set_also_unpaid(conn, tenant, unpaid=False)
         return found
+    if lifting is Suspension.OPERATOR and await store.is_also_unpaid(conn, tenant):
+        return await _leave_unpaid(conn, tenant)
     state = State.ACTIVE if await store.has_bot(conn, tenant) else State.AWAITING_BOT
     await store.set_state(conn, tenant, state)
     await enqueue(conn, TenantChanged(tenant, state))
     await journal.record(conn, "tenant.resumed", tenant, tenant=tenant, state=state)
+    return await store.get(conn, tenant)
+
+
+async def _leave_unpaid(conn: SharedConnection, tenant: TenantId) -> Tenant:
+    """The operator's pause is over, and below it is the one that only a payment lifts."""
+    await store.set_also_unpaid(conn, tenant, unpaid=False)
+    await store.set_state(conn, tenant, State.SUSPENDED, Suspension.UNPAID)
+    await enqueue(conn, TenantChanged(tenant, State.SUSPENDED))
+    await journal.record(conn, "tenant.suspended", tenant, tenant=tenant, reason=Suspension.UNPAID)
     return await store.get(conn, tenant)

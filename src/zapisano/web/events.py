@@ -30,6 +30,12 @@ router = APIRouter(prefix="/api", tags=["Events"], dependencies=[Depends(operato
         200: {
             "description": "Events for ever; a comment each 10 s while nothing happens",
             "content": {"text/event-stream": {"example": EXAMPLE}},
+            "headers": {
+                "Journal": {
+                    "description": "Which journal it is: ids of another one mean other events",
+                    "schema": {"type": "string"},
+                }
+            },
         },
         **EVERYWHERE,
         **WRONG,
@@ -51,7 +57,11 @@ async def events(
     return StreamingResponse(
         _stream(feed, start),
         media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        headers={
+            "Cache-Control": "no-store",
+            "Journal": feed.journal,
+            "X-Accel-Buffering": "no",
+        },
     )
 
 

@@ -80,6 +80,7 @@ class Feed:
     def __init__(self, database: Database) -> None:
         """Open nothing yet."""
         self._database = database
+        self.journal = ""  # which one it is, once `ready`
         self._delivered: deque[Event] = deque(maxlen=KEPT)
         self._count = 0  # of all events delivered so far, those no longer kept among them
         self._newest: int = 0
@@ -211,6 +212,7 @@ class Feed:
         if self._ready.is_set():
             return
         async with self._database.shared() as conn:
+            self.journal = await journal.identity(conn)
             self._newest = await journal.newest(conn)
             there = await journal.read(conn, after=self._newest - WINDOW, limit=WINDOW)
         self._seen = {event.id for event in there}

@@ -45,7 +45,7 @@ class NewTenant(BaseModel):
         description="The business's name, as its customers read it",
         json_schema_extra={"minLength": 1, "maxLength": tenancy.MAX_NAME},
     )
-    owner_id: int = Field(gt=0, lt=2**52, description="Telegram id of the owner")
+    owner_id: int = Field(gt=0, lt=tenancy.TELEGRAM_IDS_END, description="Telegram id of the owner")
     language: Literal["ru", "en"] = Field("ru", description="The language we speak to the owner")
 
 

@@ -26,6 +26,15 @@ class Errand(Job):
     how: str = "well"
 
 
+async def until_the_disk_is_full(database: Database) -> None:
+    """Be in flight when that happens, and fail of it."""
+    while True:
+        async with database.shared() as conn:
+            if await conn.fetchval("SELECT to_regproc('shared.no_room') IS NOT NULL"):
+                await conn.execute("DO $$ BEGIN RAISE EXCEPTION SQLSTATE '53100'; END $$")
+        await asyncio.sleep(0.05)
+
+
 async def do(database: Database, errand: Errand) -> None:
     """Write that it was started, then go as told."""
     async with database.shared() as conn:
@@ -48,6 +57,8 @@ async def do(database: Database, errand: Errand) -> None:
             raise Upstream(retry_after_seconds=600)
         case "refused":
             raise Refused
+        case "no room" if not mended:
+            await until_the_disk_is_full(database)
         case "bug" if not mended:
             raise ZeroDivisionError
         case "no file":

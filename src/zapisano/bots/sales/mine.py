@@ -92,7 +92,7 @@ async def create(tap: CallbackQuery, callback_data: Create, database: Database) 
         return
     await answer(tap)
     assert tap.bot is not None  # noqa: S101 # mounted by dispatch
-    await prompt(tap.bot, tenant)
+    await prompt(tap.bot, database, tenant)
 
 
 def routes() -> Router:

@@ -21,7 +21,7 @@ async def otherwise(message: Message, bot: Bot, database: Database) -> None:
     assert message.from_user is not None  # noqa: S101 # a private chat
     person_id = message.from_user.id
     if tenant := await find_awaiting(database, person_id):
-        await prompt(bot, tenant, reminder=True)
+        await prompt(bot, database, tenant, reminder=True)
         return
     async with database.shared() as conn:
         owned = await store.of_owner(conn, person_id)

@@ -12,17 +12,20 @@ from zapisano.tenancy import store as tenants
 
 
 async def find_awaiting(database: Database, person_id: int) -> Tenant | None:
-    """Return the tenant of this person that has waited for a bot longest, or None."""
+    """Return the tenant of this person that waits for a bot, or None; of several as `awaiting`."""
     async with database.shared() as conn:
         waiting = await store.awaiting(conn, person_id)
         return await tenants.get(conn, waiting) if waiting else None
 
 
-async def prompt(bot: Bot, tenant: Tenant, *, reminder: bool = False) -> None:
+async def prompt(bot: Bot, database: Database, tenant: Tenant, *, reminder: bool = False) -> None:
     """Ask the owner to create the bot: one button, and a line on the way that always works.
 
-    Called inside an i18n context.
+    Called inside an i18n context. Telegram does not say which button was pressed, and shows the
+    last one only: so that is remembered, for an owner who has paid for several.
     """
+    async with database.shared() as conn:
+        await tenants.note_prompt(conn, tenant.id)
     ready = _("“{name}” is ready and waits for its bot.") if reminder else _("“{name}” is ready.")
     other = _(
         "No such button? Send <code>/newbot</code> to @BotFather. A bot already? There, too: "

@@ -47,7 +47,7 @@ async def arrive(message: Message, bot: Bot, state: FSMContext, database: Databa
     await state.clear()
     text = _("Hello! Here are the prices and your bots. What is left to do for yours is below.")
     await show(message, text, _start_buttons())
-    await prompt(bot, tenant, reminder=True)
+    await prompt(bot, database, tenant, reminder=True)
 
 
 async def start(event: Message | CallbackQuery, state: FSMContext) -> None:

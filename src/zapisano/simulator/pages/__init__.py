@@ -98,9 +98,9 @@ def _router(config: Config, feed: StoryFeed, client: httpx.AsyncClient) -> APIRo
         return {"allowed": await may_be_framed(client, url, own_port=config.port)}
 
     @router.get("/story")
-    async def story(request: Request) -> StreamingResponse:
-        after = request.headers.get("last-event-id", "")
-        stream = feed.events(int(after) if after.isdecimal() else 0)
+    async def story(request: Request, after: int = 0) -> StreamingResponse:
+        last = request.headers.get("last-event-id", "")
+        stream = feed.events(int(last) if last.isdecimal() else after)
         return StreamingResponse(stream, media_type="text/event-stream", headers=STREAM_HEADERS)
 
     return router

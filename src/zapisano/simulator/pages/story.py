@@ -12,9 +12,14 @@ QUEUED_EVENTS = 256
 TIMEOUT = httpx.Timeout(5.0, read=30.0)
 
 
-def link_event(*, up: bool, reason: str = "") -> str:
-    """A server-sent event of our own: does the product answer, and if not, why."""
-    return f"event: link\ndata: {json.dumps({'up': up, 'reason': reason})}\n\n"
+def link_event(*, up: bool, reason: str = "", journal: str = "") -> str:
+    """A server-sent event of our own: does the product answer, and if not, why.
+
+    `journal` says whose ids follow. They begin at 1 in every database, so a page that knows those
+    of another journal has to forget its story and ask for this one from its start.
+    """
+    told = {"up": up, "reason": reason, "journal": journal}
+    return f"event: link\ndata: {json.dumps(told)}\n\n"
 
 
 class StoryFeed:
@@ -90,7 +95,7 @@ class StoryFeed:
         request = self._client.stream("GET", self._url, params={"after": after}, headers=headers)
         async with request as response:
             response.raise_for_status()
-            yield link_event(up=True)
+            yield link_event(up=True, journal=response.headers.get("journal", ""))
             fields: list[str] = []
             async for line in response.aiter_lines():
                 if line:

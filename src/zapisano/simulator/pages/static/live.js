@@ -3,12 +3,16 @@ import { Streams } from "./streams.js";
 
 /**
  * Call `receive` with all that happened in the story so far, then with all that happens:
- * {news: "chat", person, bot} | {news: "event", event} | {news: "phones" | "story", up, reason}.
- * A page that comes back from the browser's cache is told the story from its beginning again.
+ * {news: "chat", person, bot} | {news: "event", event} | {news: "phones", up}
+ * | {news: "story", up, reason, journal}; events of another journal than before begin anew.
  */
 export function listen(receive) {
-  // Some browsers of small phones have no shared workers; one tab is then alone with its streams.
-  if (typeof SharedWorker === "undefined") return void new Streams(receive);
+  if (typeof SharedWorker === "undefined") listenAlone(receive);
+  else listenTogether(receive);
+}
+
+/** A page that comes back from the browser's cache is told the story from its beginning again. */
+function listenTogether(receive) {
   const join = () => {
     const { port } = new SharedWorker("/static/streams_worker.js", { type: "module", name: "zapisano" });
     port.addEventListener("message", ({ data }) => receive(data));
@@ -20,4 +24,14 @@ export function listen(receive) {
   };
   join();
   addEventListener("pageshow", ({ persisted }) => { if (persisted) join(); });
+}
+
+/** Browsers of phones have no shared workers: there the tab that is seen has the streams. */
+function listenAlone(receive) {
+  const streams = new Streams(receive);
+  const follow = () => (document.hidden ? streams.close() : streams.open());
+  follow();
+  document.addEventListener("visibilitychange", follow);
+  addEventListener("pagehide", () => streams.close());
+  addEventListener("pageshow", follow);
 }

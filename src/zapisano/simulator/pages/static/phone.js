@@ -20,7 +20,6 @@ export class Phone {
     this.toasts = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
     root.replaceChildren(h("div", { class: "status" }, this.time, this.who), this.away, this.view, this.toasts);
     this.dialogs = new Dialogs(root);
-    this.missed = true; // until the first word that the streams are open
     this.tick();
     setInterval(() => this.tick(), 10_000);
     addEventListener("message", (event) => this.called(event));
@@ -52,10 +51,16 @@ export class Phone {
     else if (news === "chat" && person === this.person?.id) this.changed(bot);
   }
 
-  linked(up) {
+  /** Streams that have just been opened, or joined, say nothing of what was before. */
+  async linked(up) {
     this.away.textContent = up ? "" : t("offline");
-    if (up && this.missed && this.person) this.changed(this.bot?.id);
-    this.missed = !up;
+    if (!up || !this.person) return;
+    try {
+      await this.changed(this.bot?.id);
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      await this.begin({ person: this.person.id }); // of this chat a world begun anew knows nothing
+    }
   }
 
   changed(bot) {

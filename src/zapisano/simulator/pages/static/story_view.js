@@ -13,18 +13,27 @@ export class StoryView {
   constructor(root, { observe = () => {} } = {}) {
     this.root = root;
     this.observe = observe;
-    this.events = [];
-    this.stories = [];
-    this.listed = new Set();
-    this.picked = null;
     this.part = (name) => root.querySelector(`[data-part="${name}"]`);
     this.part("which").addEventListener("change", (event) => {
       const id = Number(event.target.value);
       this.picked = id === this.stories.at(-1)?.id ? null : id; // the newest one is followed
       this.draw();
     });
+    this.begin("");
     this.draw();
     setInterval(() => this.drawWait(), 200);
+  }
+
+  /** Know nothing yet of this journal's events, nor any more of another's. */
+  begin(journal) {
+    this.journal = journal;
+    this.events = [];
+    this.stories = [];
+    this.listed = new Set();
+    this.picked = null;
+    this.said = undefined;
+    this.part("said").replaceChildren();
+    this.part("journal").replaceChildren();
   }
 
   /** News from the streams that concern the story. */
@@ -33,7 +42,11 @@ export class StoryView {
     else if (word.news === "story") this.linked(word);
   }
 
-  linked({ up, reason = "" }) {
+  linked({ up, reason = "", journal }) {
+    if (journal && journal !== this.journal) {
+      this.begin(journal);
+      this.drawSoon();
+    }
     const status = reason.startsWith("status_") ? t("down_status", { code: reason.slice(7) }) : t(reason === "not_configured" ? "down_configured" : "down");
     this.part("link").textContent = up ? t("live") : status;
     this.part("link").dataset.up = String(up);
@@ -41,8 +54,12 @@ export class StoryView {
 
   receive(event) {
     this.events = add(this.events, event);
+    this.drawSoon();
+  }
+
+  /** A replay brings many events at once: they are drawn together. */
+  drawSoon() {
     if (this.drawing) return;
-    // A replay brings many events at once: they are drawn together.
     this.drawing = requestAnimationFrame(() => {
       this.drawing = null;
       this.draw();

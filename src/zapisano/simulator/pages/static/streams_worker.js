@@ -3,6 +3,7 @@ import { Streams } from "./streams.js";
 
 const tabs = new Set();
 const streams = new Streams((word) => tabs.forEach((tab) => tab.postMessage(word)));
+streams.open();
 
 addEventListener("connect", ({ ports: [tab] }) => {
   tab.addEventListener("message", () => tabs.delete(tab)); // a tab says one thing: that it goes

@@ -1,4 +1,4 @@
-"""Bot tokens at rest: encrypted with a key derived from the settings' secret key."""
+"""Secrets at rest: encrypted with a key derived from the secret key of the settings."""
 
 import base64
 

@@ -1,0 +1,13 @@
+"""Which tenant the create button in the chat is for; what an operator's pause lies on top of."""
+
+from alembic import op
+
+revision = "s0003"
+down_revision = "s0002"
+
+
+def upgrade() -> None:
+    op.execute(
+        """ALTER TABLE shared.tenants ADD COLUMN prompted_at timestamptz,
+               ADD COLUMN also_unpaid boolean NOT NULL DEFAULT false"""
+    )

@@ -1,0 +1,42 @@
+"""PgQueuer's statements on a server that has no room: waited out, where PgQueuer would give up."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.domain.models import Job, TracebackRecord
+
+from zapisano.db import NoRoom
+from zapisano.telemetry import get_logger
+
+log = get_logger("zapisano.jobs")
+
+PAUSE_SECONDS = 1.0
+
+
+class PatientQueries(Queries):
+    """A full disk ends no lane and holds no job: nothing is lost but time."""
+
+    async def dequeue(self, *args: Any, **names: Any) -> list[Job]:  # handed on as they are
+        """Take jobs; none while there is no room to write down who has taken them."""
+        try:
+            return await super().dequeue(*args, **names)
+        except NoRoom as error:
+            await _wait(error)
+            return []
+
+    async def retry_job(
+        self, job: Job, delay: timedelta, traceback_record: TracebackRecord | None
+    ) -> None:
+        """Hand a job back, as soon as there is room: PgQueuer holds one that it cannot."""
+        while True:
+            try:
+                return await super().retry_job(job, delay, traceback_record)
+            except NoRoom as error:
+                await _wait(error)
+
+
+async def _wait(error: NoRoom) -> None:
+    log.warning("database_has_no_room", reason=type(error).__name__)
+    await asyncio.sleep(PAUSE_SECONDS)
