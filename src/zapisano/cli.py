@@ -85,7 +85,7 @@ def doctor(*, json: Annotated[bool, typer.Option("--json", help="For programs.")
     """Try every connection and credential, and say what to do about each failure."""
     from zapisano.ops import doctor as ops
 
-    _do(lambda settings: ops.report(settings, as_json=json))
+    _do(lambda settings: ops.report(settings, as_json=json), alone=True)
 
 
 @tenants.command(name="list")
@@ -192,11 +192,11 @@ def requeue(
     _do(lambda settings: ops.requeue(settings, ids or [], kind))
 
 
-def _do(work: Callable[[Settings], Awaitable[None]]) -> None:
-    """Read the settings, then work."""
+def _do(work: Callable[[Settings], Awaitable[None]], *, alone: bool = False) -> None:
+    """Read the settings, then work; `alone`: even where nothing runs and no database is set."""
     import uvloop
 
-    settings = settings_here()
+    settings = settings_here(alone=alone)
     configure_logging(as_json=settings.log_json, file=settings.log_file)
 
     async def do() -> None:

@@ -140,7 +140,6 @@ class Buyer:
     async def orders(self, company: str, plan: str = "1 месяц") -> str:
         """Go all the way to the button that pays; return the order's id."""
         await self.phone.start(self.sales)
-        await self.hears("Бот для записи")
         await self.presses("Выбрать тариф")
         await self.presses(plan)
         await self.hears("Как называется")

@@ -62,10 +62,21 @@ async def test_a_tenants_life_on_the_command_line(
         0,
         "client_001 is made and awaits its bot. Its time zone is Asia/Omsk.\n",
     )
+    assert made.stderr.startswith("Ask its owner to press Start in your sales bot: ")
+    await witness.execute(
+        """INSERT INTO shared.bots (bot_id, username, token, path, secret, managed)
+           VALUES (1, 'sales_of_ours_bot', '', 'p', 's', false)"""
+    )
+    second = zapisano(env, tmp_path, "tenants", "create", "Барбершоп", "--owner", "6").stderr
+    assert second.startswith("Ask its owner to press Start in @sales_of_ours_bot: ")
+    await witness.execute("DELETE FROM shared.tenants WHERE id = 'client_002'")
     assert await witness.fetchval("SELECT count(*) FROM client_001.services") == 1
     assert await witness.fetchval("SELECT time_zone FROM client_001.settings") == "Asia/Omsk"
     listed = zapisano(env, tmp_path, "tenants", "list").stdout
-    assert listed == "client_001\tawaiting_bot\tСалон [bold]\t-\t-\tt0001\n"
+    assert listed == (
+        "id\tstate\tname\tbot\tpaid until\tversion\n"
+        "client_001\tawaiting_bot\tСалон [bold]\t-\t-\tt0001\n"
+    )
     for verb, said in (
         ("suspend", "client_001 is suspended (operator).\n"),
         ("resume", "client_001 is awaiting_bot.\n"),
@@ -116,12 +127,32 @@ async def test_archiving_asks_first_and_takes_nothing_but_a_yes(
         assert "its schema is dropped" in told
         assert said in told
         assert await witness.fetchval(there) is stays
+    for managed, seen in (
+        (None, "Bookings are put away"),
+        (True, "Telegram shuts @romashka_bot to everybody but its owner. Bookings"),
+        (False, "@romashka_bot answers nobody. Bookings"),
+    ):
+        await witness.execute(
+            """INSERT INTO shared.bots (bot_id, tenant_id, username, token, path, secret, managed)
+               SELECT 1, 'client_002', 'romashka_bot', '', 'p', 's', $1
+               WHERE $1::boolean IS NOT NULL
+               ON CONFLICT (bot_id) DO UPDATE SET managed = $1""",
+            managed,
+        )
+        told = await asyncio.to_thread(
+            typed, env, tmp_path, "n\n", "tenants", "archive", "client_002"
+        )
+        assert f"\n{seen}" in told
+    assert zapisano(env, tmp_path, "tenants", "archive", "client_002", "--yes").stderr == (
+        "@romashka_bot answers nobody. Bookings are put away with the rest: no reminder goes out, "
+        "and nobody is told.\n"
+    )
     again = zapisano(env, tmp_path, "tenants", "archive", "client_001")
     assert (again.returncode, again.stdout[:25]) == (0, "client_001 is archived in")
 
 
 def typed(env: dict[str, str], folder: Path, answer: str, *arguments: str) -> str:
-    """Run the command on a terminal and type an answer; return all that is on the terminal."""
+    """Run the command on a terminal and type an answer, if any; return all that is on it."""
     ours, its = pty.openpty()
     process = subprocess.Popen(
         [*ZAPISANO, *arguments], env=env, cwd=folder, stdin=its, stdout=its, stderr=its
@@ -129,7 +160,7 @@ def typed(env: dict[str, str], folder: Path, answer: str, *arguments: str) -> st
     os.close(its)
     told = b""
     try:
-        while b"[y/N]" not in told:
+        while answer and b"[y/N]" not in told:
             told += os.read(ours, 4096)
         os.write(ours, answer.encode())
         while True:
@@ -141,7 +172,7 @@ def typed(env: dict[str, str], folder: Path, answer: str, *arguments: str) -> st
         os.close(ours)
 
 
-COMMANDS = ("psql", "redis PING", "tenants list", "jobs list", "doctor")
+COMMANDS = ("psql", "redis PING", "tenants list", "jobs list")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -155,6 +186,34 @@ def test_commands_beside_nothing_say_what_to_start(
         f"Nothing is running here: start `zapisano demo` or `zapisano up`, or set {setting}"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_doctor_beside_nothing_makes_the_checks_that_need_no_server(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", int(env["ZAPISANO_API_PORT"])))
+        holder.listen()
+        bare = {"PATH", "ZAPISANO_API_PORT", "ZAPISANO_WEBHOOK_PORT"}
+        alone = {name: value for name, value in env.items() if name in bare}
+        ended = zapisano(alone, tmp_path, "doctor")
+    assert (ended.returncode, ended.stderr) == (1, "Failed: 5, warnings: 1.\n"), ended.stdout
+    for line in (
+        "failed   PostgreSQL: not running\n         → start `zapisano up` (it brings its own), or ",
+        "failed   Redis: not running\n         → start `zapisano up` (it brings its own), or ",
+        "failed   Sales bot: SALES_BOT_TOKEN is not set\n",
+        "failed   YooKassa: YOOKASSA_SHOP_ID or",
+        "ok       Secret key: is not set: `zapisano up` makes one",
+        "ok       Master API: is not set: `zapisano up` makes one",
+        f"failed   Ports: {env['ZAPISANO_API_PORT']} cannot be listened on\n",
+        "ok       Price list: 1m 299",
+        "warning  WEBHOOK_URL: is not set",
+    ):
+        assert line in ended.stdout
+    assert list(tmp_path.iterdir()) == []
+    ended = zapisano({**alone, "REDIS_ENABLED": "false"}, tmp_path, "doctor")
+    assert "warning  Redis: none is set: conversations end with the process\n" in ended.stdout
+    assert "ok       Ports: " in ended.stdout
 
 
 async def test_psql_enters_only_a_schema_that_is_there(
@@ -262,6 +321,16 @@ def test_doctor_speaks_json_and_ends_with_1(env: dict[str, str], tmp_path: Path)
     failed = {check["name"] for check in told["checks"] if check["outcome"] == "failed"}
     assert failed == {"Sales bot", "YooKassa"}
     assert not (tmp_path / "data").exists()
+
+
+def test_redis_names_an_empty_answer_on_a_terminal_only(
+    env: dict[str, str], tmp_path: Path, valkey_url: str
+) -> None:
+    """As redis-cli does."""
+    env["REDIS_URL"] = valkey_url
+    command = ("redis", "KEYS", "nothing_is_called_so:*")
+    assert typed(env, tmp_path, "", *command) == "(empty array)\r\n"
+    assert zapisano(env, tmp_path, *command).stdout == "\n"
 
 
 @contextmanager

@@ -229,8 +229,42 @@ async def test_the_api_describes_itself_with_examples_and_errors(api: httpx.Asyn
             assert "example" in str(
                 operation["responses"]["201" if "201" in operation["responses"] else "200"]
             )
+            for answer in operation["responses"].values():
+                problem = answer["content"].get("application/problem+json", {}).get("example")
+                assert problem is None or problem["title"] != problem["detail"]
     page = await api.get("/docs")
     assert page.status_code == 200
     assert "<script" not in page.text
     for path in schema["paths"]:
         assert path in page.text
+    for words in (
+        "string, 1 to 255 characters",
+        "Any text of yours that names this request",
+        "integer, 1 to 500, default 50",
+        "ru | en, default ru",
+        "provisioning | awaiting_bot | active | suspended | archived",
+        "awaiting_bot (its owner has still to create the bot)",
+        "There is no tenant client_999.",
+    ):
+        assert words in page.text
+
+
+async def test_the_errors_shown_are_the_errors_that_come(
+    api: httpx.AsyncClient, tenants: tuple[Tenant, Tenant]
+) -> None:
+    """Each has a title of its class, and says in its detail what has happened this time."""
+    schema = (await api.get("/openapi.json")).json()
+    shown = schema["paths"]["/api/tenants/{tenant_id}/restore"]["post"]["responses"]
+    for answer in (
+        await api.post("/api/tenants/client_999/restore"),
+        await api.post("/api/tenants/client_001/restore", headers={"Authorization": "Bearer no"}),
+    ):
+        content = shown[str(answer.status_code)]["content"]
+        assert answer.json() == content["application/problem+json"]["example"]
+    wrong = (await api.post("/api/tenants/client_001/restore")).json()
+    assert (wrong["title"], wrong["detail"]) == (
+        "Wrong state",
+        "client_001 is awaiting_bot; only an archived tenant is restored.",
+    )
+    lost = (await api.get("/api/nowhere")).json()
+    assert (lost["title"], lost["detail"]) == ("Not Found", "There is no such page.")

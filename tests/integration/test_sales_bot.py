@@ -9,7 +9,7 @@ from telegram_bots import until
 
 from zapisano.bots.jobs import RemindToAttach
 from zapisano.payments import OrderCanceled
-from zapisano.tenancy import Suspension, TenantId, suspend
+from zapisano.tenancy import Suspension, TenantId, register, suspend
 from zapisano.tenancy import resume as resume_tenant
 
 
@@ -256,6 +256,33 @@ async def test_a_buyer_who_has_blocked_the_bot_holds_nothing_up(house: House, bu
 
     await until(awaiting, "the tenant is provisioned")
     await house.idle()
+
+
+async def test_an_owner_made_by_the_operator_gets_the_button_at_start(
+    house: House, buyer: Buyer, another_buyer: Buyer
+) -> None:
+    """Telegram lets no bot write first: whoever has never been here meets the button here."""
+    async with house.database.shared() as conn:
+        made = await register(
+            conn, name="Барбершоп", owner_id=buyer.phone.person, owner_language="ru"
+        )
+    await house.idle()
+    assert await house.witness.fetchval("SELECT state FROM shared.tenants") == "awaiting_bot"
+    assert await buyer.phone.answers(buyer.sales) == []
+    await buyer.phone.start(buyer.sales)
+    said = await buyer.hears("Осталось одно нажатие")
+    assert "«Барбершоп»: всё готово" in said["text"]
+    assert "/mybots → API Token" in said["text"]  # for a bot that is there already
+    await house.idle()
+    greeting, last = await buyer.phone.answers(buyer.sales)
+    assert "цены и ваши боты" in greeting["text"]
+    assert last == said  # the button is what is seen
+    await buyer.creates()
+    assert (await house.bot_of(buyer.phone.person))["id"] == made.id
+    await house.idle()
+    for person in (buyer, another_buyer):
+        await person.phone.start(person.sales)
+        await person.hears("Бот для записи")
 
 
 async def test_whoever_has_a_bot_is_led_into_it(house: House, buyer: Buyer) -> None:

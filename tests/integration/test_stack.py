@@ -334,6 +334,7 @@ def test_a_second_start_in_the_same_folder_says_who_holds_it(stack: Stack) -> No
     assert second.stderr.count("\n") == 1
     assert second.stderr.startswith("ZAPISANO_DATA_DIR: ")
     assert f"process {running.pid}" in second.stderr
+    assert f"; its page: {stack.record()['page_url']}); stop it first" in second.stderr
     assert running.poll() is None
     assert stack.is_ready()
 

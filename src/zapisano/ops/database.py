@@ -9,7 +9,7 @@ from zapisano.db.probe import backends_are_shared, bare_transaction
 from zapisano.errors import BrokenSetting, Busy
 from zapisano.jobs.store import held
 from zapisano.ops import store
-from zapisano.ops.model import Check, failed, good, warning
+from zapisano.ops.model import Check, brings_its_own, failed, good, warning
 from zapisano.settings import Settings
 from zapisano.vault import Vault
 
@@ -24,12 +24,12 @@ async def check_database(settings: Settings) -> list[Check]:
 
 async def _checks(settings: Settings) -> AsyncGenerator[Check]:
     dsn = settings.database_url.get_secret_value()
-    if not dsn:
+    if brings_its_own(settings):
         yield failed(
             "PostgreSQL",
-            "DATABASE_URL is not set",
-            "set DATABASE_URL=postgresql://booking_user:…@host/booking_saas, or use `zapisano up`, "
-            "which brings its own",
+            "not running",
+            "start `zapisano up` (it brings its own), or set "
+            "DATABASE_URL=postgresql://booking_user:…@host/booking_saas",
         )
         return
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from zapisano.errors import BrokenSetting
-from zapisano.ops.model import Check, failed, good, warning
+from zapisano.ops.model import Check, brings_its_own, failed, good, warning
 from zapisano.settings import Settings
 
 MIN_SECRET_LENGTH = 32
@@ -23,13 +23,16 @@ NO_DISK_BYTES = 100 * 1024**2
 PRIVATE_NAMES = ("localhost", ".localhost", ".local", ".internal", ".lan", ".home.arpa")
 NEW_SECRET = "python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"  # noqa: S105 # a command
 
+OWN_KEY = "is not set: `zapisano up` makes one and keeps it in the data folder"
+
 
 async def check_machine(settings: Settings) -> list[Check]:
-    """Look at the secrets, the folder, the price list and the address from outside."""
+    """Look at the secrets, the folder, the ports, the price list and the address from outside."""
     return [
         _secret_key(settings),
         _master_token(settings),
         _folder(settings),
+        *_ports(settings),
         _plans(settings),
         await _webhook_url(settings),
     ]
@@ -38,6 +41,8 @@ async def check_machine(settings: Settings) -> list[Check]:
 def _secret_key(settings: Settings) -> Check:
     name, key = "Secret key", settings.secret_key.get_secret_value()
     remedy = f"put back the one you had; if there was none, the output of: {NEW_SECRET}"
+    if not key and brings_its_own(settings):
+        return good(name, OWN_KEY)
     if not key:
         return failed(name, "ZAPISANO_SECRET_KEY is not set", remedy)
     if len(key) < MIN_SECRET_LENGTH or len(set(key)) < MIN_DIFFERENT:
@@ -48,6 +53,8 @@ def _secret_key(settings: Settings) -> Check:
 def _master_token(settings: Settings) -> Check:
     name, token = "Master API", settings.master_api_token.get_secret_value()
     remedy = f"set MASTER_API_TOKEN to the output of: {NEW_SECRET}"
+    if not token and brings_its_own(settings):
+        return good(name, OWN_KEY)
     if not token:
         return warning(name, "is off: MASTER_API_TOKEN is not set", remedy)
     if token in PUBLIC_TOKENS:
@@ -89,6 +96,34 @@ def _folder_to_be(name: str, folder: Path) -> Check:
         f"{folder} cannot be made in {above}",
         "give ZAPISANO_DATA_DIR a folder that this user may write",
     )
+
+
+def _ports(settings: Settings) -> list[Check]:
+    """Look for the ports of `zapisano up`, before it runs: later it is there itself."""
+    if not brings_its_own(settings):
+        return []
+    ports = {
+        "ZAPISANO_API_PORT": settings.api_port,
+        "ZAPISANO_WEBHOOK_PORT": settings.webhook_port,
+    }
+    taken = [name for name, port in ports.items() if not _is_free(settings.host, port)]
+    if taken:
+        found = ", ".join(f"{ports[name]} cannot be listened on" for name in taken)
+        return [failed("Ports", found, f"stop what holds it, or set another {' and '.join(taken)}")]
+    return [good("Ports", f"{' and '.join(map(str, ports.values()))} are free")]
+
+
+def _is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As the servers do: a connection of the last run does not make a port taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
 
 
 def _plans(settings: Settings) -> Check:

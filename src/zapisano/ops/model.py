@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from zapisano.settings import Settings
+
 
 class Outcome(StrEnum):
     """How a check ended. A warning lets the service run, but not as it should."""
@@ -20,6 +22,11 @@ class Check:
     outcome: Outcome
     found: str
     remedy: str = ""
+
+
+def brings_its_own(settings: Settings) -> bool:
+    """Say whether only `zapisano up` could run here: it makes what these settings leave out."""
+    return not settings.database_url.get_secret_value()
 
 
 def good(name: str, found: str) -> Check:

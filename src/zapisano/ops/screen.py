@@ -43,9 +43,12 @@ def agreed(question: str, *, otherwise: str) -> bool:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
-    """Show rows: a table on a terminal, else lines with tabs, which other programs can read."""
+    """Show rows: a table on a terminal, else lines with tabs, which other programs can read.
+
+    Both begin with the columns' names.
+    """
     if not sys.stdout.isatty():
-        for row in rows:
+        for row in (columns, *rows):
             say("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
         return
     shown = Table(*columns, title=title or None, title_justify="left", header_style="bold")

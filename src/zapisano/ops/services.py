@@ -6,7 +6,7 @@ import httpx
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError
 
-from zapisano.ops.model import Check, failed, good, warning
+from zapisano.ops.model import Check, brings_its_own, failed, good, warning
 from zapisano.settings import Settings
 
 TIMEOUT_SECONDS = 10.0
@@ -16,6 +16,9 @@ OLDEST_REDIS = (6, 2)
 async def check_redis(settings: Settings) -> list[Check]:
     """Look at Redis or Valkey, and whether it is a cluster as the settings say."""
     name = "Redis"
+    if not settings.redis and settings.redis_enabled and brings_its_own(settings):
+        remedy = "start `zapisano up` (it brings its own), or set REDIS_URL or REDIS_HOST"
+        return [failed(name, "not running", remedy)]
     if not settings.redis:
         return [
             warning(

@@ -1,8 +1,8 @@
-"""What the doctor asks PostgreSQL."""
+"""What the operator's commands ask PostgreSQL beside the slices' own questions."""
 
 from dataclasses import dataclass
 
-from zapisano.db import Connection, OwnerConnection
+from zapisano.db import Connection, OwnerConnection, SharedConnection
 
 
 @dataclass(frozen=True)
@@ -71,3 +71,12 @@ async def a_sealed_token(conn: OwnerConnection) -> bytes | None:
 async def login(conn: Connection) -> str:
     """Return whom the server takes us for."""
     return str(await conn.fetchval("SELECT current_user::text"))
+
+
+async def sales_bot(conn: SharedConnection) -> str:
+    """Return the sales bot's username; "" while the worker has not connected it yet."""
+    found = await conn.fetchval(
+        """SELECT username FROM shared.bots
+           WHERE tenant_id IS NULL ORDER BY created_at DESC LIMIT 1"""
+    )
+    return str(found or "")

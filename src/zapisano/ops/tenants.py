@@ -9,6 +9,7 @@ from zapisano.db.names import tenant_schema
 from zapisano.errors import Refused
 from zapisano.ops import screen
 from zapisano.ops.opening import opened
+from zapisano.ops.store import sales_bot
 from zapisano.settings import Settings
 from zapisano.tenancy import Overview, State, Suspension, TenantId, store
 from zapisano.tenancy.seed import seed as seed_tenants
@@ -86,7 +87,14 @@ async def create(settings: Settings, name: str, owner_id: int, language: str) ->
             )
         # The job that makes it is queued, too: whoever comes second finds it made.
         await tenancy.provision(database, made.id, time_zone=settings.time_zone)
+        async with database.shared() as conn:
+            username = await sales_bot(conn)
     screen.say(f"{made.id} is made and awaits its bot. Its time zone is {settings.time_zone}.")
+    where = f"@{username}" if username else "your sales bot"
+    screen.note(
+        f"Ask its owner to press Start in {where}: the button that creates the bot comes there "
+        "(Telegram lets no bot write first)."
+    )
 
 
 async def seed(settings: Settings, count: int) -> None:
@@ -124,14 +132,24 @@ async def archive(settings: Settings, name: str, *, ask: bool = True) -> None:
             return
         path = await tenancy.archive(database, settings, name, now=utc_now())
     screen.say(f"{name} is archived in {path}")
+    screen.note(_what_customers_see(one))
+
+
+def _what_customers_see(one: Overview) -> str:
+    away = "Bookings are put away with the rest: no reminder goes out, and nobody is told."
+    if not one.bot_username:
+        return away
+    if one.bot_managed:
+        return f"Telegram shuts @{one.bot_username} to everybody but its owner. {away}"
+    return f"@{one.bot_username} answers nobody. {away}"
 
 
 def _may_be_archived(settings: Settings, one: Overview) -> bool:
     tenant = one.tenant
-    bot = f"its bot @{one.bot_username} will serve nobody, " if one.bot_username else ""
     return screen.agreed(
-        f"{tenant.id} ({tenant.name}, {tenant.state}): {bot}its data goes into a file in "
+        f"{tenant.id} ({tenant.name}, {tenant.state}): its data goes into a file in "
         f"{settings.data_dir / 'archive'}, then its schema is dropped.\n"
+        f"{_what_customers_see(one)}\n"
         f"It comes back by: zapisano tenants restore {tenant.id}\nArchive it?",
         otherwise=f"tenants archive: drops the schema of {tenant.id} and asks before; where nobody "
         "can be asked, add --yes",

@@ -12,11 +12,13 @@ from zapisano.stack.folder import Running, find_running
 from zapisano.stack.keys import kept_secret_key
 
 
-def settings_here() -> Settings:
+def settings_here(*, alone: bool = False) -> Settings:
     """The settings, completed by what the stack in the data folder has made for itself.
 
     With no database set everything is the running stack's. With one set, `zapisano up` has made
     the rest: what is not set comes from it, or when it is stopped its secret key from the folder.
+
+    With `alone` a command has something to do beside no stack, too.
 
     Raises:
         BrokenSetting: a setting is wrong, or nothing runs here and no database is set.
@@ -25,9 +27,9 @@ def settings_here() -> Settings:
     folder = Path(given[FOLDER]).expanduser().absolute()
     running = _running(folder)
     if "DATABASE_URL" not in given:
-        if running is None:
+        if running is None and not alone:
             raise BrokenSetting(nothing_runs("DATABASE_URL"))
-        os.environ.update(running.settings)
+        os.environ.update(running.settings if running else {})
     elif running is not None and running.database_url == given["DATABASE_URL"]:
         _complete(given, running.settings)
     else:

@@ -56,6 +56,8 @@ def held(folder: Path, command: str) -> Generator[None]:
             _make(folder)
             lock = stack.enter_context(opened_lock(folder / "lock"))
             _take(lock, folder)
+            # What a killed stack has told is no longer so.
+            _record(folder).unlink(missing_ok=True)
             write_private(folder / "holder.json", json.dumps(_holder(command)))
         stack.callback(_record(folder).unlink, missing_ok=True)
         yield
@@ -89,7 +91,16 @@ def _who(folder: Path) -> str:
         holder = json.loads((folder / "holder.json").read_text())
     except (OSError, ValueError):
         return "another zapisano"
-    return f"`{holder['command']}` (process {holder['pid']}, since {holder['since']})"
+    page = f"; its page: {url}" if (url := _page(folder)) else ""
+    return f"`{holder['command']}` (process {holder['pid']}, since {holder['since']}{page})"
+
+
+def _page(folder: Path) -> str:
+    """The page of the demo that runs here; empty while it starts, and for `up`, which has none."""
+    try:
+        return str(json.loads(_record(folder).read_text())["page_url"])
+    except (OSError, ValueError, KeyError):
+        return ""
 
 
 def _record(folder: Path) -> Path:

@@ -65,6 +65,7 @@ class Overview:
 
     tenant: Tenant
     bot_username: str | None
+    bot_managed: bool | None
     paid_until: datetime | None
     schema_version: str | None
 

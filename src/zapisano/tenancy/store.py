@@ -86,7 +86,7 @@ async def page(
     """Return up to `limit` tenants whose ids come after `after`, in the order of creation."""
     rows = await conn.fetch(
         """SELECT t.id, t.name, t.owner_id, t.owner_language, t.state, t.suspended_for,
-               t.created_at, t.changed_at, b.username, s.paid_until, v.version_num
+               t.created_at, t.changed_at, b.username, b.managed, s.paid_until, v.version_num
            FROM shared.tenants t
            LEFT JOIN shared.bots b ON b.tenant_id = t.id
            LEFT JOIN shared.subscriptions s ON s.tenant_id = t.id
@@ -108,7 +108,7 @@ async def overview(conn: SharedConnection, tenant: str) -> Overview:
     """
     row = await conn.fetchrow(
         """SELECT t.id, t.name, t.owner_id, t.owner_language, t.state, t.suspended_for,
-               t.created_at, t.changed_at, b.username, s.paid_until, v.version_num
+               t.created_at, t.changed_at, b.username, b.managed, s.paid_until, v.version_num
            FROM shared.tenants t
            LEFT JOIN shared.bots b ON b.tenant_id = t.id
            LEFT JOIN shared.subscriptions s ON s.tenant_id = t.id
@@ -122,7 +122,13 @@ async def overview(conn: SharedConnection, tenant: str) -> Overview:
 
 
 def _overview(row: Row) -> Overview:
-    return Overview(_tenant(row), row["username"], row["paid_until"], row["version_num"])
+    return Overview(
+        tenant=_tenant(row),
+        bot_username=row["username"],
+        bot_managed=row["managed"],
+        paid_until=row["paid_until"],
+        schema_version=row["version_num"],
+    )
 
 
 async def of_owner(conn: SharedConnection, owner_id: int) -> list[Tenant]:

@@ -1,7 +1,7 @@
 """The API's description as a page: made here from openapi.json, with no script of anybody else."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,21 @@ PAGES = Environment(
 )
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
-# What a schema says of allowed values, and how a person would.
+# What a schema says of allowed values, and how a person would; {} is the schema's word.
+RANGES = (
+    ("minimum", "maximum", "{} to {}"),
+    ("minLength", "maxLength", "{} to {} characters"),
+    ("exclusiveMinimum", "exclusiveMaximum", "above {}, below {}"),
+)
 LIMITS = {
-    "minimum": "from",
-    "exclusiveMinimum": "above",
-    "maximum": "to",
-    "exclusiveMaximum": "below",
-    "minLength": "characters, at least",
-    "maxLength": "characters, at most",
-    "pattern": "like",
-    "default": "default",
+    "minimum": "from {}",
+    "maximum": "to {}",
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "exclusiveMinimum": "above {}",
+    "exclusiveMaximum": "below {}",
+    "pattern": "like {}",
+    "default": "default {}",
 }
 
 router = APIRouter(include_in_schema=False)
@@ -58,40 +63,51 @@ def _operation(
         "path": path,
         "summary": details.get("summary", ""),
         "text": details.get("description", "").replace("`", ""),
-        "arguments": [_argument(one) for one in details.get("parameters", ())],
+        "arguments": [_argument(schema, one) for one in details.get("parameters", ())],
         "fields": body["fields"],
         "curl": _curl(base, path, method, secured=secured, body=body["example"]),
         "answers": [_answer(code, one) for code, one in sorted(details["responses"].items())],
     }
 
 
-def _argument(parameter: Mapping[str, Any]) -> dict[str, Any]:
+def _argument(schema: Mapping[str, Any], parameter: Mapping[str, Any]) -> dict[str, Any]:
     shape = parameter.get("schema", {})
     header = parameter["in"] == "header"
     return {
         "name": parameter["name"].title() if header else parameter["name"],
         "where": parameter["in"],
         "required": parameter.get("required", False),
-        "rule": _rule(shape),
+        "rule": _rule(schema, shape),
         "text": parameter.get("description", shape.get("description", "")),
     }
 
 
-def _rule(shape: Mapping[str, Any]) -> str:
+def _rule(schema: Mapping[str, Any], shape: Mapping[str, Any]) -> str:
     """Say in a few words which values are allowed."""
     choices = [one for one in shape.get("anyOf", ()) if one.get("type") != "null"]
     if choices:
-        return _rule(choices[0])
-    if "enum" in shape:
-        return " | ".join(str(value) for value in shape["enum"])
+        return _rule(schema, choices[0])
     if "$ref" in shape:
-        return str(shape["$ref"]).rpartition("/")[2]
-    limits = [
-        f"{word} {shape[key]:.0f}" if isinstance(shape[key], float) else f"{word} {shape[key]}"
-        for key, word in LIMITS.items()
-        if shape.get(key, "") != ""
-    ]
-    return ", ".join([str(shape.get("type", "any")), *limits])
+        return _rule(schema, schema["components"]["schemas"][shape["$ref"].rpartition("/")[2]])
+    values = shape.get("enum")
+    kind = " | ".join(map(str, values)) if values else str(shape.get("type", "any"))
+    return ", ".join([kind, *_limits(shape)])
+
+
+def _limits(shape: Mapping[str, Any]) -> Generator[str]:
+    said: set[str] = set()
+    for low, high, words in RANGES:
+        if low in shape and high in shape:
+            yield words.format(_plain(shape[low]), _plain(shape[high]))
+            said |= {low, high}
+    for key, words in LIMITS.items():
+        if key not in said and shape.get(key, "") != "":
+            yield words.format(_plain(shape[key]))
+
+
+def _plain(value: object) -> str:
+    """Write a value of the schema; its limits of whole numbers are floats there."""
+    return f"{value:.0f}" if isinstance(value, float) else str(value)
 
 
 def _body(schema: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,7 +121,7 @@ def _body(schema: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, An
         {
             "name": field,
             "required": field in required,
-            "rule": _rule(shape),
+            "rule": _rule(schema, shape),
             "text": shape.get("description", ""),
         }
         for field, shape in model["properties"].items()

@@ -8,6 +8,7 @@ import math
 import re
 import uuid
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 import structlog
@@ -29,7 +30,10 @@ REQUEST_ID_HEADER = "X-Request-Id"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 RETRY_AFTER_SECONDS = 5
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-TITLES: Mapping[int, str] = {404: "There is no such page.", 405: "This method is not allowed here."}
+DETAILS: Mapping[int, str] = {
+    404: "There is no such page.",
+    405: "This method is not allowed here.",
+}
 
 
 class Forbidden(AppError):
@@ -63,7 +67,14 @@ def install_error_handlers(app: FastAPI) -> None:
 def problem(error: AppError) -> JSONResponse:
     """Write an error as problem JSON and into the log; one worth a retry says when."""
     note(error)
-    return _answer(error.status, error.code, error.text, error.detail, _retry_after(error))
+    return _answer(
+        error.status, error.code, title_of(error.code), error.detail, _retry_after(error)
+    )
+
+
+def title_of(code: str) -> str:
+    """Name a class of errors; the detail says what has happened this time (RFC 9457, 3.1.3)."""
+    return code.replace("_", " ").capitalize()
 
 
 def _retry_after(error: AppError) -> dict[str, str] | None:
@@ -121,9 +132,10 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
         raise error
     if error.status_code == TooLarge.status:
         return problem(TooLarge())
-    title = TITLES.get(error.status_code, error.detail)
-    log.info("request_refused", code=f"http_{error.status_code}")
-    return _answer(error.status_code, f"http_{error.status_code}", title, title, error.headers)
+    code, title = f"http_{error.status_code}", HTTPStatus(error.status_code).phrase
+    detail = DETAILS.get(error.status_code, error.detail)
+    log.info("request_refused", code=code)
+    return _answer(error.status_code, code, title, detail, error.headers)
 
 
 class RequestContext:

@@ -10,15 +10,21 @@ from structlog.contextvars import bind_contextvars
 
 from zapisano import tenancy
 from zapisano.db import Database
+from zapisano.errors import Busy
 from zapisano.tenancy import Overview, State, Suspension, TenantId, store
-from zapisano.web.auth import operator_only
-from zapisano.web.errors import MEDIA_TYPE
+from zapisano.web.auth import NoToken, operator_only
+from zapisano.web.errors import MEDIA_TYPE, title_of
 
 TenantPath = Annotated[
     str, Path(pattern=r"^client_[0-9]{3,9}$", examples=["client_001"], description="Tenant's id")
 ]
 
 LONGEST_ID = len("client_123456789")
+STATES = (
+    "provisioning (its schema is being made), awaiting_bot (its owner has still to create the "
+    "bot), active (its bot works), suspended (paused, its data stays), archived (put away into a "
+    "file)"
+)
 
 
 def _name(given: str) -> str:
@@ -50,7 +56,7 @@ class TenantView(BaseModel):
     name: str
     owner_id: int
     language: str
-    state: State
+    state: State = Field(description=STATES)
     suspended_for: Suspension | None = Field(description="Why, while it is suspended")
     bot_username: str | None = Field(description="None until the owner has connected a bot")
     paid_until: datetime | None = Field(description="None when nothing was ever paid")
@@ -111,7 +117,7 @@ NEWLY_MADE = {
 def _problem(status: int, code: str, when: str, detail: str) -> dict[int | str, dict[str, Any]]:
     example = {
         "type": f"urn:zapisano:problem:{code}",
-        "title": when,
+        "title": title_of(code),
         "status": status,
         "detail": detail,
         "code": code,
@@ -123,14 +129,31 @@ def _shown(status: int, example: object, what: str) -> dict[int | str, dict[str,
     return {status: {"description": what, "content": {"application/json": {"example": example}}}}
 
 
+def _wrong_state(detail: str) -> dict[int | str, dict[str, Any]]:
+    return _problem(409, "wrong_state", "The tenant's state does not allow it", detail)
+
+
 EVERYWHERE = {
-    **_problem(401, "unauthorized", "The bearer token is missing or wrong", "Send the header …"),
-    **_problem(503, "busy", "Worth repeating, or MASTER_API_TOKEN is not set", "Please try again."),
+    **_problem(401, "unauthorized", "The bearer token is missing or wrong", NoToken.text),
+    **_problem(503, "busy", "Worth repeating, or MASTER_API_TOKEN is not set", Busy.text),
 }
-UNKNOWN = _problem(404, "unknown_tenant", "There is no such tenant", "There is no tenant client_9.")
+UNKNOWN = _problem(
+    404, "unknown_tenant", "There is no such tenant", "There is no tenant client_999."
+)
 WRONG = _problem(422, "wrong_input", "A field is missing or wrong", "name: Field required")
-STATE = _problem(409, "wrong_state", "The tenant's state does not allow it", "client_001 is …")
-FULL = _problem(507, "disk_trouble", "The data folder is full; nothing was dropped", "Free …")
+REUSED = _problem(
+    409,
+    "conflict",
+    "The key was used with another body",
+    "This Idempotency-Key was used with another body; draw a new one.",
+)
+FULL = _problem(
+    507,
+    "disk_trouble",
+    "The data folder is full; nothing was dropped",
+    "The archive of client_001 could not be written (No space left on device); nothing was "
+    "dropped. Free some space in ZAPISANO_DATA_DIR (/srv/zapisano) and try again.",
+)
 ONE = {**EVERYWHERE, **UNKNOWN, **WRONG}
 
 
@@ -154,7 +177,7 @@ router = APIRouter(
     summary="Create a tenant",
     responses={
         **_shown(201, NEWLY_MADE, "Registered; its schema is being made"),
-        **_problem(409, "conflict", "The key was used with another body", "This Idempotency-Key …"),
+        **REUSED,
         **WRONG,
     },
 )
@@ -166,7 +189,14 @@ async def create(
         Body(examples=[{"name": "Салон Ромашка", "owner_id": 100200301, "language": "ru"}]),
     ],
     idempotency_key: Annotated[
-        str | None, Header(min_length=1, max_length=255, examples=["6f1c0c1e-order-17"])
+        str | None,
+        Header(
+            min_length=1,
+            max_length=255,
+            examples=["6f1c0c1e-order-17"],
+            description="Any text of yours that names this request, such as a UUID: sent again "
+            "with the same body it answers with the same tenant and makes no other",
+        ),
     ] = None,
 ) -> TenantView:
     """Register a business and ask for its schema and role, which are there within a second.
@@ -201,8 +231,10 @@ async def page(
     after: Annotated[
         str, Query(pattern=r"^(client_[0-9]{3,9})?$", description="The last id of the page before")
     ] = "",
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    state: Annotated[State | None, Query(description="Only tenants in this state")] = None,
+    limit: Annotated[int, Query(ge=1, le=500, description="How many at most")] = 50,
+    state: Annotated[
+        State | None, Query(description=f"Only tenants in this state: {STATES}")
+    ] = None,
 ) -> TenantPage:
     """Return tenants in the order in which they were made, a page at a time."""
     async with _database(request).shared() as conn:
@@ -226,7 +258,7 @@ async def show(request: Request, tenant_id: TenantPath) -> TenantView:
     responses={
         **_shown(200, {**SHOWN, "state": "suspended", "suspended_for": "operator"}, "Suspended"),
         **ONE,
-        **STATE,
+        **_wrong_state("client_001 is archived and cannot be suspended."),
     },
 )
 async def suspend(request: Request, tenant_id: TenantPath) -> TenantView:
@@ -239,7 +271,11 @@ async def suspend(request: Request, tenant_id: TenantPath) -> TenantView:
 @router.post(
     "/{tenant_id}/resume",
     summary="Resume a tenant",
-    responses={**_shown(200, SHOWN, "Works again, unless it is unpaid"), **ONE, **STATE},
+    responses={
+        **_shown(200, SHOWN, "Works again, unless it is unpaid"),
+        **ONE,
+        **_wrong_state("client_001 is not paid for: a payment lifts that, not the operator."),
+    },
 )
 async def resume(request: Request, tenant_id: TenantPath) -> TenantView:
     """Lift the operator's suspension; one for want of payment is lifted by a payment."""
@@ -254,14 +290,15 @@ async def resume(request: Request, tenant_id: TenantPath) -> TenantView:
     responses={
         **_shown(200, {**SHOWN, "state": "archived", "schema_version": None}, "Put away"),
         **ONE,
-        **STATE,
+        **_wrong_state("client_001 is still being provisioned and cannot be archived."),
         **FULL,
     },
 )
 async def archive(request: Request, tenant_id: TenantPath) -> TenantView:
     """Export the tenant into one file in the data folder, then drop its schema and its role.
 
-    Nothing is dropped unless the file is whole and on the disk. May be repeated.
+    Nothing is dropped unless the file is whole and on the disk. Telegram shuts a bot that our
+    button has made to everybody but its owner; another just answers nobody. May be repeated.
     """
     state = request.app.state
     await tenancy.archive(state.database, state.settings, tenant_id, now=state.now())
@@ -271,7 +308,11 @@ async def archive(request: Request, tenant_id: TenantPath) -> TenantView:
 @router.post(
     "/{tenant_id}/restore",
     summary="Restore a tenant",
-    responses={**_shown(200, SHOWN, "As it was"), **ONE, **STATE},
+    responses={
+        **_shown(200, SHOWN, "As it was"),
+        **ONE,
+        **_wrong_state("client_001 is active; only an archived tenant is restored."),
+    },
 )
 async def restore(request: Request, tenant_id: TenantPath) -> TenantView:
     """Bring an archived tenant back from its newest archive, at today's schema version."""

@@ -169,7 +169,9 @@ async def old_button(tap: CallbackQuery) -> None:
     await answer(tap, _("This button is from an older message. Please start again: /book"))
 
 
-async def not_understood(message: Message) -> None:
-    """Answer what is no command."""
-    row = [button(_("📝 Book"), Go(to=Place.BOOK)), button(_("My bookings"), Go(to=Place.MINE))]
-    await show(message, Screen(_("I only understand buttons. What would you like?"), [row]))
+async def not_understood(message: Message, visitor: Visitor) -> None:
+    """Answer what is no command; whoever runs the business may have been putting something in."""
+    rows = [[button(_("📝 Book"), Go(to=Place.BOOK)), button(_("My bookings"), Go(to=Place.MINE))]]
+    if visitor.is_owner:
+        rows.insert(0, [button(_("⚙️ Manage"), Do(act="menu"))])
+    await show(message, Screen(_("I only understand buttons. What would you like?"), rows))

@@ -7,7 +7,7 @@ from aiogram.utils.i18n import gettext as _
 from zapisano.bots import store
 from zapisano.bots.model import BotRow
 from zapisano.bots.sales.buttons import Go, button
-from zapisano.bots.sales.prompt import prompt
+from zapisano.bots.sales.prompt import find_awaiting, prompt
 from zapisano.bots.screens import keyboard, link, quote
 from zapisano.db import Database
 from zapisano.tenancy import Tenant
@@ -20,14 +20,12 @@ async def otherwise(message: Message, bot: Bot, database: Database) -> None:
     """Say what can be done now: create the bot that is paid for, open one's own, or buy one."""
     assert message.from_user is not None  # noqa: S101 # a private chat
     person_id = message.from_user.id
-    async with database.shared() as conn:
-        waiting = await store.awaiting(conn, person_id)
-        tenant = await tenants.get(conn, waiting) if waiting else None
-        owned = await store.of_owner(conn, person_id)
-        names = {row.tenant_id: await tenants.get(conn, row.tenant_id or "") for row in owned}
-    if tenant:
+    if tenant := await find_awaiting(database, person_id):
         await prompt(bot, database, tenant, reminder=True)
         return
+    async with database.shared() as conn:
+        owned = await store.of_owner(conn, person_id)
+        names = {row.tenant_id: await tenants.get(conn, row.tenant_id or "") for row in owned}
     own = [(row, names[row.tenant_id]) for row in owned[-MOST_SHOWN:]]
     rows = [
         [link(_("⚙️ Manage: {name}").format(name=tenant.name), row.owner_link)]

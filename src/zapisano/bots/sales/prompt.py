@@ -3,11 +3,19 @@
 from aiogram import Bot
 from aiogram.utils.i18n import gettext as _
 
+from zapisano.bots import store
 from zapisano.bots.sales.buttons import create_bot_keyboard
 from zapisano.bots.sales.words import inside_quotes
 from zapisano.db import Database
 from zapisano.tenancy import Tenant
 from zapisano.tenancy import store as tenants
+
+
+async def find_awaiting(database: Database, person_id: int) -> Tenant | None:
+    """Return the tenant of this person that waits for a bot, or None; of several as `awaiting`."""
+    async with database.shared() as conn:
+        waiting = await store.awaiting(conn, person_id)
+        return await tenants.get(conn, waiting) if waiting else None
 
 
 async def prompt(bot: Bot, database: Database, tenant: Tenant, *, reminder: bool = False) -> None:
@@ -20,8 +28,8 @@ async def prompt(bot: Bot, database: Database, tenant: Tenant, *, reminder: bool
         await tenants.note_prompt(conn, tenant.id)
     ready = _("“{name}” is ready and waits for its bot.") if reminder else _("“{name}” is ready.")
     other = _(
-        "No such button, or a bot of your own already? Open @BotFather, send "
-        "<code>/newbot</code> there, and send me the token it gives you."
+        "No such button? Send <code>/newbot</code> to @BotFather. A bot already? There, too: "
+        "<code>/mybots</code> → API Token. Send me the token here."
     )
     name = inside_quotes(tenant.name)
     if (await bot.me()).can_manage_bots:
@@ -30,7 +38,7 @@ async def prompt(bot: Bot, database: Database, tenant: Tenant, *, reminder: bool
         await bot.send_message(tenant.owner_id, text, reply_markup=create_bot_keyboard(tenant))
         return
     step = _(
-        "Now its bot: open @BotFather, send <code>/newbot</code> there, choose a name, and send "
-        "me the token it gives you."
+        "Now its bot: open @BotFather, send <code>/newbot</code> there and choose a name. A bot "
+        "already? There, too: <code>/mybots</code> → API Token. Send me the token here."
     )
     await bot.send_message(tenant.owner_id, f"<b>{ready.format(name=name)}</b>\n\n{step}")

@@ -1,12 +1,13 @@
 """What you get, what it costs, help: the screens that only speak."""
 
-from aiogram import F, Router
+from aiogram import Bot, F, Router
 from aiogram.filters import Command, CommandObject, CommandStart
 from aiogram.fsm.context import FSMContext
-from aiogram.types import CallbackQuery, Message
+from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.sales.buttons import Buy, Go, back, button
+from zapisano.bots.sales.prompt import find_awaiting, prompt
 from zapisano.bots.sales.renewal import show_renewal
 from zapisano.bots.sales.words import plan_line
 from zapisano.bots.screens import keyboard, quote, show
@@ -19,6 +20,7 @@ RENEW = "renew_"
 async def start_with_payload(
     message: Message,
     command: CommandObject,
+    bot: Bot,
     state: FSMContext,
     database: Database,
     settings: Settings,
@@ -29,7 +31,23 @@ async def start_with_payload(
         await state.clear()
         await show_renewal(message, payload.removeprefix(RENEW), database, settings)
     else:
+        await arrive(message, bot, state, database)
+
+
+async def arrive(message: Message, bot: Bot, state: FSMContext, database: Database) -> None:
+    """Greet; whose bot is awaited gets its button.
+
+    Telegram lets no bot write first, so an owner whom the operator has entered meets it here.
+    """
+    assert message.from_user is not None  # noqa: S101 # a private chat
+    tenant = await find_awaiting(database, message.from_user.id)
+    if tenant is None:
         await start(message, state)
+        return
+    await state.clear()
+    text = _("Hello! Here are the prices and your bots. What is left to do for yours is below.")
+    await show(message, text, _start_buttons())
+    await prompt(bot, database, tenant, reminder=True)
 
 
 async def start(event: Message | CallbackQuery, state: FSMContext) -> None:
@@ -43,13 +61,13 @@ async def start(event: Message | CallbackQuery, state: FSMContext) -> None:
         "👀 Your day at a glance, in the same bot\n\n"
         "It is ready a minute after payment."
     )
-    await show(
-        event,
-        text,
-        keyboard(
-            [button(_("See the prices"), Go(to="plans"))],
-            [button(_("My bots"), Go(to="mine")), button(_("Help"), Go(to="help"))],
-        ),
+    await show(event, text, _start_buttons())
+
+
+def _start_buttons() -> InlineKeyboardMarkup:
+    return keyboard(
+        [button(_("See the prices"), Go(to="plans"))],
+        [button(_("My bots"), Go(to="mine")), button(_("Help"), Go(to="help"))],
     )
 
 
@@ -129,7 +147,7 @@ def routes() -> Router:
     """Return these handlers as a router; a router belongs to one dispatcher for good."""
     router = Router(name="showcase")
     router.message.register(start_with_payload, CommandStart(deep_link=True))
-    router.message.register(start, CommandStart())
+    router.message.register(arrive, CommandStart())
     router.callback_query.register(start, Go.filter(F.to == "start"))
     router.callback_query.register(plans, Go.filter(F.to == "plans"))
     router.message.register(help_screen, Command("help"))
