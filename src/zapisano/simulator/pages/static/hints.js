@@ -6,11 +6,12 @@ const STATES = /^tenant\.(active|suspended|resumed|archived|restored)$|^bot\.rev
 const RUNNING = new Set(["tenant.active", "tenant.resumed"]);
 
 /**
- * The key of the sentence, or null while the chat is not here yet. `phone` has its person, bot, the
- * content of the open chat and the ids of the bots its person has `met`; `events` are the
- * product's; `salesBot` is a username.
+ * The key of the sentence, or null while the person or the chat is not here yet. `phone` has its
+ * person, bot, the content of the open chat and the ids of the bots its person has `met`; `events`
+ * are the product's; `salesBot` is a username.
  */
 export function nextStep({ person, bot, content, met }, events, salesBot) {
+  if (!met) return null;
   const running = runningBot(events);
   if (!bot) return met.size ? "hint_list" : running ? "hint_visit" : "hint_find";
   if (!content) return null;

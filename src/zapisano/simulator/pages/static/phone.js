@@ -44,7 +44,7 @@ export class Phone {
   async become(person, bot) {
     this.dialogs.close(null);
     this.view.replaceChildren();
-    this.chat = this.bot = this.screenName = null;
+    this.chat = this.bot = this.screenName = this.met = null;
     this.person = person;
     this.who.replaceChildren(avatar(person.id, person.first_name), h("span", {}, person.first_name), icon("down"));
     this.who.setAttribute("aria-label", t("you_are", { name: person.first_name }));
