@@ -269,6 +269,18 @@ async def test_keys_alone_are_enough(world: str, browser: Browser) -> None:
         await said(page, "бот, который записывает клиентов")
 
 
+async def test_whoever_types_goes_on_typing_when_the_buttons_change(
+    world: str, browser: Browser
+) -> None:
+    async with open_page(browser, f"{world}/phone?bot={BOT}", NARROW) as page:
+        await begin(page)
+        words = page.get_by_label("Сообщение", exact=True)
+        await words.fill("Пря")
+        await page.get_by_role("button", name="Месяц · 299 ₽").evaluate("(one) => one.click()")
+        await expect(page.get_by_role("button", name="Мой номер")).to_be_visible()
+        await expect(words).to_be_focused()
+
+
 async def test_words_that_could_not_be_sent_stay_and_can_be_sent_again(
     world: str, browser: Browser
 ) -> None:
