@@ -96,9 +96,9 @@ export class Phone {
   }
 
   async openList() {
-    const person = this.person;
+    const { person, screenName } = this;
     const chats = await api.chats(person.id);
-    if (person !== this.person) return;
+    if (person !== this.person || screenName !== this.screenName) return; // somebody went elsewhere
     this.meet(chats);
     const shown = JSON.stringify([person.id, chats]);
     if (this.screenName === "list" && this.shownList === shown) return; // focus stays where it is
@@ -174,7 +174,7 @@ export class Phone {
       }
       view.update(chat);
       this.content = chat;
-      if (chat.started || chat.messages.length) this.met.add(bot.id);
+      if (chat.started || chat.messages.length) this.met?.add(bot.id);
       this.remember(person, bot, chat.messages.at(-1)?.message_id || 0);
       this.observe(this);
     } while (this.again);
