@@ -27,6 +27,8 @@ ENGLISH = {
     "Оплатить 299": "Pay 299",
     "Готово: вернитесь в чат": "Done: return to the chat",
     "Вернуться в чат": "Return to the chat",
+    "нажмите «Оплатить»": "press “Pay”",
+    "Оплата · Записано": "Payment · Записано",
     "Осталось одно нажатие": "One tap is left",
     "Создать бота": "Create my bot",
     "Создать": "Create the bot",
@@ -34,7 +36,7 @@ ENGLISH = {
     "Готово! Ваш бот": "works!",
     "Открыть @": "Open @",
     "Пока в нём пример": "So far it holds an example",
-    "Вы: Борис": "You are Борис",
+    "Вы: Борис": "You are Boris",
     "Записаться": "📝 Book",
     "Стрижка": "Haircut",
     "В какой день?": "Which day?",
@@ -104,6 +106,7 @@ async def order(page: Page, company: str) -> None:
     await page.keyboard.press("Enter")
     await said(page, company)
     await lit(page, 1)
+    await hint(page, w("нажмите «Оплатить»"))
     await see(page, "sale-2-order")
 
 
@@ -113,9 +116,13 @@ async def pay(page: Page) -> None:
     ours = web_page(page)
     button = ours.get_by_role("button", name=re.compile("Оплатить 299|Pay ₽299"))
     await expect(button).to_be_visible(timeout=SLOW_MS)
+    address = page.locator(".address")
+    await expect(address).to_have_text(re.compile(r"^127\.0\.0\.1:\d+$"))
     await see(page, "sale-3-checkout")
     await button.click()
     await ours.get_by_role("link", name="5555 •••• 4477").click(timeout=SLOW_MS)
+    await expect(address).to_have_text(w("Оплата · Записано"))
+    await expect(address.locator("svg")).to_have_count(0)  # no padlock over plain http
     await see(page, "sale-4-yookassa")
     await ours.get_by_role("button", name=re.compile("Заплатить|Pay .*299")).click()
     done = ours.get_by_role("heading", name=w("Готово: вернитесь в чат"))

@@ -1,5 +1,6 @@
 """A person uses the phone page in a real Chromium; a real aiogram bot answers."""
 
+import json
 import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -9,7 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from chromium import NARROW, WIDE, chromium, judge, needs_chromium, open_page
-from pages_fixtures import SALES_BOT_TOKEN, running_simulator, sale
+from pages_fixtures import SALES_BOT_TOKEN, TOKEN, Product, running_simulator, sale
 from playwright.async_api import Browser, Page, expect
 from small_bot import small_bot
 
@@ -35,12 +36,18 @@ HINTS = """async (events) => {
   const news = said({ date: Date.parse("2026-11-22T15:02:01Z") / 1000 });
   const link = said({ inline_keyboard: [[{ text: "", url: `http://x/checkout/${order}` }]] });
   const chat = (...messages) => ({ messages, started: messages.length > 0 });
-  const hint = (id, bot, content, upTo = 99) =>
-    nextStep({ person: { id }, bot, content }, known.filter((one) => one.id < upTo), "seller");
+  const hint = (id, bot, content, upTo = 99, met = []) => {
+    const phone = { person: { id }, bot, content, met: new Set(met) };
+    return nextStep(phone, known.filter((one) => one.id < upTo), "seller");
+  };
   return {
-    "list": hint(2, null, null),
+    "list": hint(2, null, null, 99, [77]),
+    "empty list": hint(2, null, null, 20),
+    "empty list beside a bot": hint(2, null, null),
     "unknown": hint(2, sales, null),
-    "new": hint(2, sales, chat()),
+    "new": hint(2, sales, chat(), 21),
+    "new beside a bot": hint(2, sales, chat()),
+    "a customer at the seller's": hint(2, sales, chat(), 99, [77]),
     "begun": hint(2, sales, chat(said())),
     "buyer before the bot": hint(1, sales, chat(link), 20),
     "buyer after the bot": hint(1, sales, chat(link), 22),
@@ -61,6 +68,22 @@ HINTS = """async (events) => {
 async def world(tmp_path: Path) -> AsyncGenerator[str]:
     """A simulator in which the sales bot is a small one of the test's own."""
     with running_simulator(tmp_path) as url:
+        async with small_bot(url, SALES_BOT_TOKEN):
+            yield url
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def product() -> AsyncGenerator[Product]:
+    """What tells the story of `town`."""
+    product = Product()
+    async with product.running():
+        yield product
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def town(tmp_path: Path, product: Product) -> AsyncGenerator[str]:
+    """A world with the small sales bot and with a story."""
+    with running_simulator(tmp_path, STORY_URL=product.url, STORY_TOKEN=TOKEN) as url:
         async with small_bot(url, SALES_BOT_TOKEN):
             yield url
 
@@ -246,6 +269,18 @@ async def test_keys_alone_are_enough(world: str, browser: Browser) -> None:
         await said(page, "бот, который записывает клиентов")
 
 
+async def test_whoever_types_goes_on_typing_when_the_buttons_change(
+    world: str, browser: Browser
+) -> None:
+    async with open_page(browser, f"{world}/phone?bot={BOT}", NARROW) as page:
+        await begin(page)
+        words = page.get_by_label("Сообщение", exact=True)
+        await words.fill("Пря")
+        await page.get_by_role("button", name="Месяц · 299 ₽").evaluate("(one) => one.click()")
+        await expect(page.get_by_role("button", name="Мой номер")).to_be_visible()
+        await expect(words).to_be_focused()
+
+
 async def test_words_that_could_not_be_sent_stay_and_can_be_sent_again(
     world: str, browser: Browser
 ) -> None:
@@ -308,8 +343,8 @@ async def test_a_late_change_of_language_is_explained(world: str, browser: Brows
         await page.get_by_role("button", name="Eng").click()
         await expect(page.locator("#hint small")).to_contain_text("stays in Russian")
         await judge(page, "phone-late-english-1440-light")
-        await page.get_by_role("button", name="You are Анна").click()
-        await page.get_by_role("button", name="Борис").click()
+        await page.get_by_role("button", name="You are Anna").click()
+        await page.get_by_role("button", name="Boris").click()
         await expect(page.get_by_role("button", name="Start")).to_be_visible()
         await expect(page.locator("#hint small")).to_have_count(0)
         await expect(page.locator("#hint")).to_contain_text("Start here")
@@ -321,8 +356,12 @@ async def test_the_hint_is_for_the_one_who_holds_the_phone(world: str, browser: 
         told = await page.evaluate(HINTS, [*sale(), *BOOKED])
     assert told == {
         "list": "hint_list",
+        "empty list": "hint_find",
+        "empty list beside a bot": "hint_visit",
         "unknown": None,
         "new": "hint_start",
+        "new beside a bot": "hint_visit",
+        "a customer at the seller's": "hint_start",
         "begun": "hint_plan",
         "buyer before the bot": "hint_attach",
         "buyer after the bot": "hint_active",
@@ -336,3 +375,136 @@ async def test_the_hint_is_for_the_one_who_holds_the_phone(world: str, browser: 
         "customer": "hint_book_on",
         "customer with a booking": "hint_booked",
     }
+
+
+ORDER = "11111111-2222-3333-4444-555555555555"
+
+
+def event(number: int, kind: str, subject: str, **data: Any) -> dict[str, Any]:
+    """An event of no tenant."""
+    at = "2026-11-22T15:00:00Z"
+    return {"id": number, "at": at, "kind": kind, "tenant": None, "subject": subject, "data": data}
+
+
+async def hint(page: Page, text: str) -> None:
+    """The sentence above the phone."""
+    await expect(page.locator("#hint")).to_contain_text(text)
+
+
+async def say(page: Page, text: str) -> None:
+    await page.get_by_label("Сообщение", exact=True).fill(text)
+    await page.keyboard.press("Enter")
+    await said(page, f"Вы написали: {text}")
+
+
+async def connect_a_bot(page: Page, product: Product, owner: int = 100200301) -> None:
+    """A bot of its own for this person, at work."""
+    world = page.url.partition("/?")[0]
+    made = await page.request.post(
+        f"{world}/telegram/people/{owner}/botfather",
+        data={"name": "Студия Лён", "username": "len_studio_bot"},
+    )
+    bot = (await made.json())["id"]
+    of = {"tenant": "client_001", "data": {}, "at": "2026-11-22T15:20:00Z"}
+    await product.tell(
+        {"id": 300, "kind": "bot.attached", "subject": str(bot), **of},
+        {"id": 301, "kind": "tenant.active", "subject": "client_001", **of},
+    )
+
+
+async def test_the_hint_goes_on_with_the_order_that_was_paid_instead(
+    town: str, product: Product, browser: Browser
+) -> None:
+    """After a declined card "Pay again" makes an order of which the chat knows nothing."""
+    async with open_page(browser, f"{town}/", WIDE) as page:
+        await begin(page)
+        await say(page, f"http://shop.example/checkout/{ORDER}")
+        await product.tell(
+            event(1, "order.created", ORDER, plan="1m"),
+            event(2, "payment.created", "p1", order_id=ORDER),
+        )
+        await hint(page, "нажмите «Оплатить», затем зелёную карту и «Заплатить»")
+        await judge(page, "hint-order-1440-light")
+        await product.tell(event(3, "payment.canceled", "p1", order_id=ORDER))
+        await hint(page, "Оплата не прошла")
+        first, *rest = sale(first=101)
+        await product.tell({**first, "data": {**first["data"], "retry_of": ORDER}})
+        await hint(page, "откройте ссылку на оплату")
+        await product.tell(*rest)
+        await hint(page, "Создать бота")
+        await connect_a_bot(page, product)
+        await hint(page, "Бот работает")
+        await page.get_by_role("button", name="Стать клиентом").click()
+        await expect(page.get_by_role("button", name="Вы: Борис")).to_be_visible()
+        await hint(page, "Теперь вы клиент")
+
+
+async def test_a_sheet_ends_with_the_chat_and_with_the_person(
+    town: str, product: Product, browser: Browser
+) -> None:
+    async with open_page(browser, f"{town}/", WIDE) as page:
+        await begin(page)
+        await page.get_by_role("button", name="Месяц · 299 ₽").click()
+        await say(page, f"http://shop.example/checkout/{ORDER}")
+        await product.tell(
+            *(json.loads(json.dumps(one).replace("order-1", ORDER)) for one in sale())
+        )
+        await connect_a_bot(page, product)
+        await hint(page, "Бот работает")
+        for key in ("Мой номер", "Создать бота"):
+            await page.get_by_role("button", name=key).click()
+            await expect(page.get_by_role("dialog")).to_be_visible()
+            await page.evaluate("""postMessage({ open: "https://t.me/len_studio_bot" }, "*")""")
+            await expect(page.get_by_role("heading", name="Студия Лён")).to_be_visible()
+            await expect(page.get_by_role("dialog")).to_have_count(0)
+            await page.evaluate("""postMessage({ open: "https://t.me/zapisano_sales_bot" }, "*")""")
+            await page.get_by_role("button", name=key).click()
+            await page.get_by_role("button", name="Стать клиентом").click()
+            await expect(page.get_by_role("button", name="Вы: Борис")).to_be_visible()
+            await expect(page.get_by_role("button", name="Начать")).to_be_visible()
+            await expect(page.get_by_role("dialog")).to_have_count(0)
+            await page.goto(f"{town}/?person=100200301&bot={BOT}")
+            await said(page, "Вы написали")
+        await expect(page.locator(".contact")).to_have_count(0)
+
+
+async def test_whoever_has_a_bot_to_book_with_is_not_sent_to_buy(
+    town: str, product: Product, browser: Browser
+) -> None:
+    async with open_page(browser, f"{town}/?person=100200302", WIDE) as page:
+        await page.get_by_role("button", name="Назад").click()
+        await expect(page.get_by_text("Пока ни одного чата")).to_be_visible()
+        await hint(page, "Найдите бота кнопкой внизу")
+        await judge(page, "hint-find-1440-light")
+        await page.goto(f"{town}/?person=100200301")
+        await begin(page)
+        await connect_a_bot(page, product)
+        await page.get_by_role("button", name="Вы: Анна").click()
+        await page.get_by_role("button", name="Борис").click()
+        await hint(page, "Теперь вы клиент. Бот уже работает")
+        await judge(page, "hint-visit-1440-light")
+        await page.locator("#hint").get_by_role("button", name="Открыть").click()
+        await expect(page.get_by_role("heading", name="Студия Лён")).to_be_visible()
+        await hint(page, "Нажмите «Начать» и запишитесь")
+
+
+async def test_the_address_bar_says_no_more_than_it_knows(world: str, browser: Browser) -> None:
+    """A page of another origin hides where it has gone; plain http has no padlock."""
+    elsewhere = world.replace("127.0.0.1", "localhost")
+    async with open_page(browser, f"{elsewhere}/phone?bot={BOT}", NARROW) as page:
+        await begin(page)
+        await page.get_by_label("Сообщение", exact=True).fill("/page")
+        await page.keyboard.press("Enter")
+        await page.get_by_role("button", name="Открыть страницу").click()
+        address = page.get_by_role("group", name="Адрес")
+        await expect(address).to_have_text(world.removeprefix("http://"))
+        await expect(address.locator("svg")).to_have_count(0)
+        await page.frames[1].wait_for_url("**/logo.svg")
+        go = "(frame, url) => { frame.src = url; }"
+        await page.locator("iframe").evaluate(go, f"{world}/yookassa/pay/nothing")
+        await expect(address).to_have_text("Веб-страница")
+        await page.locator("iframe").evaluate(go, f"{elsewhere}/yookassa/pay/nothing")
+        await expect(address).to_contain_text("Оплата")
+        await page.get_by_role("button", name="Обновить страницу").click()
+        await expect(address).to_have_text(world.removeprefix("http://"))
+        await expect(address.locator("svg")).to_have_count(0)

@@ -112,6 +112,35 @@ async def test_seven_tabs_are_told_the_whole_story_once(tmp_path: Path, browser:
             assert len(product.asked) == 1  # one of them asked for all
 
 
+CLIPPED = """[...document.querySelectorAll(".raw span")]
+  .filter((one) => one.scrollWidth > one.clientWidth || one.offsetHeight > 24)
+  .map((one) => one.textContent)"""
+
+
+async def test_the_head_and_the_times_fit_the_window(tmp_path: Path, browser: Browser) -> None:
+    """A page as tall as the window, times on one line, bad news that displaces nothing."""
+    product = Product()
+    with running_simulator(tmp_path, STORY_URL=product.url, STORY_TOKEN=TOKEN) as url:
+        async with open_page(browser, url, WIDE) as page:
+            chosen = page.get_by_label("История")
+            async with product.running():
+                await expect(page.get_by_text("на связи")).to_be_visible()
+                assert await page.evaluate("document.documentElement.scrollHeight") == WIDE[1]
+                await product.tell(*sale(), *sale("client_002", 101)[:4])
+                await product.tell(*sale("client_002", 101, at="2026-11-22T15:12:40Z")[4:])
+                await expect(chosen).to_be_visible()
+                await expect(page.locator(".line")).to_contain_text("+12 мин 40 с")
+                assert await page.evaluate(CLIPPED) == []
+                place = await chosen.bounding_box()
+            news = page.get_by_text("Продукт не отвечает")
+            await expect(news).to_be_visible()
+            assert await chosen.bounding_box() == place
+            box = await news.bounding_box()
+            assert box is not None
+            assert box["height"] == 24  # one line
+            await judge(page, "story-head-1440-light")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_both_views_on_both_screens(tmp_path: Path, browser: Browser, scheme: Any) -> None:
     product = Product(events=list(sale(at=datetime.now(UTC).isoformat())))
@@ -160,8 +189,11 @@ async def test_the_first_language_is_the_visitors(
             await expect(button).to_be_visible()
             assert await page.evaluate("document.documentElement.lang") == lang
             assert await languages(page, url) == {lang}
+            whose = "You are Anna" if lang == "en" else "Вы: Анна"
+            await expect(page.get_by_role("button", name=whose)).to_be_visible()
             await page.get_by_role("button", name="Рус").click()  # a choice is stronger
             await expect(page.get_by_role("button", name="Начать")).to_be_visible()
+            await expect(page.get_by_role("button", name="Вы: Анна")).to_be_visible()
             another = await page.context.new_page()
             await another.goto(url)
             await expect(another.get_by_role("button", name="Начать")).to_be_visible()
@@ -178,7 +210,7 @@ async def test_a_visitor_leaves_those_alone_who_talk_already(
             await expect(page.get_by_label("Message", exact=True)).to_be_visible()
             people = await (await page.request.get(f"{url}/telegram/people")).json()
             spoken = {person["first_name"]: person["language_code"] for person in people}
-            assert spoken == {"Анна": "ru", "Борис": "en"}
+            assert spoken == {"Анна": "ru", "Boris": "en"}
             await page.get_by_role("button", name="You are Анна").click()
             await page.get_by_role("button", name="Add a person").click()
             await expect(page.get_by_label("Language in Telegram")).to_have_value("en")

@@ -116,7 +116,8 @@ def test_the_test_cards_are_seen_without_scrolling(
     page.goto(ordered(simulator)["confirmation"]["confirmation_url"])
     assert page.evaluate("document.documentElement.scrollWidth") == width
     bottoms = page.evaluate(
-        "[...document.querySelectorAll('.chip')].map(chip => chip.getBoundingClientRect().bottom)"
+        """[...document.querySelectorAll('.chip')].filter(chip => chip.checkVisibility())
+           .map(chip => chip.getBoundingClientRect().bottom)"""
     )
     assert len(bottoms) > 4
     assert max(bottoms) < height
@@ -124,3 +125,22 @@ def test_the_test_cards_are_seen_without_scrolling(
     pays = page.locator("#card-form .go").bounding_box()
     assert pays is not None
     assert pays["y"] + pays["height"] < height
+
+
+def test_nothing_scrolls_sideways_and_every_card_can_be_had(
+    page: Page, simulator: Simulator
+) -> None:
+    page.set_viewport_size({"width": 382, "height": 660})  # the demo's phone
+    page.goto(ordered(simulator)["confirmation"]["confirmation_url"])
+    page.get_by_text("Ещё 11").click()
+    sideways = """[...document.querySelectorAll("*")]
+        .filter((one) => one.scrollWidth > one.clientWidth)
+        .filter((one) => getComputedStyle(one).overflowX !== "visible")
+        .map((one) => one.className)"""
+    assert set(page.evaluate(sideways)) <= {"unseen"}
+    page.screenshot(path=OUTPUT / "yookassa-382-more.png")
+    page.get_by_role("link", name="Срок карты истёк").click()
+    expect(page.get_by_label("Номер карты")).to_have_value("5555 5555 5555 4543")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.reload()
+    expect(page.get_by_role("link", name="Срок карты истёк")).to_be_visible()

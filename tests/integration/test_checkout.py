@@ -208,6 +208,8 @@ async def test_after_a_declined_card_the_buyer_pays_again_in_a_new_order(
     successor = await witness.fetchval(
         "SELECT id::text FROM shared.orders WHERE retry_of = $1", order.id
     )
+    told = "SELECT subject FROM shared.journal WHERE data ->> 'retry_of' = $1"
+    assert await witness.fetchval(told, order.id) == successor  # the demo's guide goes by it
     old = await browser.get(f"/checkout/{order.id}?lang=en")
     assert old.headers["location"] == f"/checkout/{successor}?lang=en"
     assert (await buyer.order(order.id)).status is Status.CANCELED

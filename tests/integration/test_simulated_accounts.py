@@ -325,6 +325,9 @@ async def test_the_seed_and_the_lists(simulator: Simulator, new_bot: Bot, phone:
         (100200302, "Борис"),
     ]
     assert people[0]["phone"].startswith("+7")
+    for language, name in (("en", "Anna"), ("ru", "Анна")):
+        simulator.post("/telegram/people/100200301/language", {"language_code": language})
+        assert simulator.get("/telegram/people")[0]["first_name"] == name
     sales, *_ = simulator.get("/telegram/bots")
     assert (sales["id"], sales["can_manage_bots"]) == (simulator.sales_bot_id, True)
     assert simulator.get(f"/telegram/people/{phone.person}/chats") == []

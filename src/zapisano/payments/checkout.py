@@ -85,6 +85,7 @@ async def _keep(conn: SharedConnection, settings: Settings, order: Order, bought
         plan=order.plan,
         days=order.days,
         amount=str(order.amount),
+        **({"retry_of": order.retry_of} if order.retry_of else {}),
     )
     return order
 

@@ -33,6 +33,7 @@ RUSSIAN = {
     "chips_note": "Нажмите на карту, и форма заполнится.",
     "will_pass": "Оплата пройдёт",
     "will_fail": "Отказ",
+    "more": "Ещё {n}",
     "decline_note": "Карта с отказом отменяет платёж сразу и насовсем: "
     "для новой попытки магазин создаст новый платёж.",
     "chosen": "Выбрана карта",
@@ -102,6 +103,7 @@ ENGLISH = {
     "chips_note": "Press a card to fill in the form.",
     "will_pass": "The payment succeeds",
     "will_fail": "Declined",
+    "more": "{n} more",
     "decline_note": "A declined card cancels the payment at once and for good: "
     "the shop makes a new payment for another try.",
     "chosen": "Card chosen",

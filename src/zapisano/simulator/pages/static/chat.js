@@ -137,7 +137,9 @@ export class ChatView {
     this.toggle.hidden = rows.length === 0;
     this.input.placeholder = chat.keyboard?.placeholder || t("write");
     this.keys.replaceChildren(...rows.map((row) => h("div", { class: "row" }, row.map((key) => this.replyButton(key, chat.keyboard)))));
-    this.foot.replaceChildren(...(started ? [this.composer, this.keys] : [this.begin]));
+    const parts = started ? [this.composer, this.keys] : [this.begin];
+    // Whoever is typing while the buttons change goes on typing.
+    if (this.foot.firstElementChild !== parts[0]) this.foot.replaceChildren(...parts);
     this.showKeys(this.keysOpen);
   }
 

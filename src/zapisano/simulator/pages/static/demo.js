@@ -1,6 +1,6 @@
 // The demo page: the phone, the story behind it, and one sentence on what to press next.
 import * as api from "./api.js";
-import { nextStep, speaksOther } from "./hints.js";
+import { nextStep, runningBot, speaksOther } from "./hints.js";
 import { languageSwitch, startPhone } from "./phone_page.js";
 import { StoryView } from "./story_view.js";
 import { lang, t, translate } from "./texts.js";
@@ -14,6 +14,7 @@ let story = null;
 const BUTTONS = {
   hint_active: () => handOver("hint_become", (bot, people) => people.find(({ id }) => id !== (bot?.owner_id ?? phone.person.id))),
   hint_booked: () => handOver("hint_owner", (bot, people) => people.find(({ id }) => id === bot?.owner_id)),
+  hint_visit: () => button("hint_open", () => phone.openUsername(String(runningBot(view.events)))),
   hint_told_there: () => button("hint_open", () => phone.openUsername(salesBot)),
 };
 

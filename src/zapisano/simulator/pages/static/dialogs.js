@@ -20,8 +20,10 @@ export class Dialogs {
       const heading = h("h2", { id, tabindex: "-1" }, title);
       const box = h("div", { class: "sheet", role: "dialog", "aria-modal": "true", "aria-labelledby": id }, heading);
       const veil = h("div", { class: "veil", on: { keydown: (event) => this.key(event), mousedown: (event) => event.target === veil && this.close(null) } }, box);
-      this.open = { veil, resolve, before };
-      box.append(...[build((value) => this.close(value))].flat().filter(Boolean));
+      const mine = { veil, resolve, before };
+      this.open = mine;
+      // What was sent from here may be answered when another dialog is open.
+      box.append(...[build((value) => this.open === mine && this.close(value))].flat().filter(Boolean));
       for (const child of this.screen.children) child.inert = true;
       this.screen.append(veil);
       (box.querySelector("[data-first]") || heading).focus();

@@ -2,24 +2,37 @@
 import { renews, stories } from "./story.js";
 
 const ORDER_LINK = /\/checkout\/([0-9a-f-]{36})/g;
+const STATES = /^tenant\.(active|suspended|resumed|archived|restored)$|^bot\.revoked$/;
+const RUNNING = new Set(["tenant.active", "tenant.resumed"]);
 
 /**
- * The key of the sentence, or null while the chat is not here yet. `phone` has its person, bot and
- * the content of the open chat; `events` are the product's; `salesBot` is a username.
+ * The key of the sentence, or null while the person or the chat is not here yet. `phone` has its
+ * person, bot, the content of the open chat and the ids of the bots its person has `met`; `events`
+ * are the product's; `salesBot` is a username.
  */
-export function nextStep({ person, bot, content }, events, salesBot) {
-  if (!bot) return "hint_list";
+export function nextStep({ person, bot, content, met }, events, salesBot) {
+  if (!met) return null;
+  const running = runningBot(events);
+  if (!bot) return met.size ? "hint_list" : running ? "hint_visit" : "hint_find";
   if (!content) return null;
+  // Who has said nothing to the seller while a bot is there to book with need not buy another.
+  if (bot.username === salesBot && !content.messages.length) return running && !met.has(running) ? "hint_visit" : "hint_start";
   if (bot.username === salesBot) return buying(content, events);
   return bot.owner_id === person.id ? owning(bot, content, events) : booking(content);
 }
 
+/** The id of the bot connected last whose tenant works, or null. */
+export function runningBot(events) {
+  const works = (tenant) => RUNNING.has(events.findLast((event) => event.tenant === tenant && STATES.test(event.kind))?.kind);
+  const attached = events.findLast(({ kind, tenant }) => kind === "bot.attached" && works(tenant));
+  return attached ? Number(attached.subject) : null;
+}
+
 /** A buyer in the sales bot goes the way of the order that the chat spoke of last. */
 function buying({ messages }, events) {
-  if (!messages.length) return "hint_start";
   if (isNews(messages.at(-1), events.filter(({ kind }) => kind.startsWith("booking.")))) return "hint_told";
   const order = [...JSON.stringify(messages).matchAll(ORDER_LINK)].at(-1)?.[1];
-  const story = order && stories(events).find(({ keys }) => keys.has(order));
+  const story = order && stories(events).find(({ keys }) => keys.has(paidInstead(order, events)));
   if (!story) return "hint_plan";
   const happened = new Set(story.events.map(({ kind }) => kind));
   if (happened.has("tenant.active") || renews(story)) return ofTenant(events, story.tenant).some(isBooking) ? "hint_owns" : "hint_active";
@@ -27,6 +40,12 @@ function buying({ messages }, events) {
   if (happened.has("payment.settled")) return "hint_paid";
   const last = story.events.findLast(({ kind }) => kind === "payment.canceled" || kind === "payment.created");
   return last?.kind === "payment.canceled" ? "hint_declined" : "hint_order";
+}
+
+/** The order that stands for this one: "Pay again" makes a new one, and the chat is not told. */
+function paidInstead(order, events) {
+  const next = events.find(({ kind, data }) => kind === "order.created" && data?.retry_of === order);
+  return next ? paidInstead(next.subject, events) : order;
 }
 
 /** An owner in the bot that belongs to them. */

@@ -36,13 +36,27 @@ export class Phone {
     await this.become(chosen, bot);
   }
 
-  /** Be another person; with `bot` their chat with it opens. */
+  /**
+   * Be another person; with `bot` their chat with it opens. The other's sheet and screen are gone
+   * at once: nothing begun by one person can be finished by the next.
+   */
   async become(person, bot) {
+    this.dialogs.close(null);
+    this.view.replaceChildren();
+    this.chat = this.bot = this.screenName = this.met = null;
     this.person = person;
     this.who.replaceChildren(avatar(person.id, person.first_name), h("span", {}, person.first_name), icon("down"));
     this.who.setAttribute("aria-label", t("you_are", { name: person.first_name }));
+    const chats = await api.chats(person.id);
+    if (person !== this.person) return;
+    this.meet(chats);
     if (bot) await this.openUsername(String(bot));
     else await this.openList();
+  }
+
+  /** The bots that this person has a chat with, by id. */
+  meet(chats) {
+    this.met = new Set(chats.map(({ bot }) => bot.id));
   }
 
   /** News from the streams that concern phones. */
@@ -71,6 +85,8 @@ export class Phone {
   }
 
   show(name, element) {
+    // A list drawn anew leaves the sheet above it alone; any other screen is the end of a sheet.
+    if (name !== "list" || this.screenName !== "list") this.dialogs.close(null);
     this.screenName = name;
     if (name !== "chat" && name !== "web") this.chat = this.bot = null;
     this.view.replaceChildren(element);
@@ -85,9 +101,10 @@ export class Phone {
   }
 
   async openList() {
-    const person = this.person;
+    const { person, screenName } = this;
     const chats = await api.chats(person.id);
-    if (person !== this.person) return;
+    if (person !== this.person || screenName !== this.screenName) return; // somebody went elsewhere
+    this.meet(chats);
     const shown = JSON.stringify([person.id, chats]);
     if (this.screenName === "list" && this.shownList === shown) return; // focus stays where it is
     this.shownList = shown;
@@ -108,7 +125,9 @@ export class Phone {
   async openUsername(username, payload = "") {
     const wanted = username.toLowerCase().replace(/^@/, "");
     if (wanted === "botfather") return this.openFather();
+    const { person } = this;
     const bot = (await api.bots()).find((one) => one.username.toLowerCase() === wanted || String(one.id) === wanted);
+    if (person !== this.person) return undefined;
     if (bot) return this.openChat(bot, payload);
     if (!this.view.childElementCount) await this.openList();
     return this.toast(t("bot_gone", { name: username }));
@@ -130,7 +149,7 @@ export class Phone {
     });
     this.show("chat", this.chat.element);
     await this.refresh();
-    if (payload) await this.deed(`/start ${payload}`, () => api.start(this.person.id, bot.id, payload));
+    if (payload && this.bot === bot) await this.deed(`/start ${payload}`, () => api.start(this.person.id, bot.id, payload));
   }
 
   /** Fetch the open chat; while one fetch is under way, one more is enough for all that follow. */
@@ -160,6 +179,7 @@ export class Phone {
       }
       view.update(chat);
       this.content = chat;
+      if (chat.started || chat.messages.length) this.met?.add(bot.id);
       this.remember(person, bot, chat.messages.at(-1)?.message_id || 0);
       this.observe(this);
     } while (this.again);
@@ -179,8 +199,10 @@ export class Phone {
   }
 
   async press(bot, message, data) {
+    const { person } = this;
     try {
-      const answer = await api.press(this.person.id, bot.id, message, data);
+      const answer = await api.press(person.id, bot.id, message, data);
+      if (person !== this.person) return; // the phone was handed on meanwhile
       if (answer.url) await this.openLink(answer.url);
       else if (answer.text && answer.show_alert) await this.dialogs.alert(bot.name, answer.text);
       else if (answer.text) this.toast(answer.text);
@@ -218,20 +240,21 @@ export class Phone {
   }
 
   async shareContact(bot) {
-    const { phone } = this.person;
+    const { id: person, phone } = this.person;
     const text = t("share_text", { bot: bot.name, phone: phone ? `+${String(phone).replace(/^\+/, "")}` : "" });
     if (!(await this.dialogs.confirm(t("share_title"), text, t("share")))) return;
     try {
-      await api.shareContact(this.person.id, bot.id);
+      await api.shareContact(person, bot.id);
     } catch (error) {
       this.toast(t("error", { why: error.message }));
     }
   }
 
   async newBot(manager, { request_id, name, username }) {
+    const { id: person } = this.person;
     const made = await this.dialogs.form(t("create_title"), {
       text: t("create_text", { bot: manager.name }), fields: botFields({ name, username }), agree: t("create"), blame: "username",
-      send: (values) => api.createManagedBot(this.person.id, manager.id, request_id === undefined ? values : { request_id, ...values }),
+      send: (values) => api.createManagedBot(person, manager.id, request_id === undefined ? values : { request_id, ...values }),
     });
     if (made) this.toast(`${t("bot_created")}: @${made.username}`);
   }
@@ -262,7 +285,9 @@ export class Phone {
   }
 
   async openPage(url) {
-    const [bot, framed] = [this.bot, await api.mayBeFramed(url)];
+    const { bot, person } = this;
+    const framed = await api.mayBeFramed(url);
+    if (person !== this.person) return;
     const close = () => (bot ? this.openChat(bot) : this.openList());
     this.chat = null;
     this.show("web", webPage({ url, framed, close }));

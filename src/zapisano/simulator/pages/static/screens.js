@@ -80,12 +80,37 @@ export function botFields({ name = "", username = "" }) {
   ];
 }
 
+/**
+ * What the address bar may honestly say: {text, safe: came it over https?}. A page of our own origin
+ * tells its name; of another's nothing can be seen, and only its first page's address is known.
+ */
+function whereabouts(frame, url, loads) {
+  const seen = frame.contentDocument;
+  if (seen && seen.URL !== "about:blank") return { text: seen.title || seen.location.host, safe: seen.location.protocol === "https:" };
+  const asked = new URL(url);
+  return loads > 1 ? { text: t("some_page"), safe: false } : { text: asked.host, safe: asked.protocol === "https:" };
+}
+
 /** A web page inside the phone, with its address and a way out into a tab of its own. */
 export function webPage({ url, framed, close }) {
   const out = h("a", { class: "icon-button", href: url, target: "_blank", rel: "noopener", "aria-label": t("new_tab"), title: t("new_tab") }, icon("out"));
-  const address = h("p", { class: "address", role: "group", "aria-label": t("address"), title: url }, icon("lock"), h("span", {}, new URL(url).host));
+  const address = h("p", { class: "address", role: "group", "aria-label": t("address") });
   const frame = framed
     ? h("iframe", { src: url, title: new URL(url).host, allow: "clipboard-write; payment" })
     : h("div", { class: "scroller padded centred" }, h("p", {}, t("no_frame")), h("a", { class: "primary", href: url, target: "_blank", rel: "noopener" }, t("new_tab")));
-  return h("section", { class: "screen web" }, h("header", { class: "bar" }, iconButton("close", t("close_page"), close), address, framed && iconButton("reload", t("reload"), () => { frame.src = url; }), out), frame);
+  let loads = 0;
+  const draw = () => {
+    const { text, safe } = whereabouts(frame, url, loads);
+    address.replaceChildren(...(safe ? [icon("lock")] : []), h("span", {}, text));
+  };
+  frame.addEventListener("load", () => {
+    loads += 1;
+    draw();
+  });
+  draw();
+  const again = () => {
+    loads = 0;
+    frame.src = url;
+  };
+  return h("section", { class: "screen web" }, h("header", { class: "bar" }, iconButton("close", t("close_page"), close), address, framed && iconButton("reload", t("reload"), again), out), frame);
 }

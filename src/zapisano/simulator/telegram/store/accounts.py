@@ -5,6 +5,7 @@ import secrets
 import sqlite3
 
 from zapisano.simulator.telegram.model import Bot, Person, Webhook, new_token
+from zapisano.simulator.telegram.store.database import LATIN, SEED
 
 FIRST_PERSON_ID = 100200303
 BOT_IDS = range(7_000_000_000, 8_000_000_000)
@@ -29,8 +30,13 @@ def find_person(database: sqlite3.Connection, person_id: int) -> Person | None:
 
 
 def set_language(database: sqlite3.Connection, person_id: int, language_code: str) -> None:
-    """Let a person's Telegram speak another language."""
+    """Let a person's Telegram speak another language; the seeded people follow with their names."""
     database.execute("UPDATE person SET language_code = ? WHERE id = ?", (language_code, person_id))
+    russian = {person: (first, last) for person, first, last, *_ in SEED}
+    if name := (russian if language_code == "ru" else LATIN).get(person_id):
+        database.execute(
+            "UPDATE person SET first_name = ?, last_name = ? WHERE id = ?", (*name, person_id)
+        )
 
 
 def add_person(database: sqlite3.Connection, first_name: str, language_code: str) -> Person:

@@ -55,6 +55,10 @@ SEED = (
 )
 
 
+# How the seeded people call themselves in a Telegram that does not speak Russian.
+LATIN = {100200301: ("Anna", "Sokolova"), 100200302: ("Boris", "Orlov")}
+
+
 def connect(folder: Path) -> sqlite3.Connection:
     """Open the state in this folder, made anew when there is none."""
     database = sqlite3.connect(folder / "telegram.sqlite3", isolation_level=None)
