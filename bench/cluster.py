@@ -38,6 +38,7 @@ async def database(admin_dsn: str) -> AsyncGenerator[Settings]:
     """Settings of a new database of a new owner, at the head; both are dropped at the end."""
     name, password = f"bench_{secrets.token_hex(4)}", secrets.token_hex(8)
     admin = await asyncpg.connect(admin_dsn)
+    await _refuse_a_live_server(admin)
     await admin.execute(f"CREATE ROLE {name} LOGIN CREATEROLE PASSWORD '{password}'")
     for group in ("booking_app", "booking_tenant"):
         if await admin.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", group):
@@ -61,6 +62,17 @@ async def database(admin_dsn: str) -> AsyncGenerator[Settings]:
     finally:
         await _drop(admin, name)
         await admin.close()
+
+
+async def _refuse_a_live_server(admin: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """The app's role belongs to the server: a benchmark would give it a password of its own."""
+    used = await admin.fetchval(
+        """SELECT string_agg(DISTINCT datname, ', ') FROM pg_shdepend
+           JOIN pg_database ON pg_database.oid = dbid
+           WHERE refobjid = to_regrole('booking_app') AND datname NOT LIKE 'bench_%'"""
+    )
+    if used:
+        raise SystemExit(f"This server runs Zapisano already, in {used}: measure on another one.")
 
 
 async def _drop(admin: "asyncpg.Connection[asyncpg.Record]", name: str) -> None:

@@ -291,8 +291,8 @@ def test_a_revoked_token_is_noticed_and_its_owner_asked(place: Place) -> None:
     customer = customer_of(house, bot)
     fresh = house.knob("/telegram/control/revoke", {"bot": bot["bot_id"]})["token"]
     customer.start()
-    house.sales(owner).wait_for("API Token")
-    assert house.said(owner, "API Token") == 1
+    house.sales(owner).wait_for("больше не принимает токен")
+    assert house.said(owner, "больше не принимает токен") == 1
     assert (place.bot_of(owner) or {})["unauthorized_times"] == 2
     (line,) = place.worker.lines(event="bot_token_revoked", bot=bot["bot_id"])
     assert line["tenant"] == bot["tenant_id"]

@@ -162,7 +162,8 @@ def test_commands_typed_beside_up_on_the_operators_database_get_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = {"DATABASE_URL": "postgresql://h/a", "ZAPISANO_DATA_DIR": str(tmp_path)}
-    for name, value in {**given, "ZAPISANO_SECRET_KEY": "", "REDIS_URL": ""}.items():
+    made_by_it = dict.fromkeys(("ZAPISANO_SECRET_KEY", "REDIS_URL", "MASTER_API_TOKEN"), "")
+    for name, value in {**given, **made_by_it}.items():
         monkeypatch.setenv(name, value)
     made = plan.up(StackConfig.from_environment(given))
     env = made.processes[-1].env
@@ -176,6 +177,10 @@ def test_commands_typed_beside_up_on_the_operators_database_get_the_rest(
     stopped = settings_here()
     assert stopped.secret_key.get_secret_value() == env["ZAPISANO_SECRET_KEY"]
     assert stopped.redis == ""
+    for name in ("ZAPISANO_SECRET_KEY", "REDIS_URL"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://production/a")
+    assert settings_here().secret_key.get_secret_value() == "", "another database's key"
     monkeypatch.setenv("ZAPISANO_SECRET_KEY", "of-the-operator-0123456789-abcdefgh")
     assert settings_here().secret_key.get_secret_value() == "of-the-operator-0123456789-abcdefgh"
 

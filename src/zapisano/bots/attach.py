@@ -65,12 +65,15 @@ async def claim(
         waiting = await _bereft(conn, owner_id)
     if known is not None:
         await store.remove(conn, bot_id)
+        managed = managed or known.managed
     locked = vault.lock(token)
     if not await store.insert(
         conn, bot_id=bot_id, tenant_id=waiting, username=username, token=locked, managed=managed
     ):
         raise BotTaken  # by somebody who has sent the same token at the same instant
     await enqueue(conn, Attach(bot_id))
+    if known is not None and managed:
+        await enqueue(conn, SetAccess(bot_id))  # it was shut when its last tenant was archived
     return True
 
 
@@ -194,26 +197,36 @@ class Attaching:
         async with self.bots.database.shared() as conn:
             if not await store.set_webhook(conn, row, url):
                 # It was claimed anew meanwhile: Telegram has to hear of that path last.
+                await store.forget_webhook(conn, row.bot_id)
                 await enqueue(conn, Attach(row.bot_id))
 
     async def set_access(self, job: SetAccess) -> None:
         """Shut the bot of an archived tenant to all but its owner; open that of any other."""
-        async with self.bots.database.shared() as conn:
-            row = await store.find(conn, job.bot_id)
-            if row is None or row.tenant_id is None:
-                return
-            tenant = await tenants.get(conn, row.tenant_id)
-        archived = tenant.state is State.ARCHIVED
+        found = await self._served(job.bot_id)
+        if found is None:
+            return
+        archived = found.state is State.ARCHIVED
         manager, _row = await self.bots.sales()
         try:
             await manager.set_managed_bot_access_settings(
-                user_id=row.bot_id,
+                user_id=job.bot_id,
                 is_access_restricted=archived,
-                added_user_ids=[tenant.owner_id] if archived else None,
+                added_user_ids=[found.owner_id] if archived else None,
             )
         except TelegramBadRequest:
             # Deleted, or given to somebody else: there is nothing left that we could shut.
-            log.warning("access_not_set", bot=row.bot_id)
+            log.warning("access_not_set", bot=job.bot_id)
+            return
+        now = await self._served(job.bot_id)
+        if now is not None and (now.state is State.ARCHIVED) != archived:
+            # It has changed while Telegram was told, and whoever told that may have come first.
+            async with self.bots.database.shared() as conn:
+                await enqueue(conn, job)
+
+    async def _served(self, bot_id: int) -> Tenant | None:
+        async with self.bots.database.shared() as conn:
+            row = await store.find(conn, bot_id)
+            return await tenants.get(conn, row.tenant_id) if row and row.tenant_id else None
 
 
 async def _introduce(bot: Bot, row: BotRow) -> None:

@@ -26,8 +26,9 @@ from zapisano.bots.registry import Bots
 from zapisano.bots.screens import answer
 from zapisano.bots.storage import Memory, serving, tenant_prefix
 from zapisano.bots.wording import error_text
-from zapisano.db import CONNECTION_LOST, Database
-from zapisano.errors import AppError, Passing
+from zapisano.db import CONNECTION_LOST, Database, SharedConnection
+from zapisano.errors import AppError, Busy, Passing
+from zapisano.jobs import any_to_come
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
 from zapisano.tenancy import State
@@ -56,6 +57,7 @@ class Dispatch:
         async with self.database.shared() as conn:
             row = await store.find(conn, job.bot_id)
             tenant = await tenants.get(conn, row.tenant_id) if row and row.tenant_id else None
+            await _refuse_to_overtake(conn, job)
         if row is None or (tenant and tenant.state is State.ARCHIVED):
             log.info("update_of_a_silent_bot", bot=job.bot_id)
             return
@@ -75,6 +77,17 @@ class Dispatch:
                 await _feed(self.sales, bot, job.update, common)
             else:
                 await _feed(self.tenants, bot, job.update, {**common, "tenant": tenant})
+
+
+async def _refuse_to_overtake(conn: SharedConnection, job: HandleUpdate) -> None:
+    """Let an earlier update of the same person that has to be tried again go first.
+
+    Raises:
+        Busy: there is one.
+    """
+    earlier = await store.earlier_jobs(conn, job.bot_id, job.update.get("update_id", 0))
+    if earlier and await any_to_come(conn, earlier):
+        raise Busy("An earlier update of this person has not been handled yet.")
 
 
 async def _feed(dispatcher: Dispatcher, bot: Bot, raw: dict[str, Any], values: Any) -> None:

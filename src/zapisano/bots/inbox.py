@@ -93,7 +93,20 @@ async def receive(
     conn: SharedConnection, vault: Vault, bot_id: int, update: dict[str, Any]
 ) -> bool:
     """Store an update and ask for its handling; one that is known changes nothing."""
-    if not await store.take_in(conn, bot_id, update["update_id"]):
+    update_id = update["update_id"]
+    if not await store.take_in(conn, bot_id, update_id, _person(update)):
         return False
-    await enqueue(conn, HandleUpdate(bot_id, without_tokens(update, vault)))
+    job = HandleUpdate(bot_id, without_tokens(update, vault))
+    await store.note_job(conn, bot_id, update_id, await enqueue(conn, job))
     return True
+
+
+def _person(update: dict[str, Any]) -> int | None:
+    """Return the id of who has caused an update, None where it does not say."""
+    for event in update.values():
+        match event:
+            case {"from": {"id": int(person)}} | {"user": {"id": int(person)}}:
+                return person if 0 < person <= MAX_BIGINT else None
+            case _:
+                continue
+    return None

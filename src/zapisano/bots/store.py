@@ -7,6 +7,10 @@ from zapisano.db import Row, SharedConnection
 from zapisano.tenancy import TenantId
 
 
+# Nobody types more while a bot is silent; whoever does may find the first ones out of order.
+LOOK_BACK = 30
+
+
 def _bot(row: Row) -> BotRow:
     return BotRow(**row)
 
@@ -206,6 +210,11 @@ async def set_webhook(conn: SharedConnection, row: BotRow, url: str | None) -> b
     )
 
 
+async def forget_webhook(conn: SharedConnection, bot_id: int) -> None:
+    """Take it for unknown where Telegram sends this bot's updates."""
+    await conn.execute("UPDATE shared.bots SET webhook_url = NULL WHERE bot_id = $1", bot_id)
+
+
 async def set_attached(conn: SharedConnection, bot_id: int, now: datetime) -> bool:
     """Mark a bot as attached; say whether it was not before."""
     return bool(
@@ -239,16 +248,46 @@ async def clear_unauthorized(conn: SharedConnection, bot_id: int, token: bytes) 
     )
 
 
-async def take_in(conn: SharedConnection, bot_id: int, update_id: int) -> bool:
+async def take_in(
+    conn: SharedConnection, bot_id: int, update_id: int, person_id: int | None
+) -> bool:
     """Write an update into the inbox; say whether it is new."""
     return bool(
         await conn.execute(
-            """INSERT INTO shared.updates (bot_id, update_id) VALUES ($1, $2)
+            """INSERT INTO shared.updates (bot_id, update_id, person_id) VALUES ($1, $2, $3)
                ON CONFLICT (bot_id, update_id) DO NOTHING""",
             bot_id,
             update_id,
+            person_id,
         )
     )
+
+
+async def note_job(conn: SharedConnection, bot_id: int, update_id: int, job_id: int) -> None:
+    """Write beside an update which job handles it."""
+    await conn.execute(
+        "UPDATE shared.updates SET job_id = $3 WHERE bot_id = $1 AND update_id = $2",
+        bot_id,
+        update_id,
+        job_id,
+    )
+
+
+async def earlier_jobs(conn: SharedConnection, bot_id: int, update_id: int) -> list[int]:
+    """Return the jobs of the same person's latest updates before this one."""
+    rows = await conn.fetch(
+        """SELECT earlier.job_id FROM shared.updates AS me
+           CROSS JOIN LATERAL (
+               SELECT u.job_id FROM shared.updates AS u
+               WHERE u.bot_id = me.bot_id AND u.person_id = me.person_id
+                   AND u.update_id < me.update_id
+               ORDER BY u.update_id DESC LIMIT $3) AS earlier
+           WHERE me.bot_id = $1 AND me.update_id = $2 AND earlier.job_id IS NOT NULL""",
+        bot_id,
+        update_id,
+        LOOK_BACK,
+    )
+    return [row["job_id"] for row in rows]
 
 
 async def forget_updates(conn: SharedConnection, before: datetime) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 import asyncpg
 
 from zapisano.db.constraints import DOMAIN_ERRORS
-from zapisano.errors import Busy, Conflict
+from zapisano.errors import BrokenSetting, Busy, Conflict
 
 Row = asyncpg.Record
 if TYPE_CHECKING:
@@ -158,6 +158,11 @@ def domain_error(error: asyncpg.PostgresError) -> Exception:
         asyncpg.DeadlockDetectedError | asyncpg.LockNotAvailableError | asyncpg.SerializationError,
     ):
         return Busy()
+    if isinstance(error, asyncpg.DuplicatePreparedStatementError):
+        return BrokenSetting(
+            "DATABASE_URL: a transaction pooler is in front while statements are cached; name "
+            "PostgreSQL's own address, or set DATABASE_STATEMENT_CACHE=0"
+        )
     if isinstance(error, asyncpg.DiskFullError):
         return Busy("The database's disk is full, please try again later.")
     if isinstance(error, CONNECTION_LOST):

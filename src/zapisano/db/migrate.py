@@ -7,7 +7,6 @@ keeps its own books: the shared chain in `shared.schema_version`, the tenant cha
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import LiteralString
@@ -22,6 +21,7 @@ from zapisano.db.names import SchemaName, quoted, tenant_role
 from zapisano.db.pool import connect
 from zapisano.errors import AppError, Busy, Refused
 from zapisano.settings import Settings
+from zapisano.vault import Vault
 
 BATCH_SIZE = 50
 LOCK_TIMEOUT: LiteralString = "5s"
@@ -35,6 +35,7 @@ class Report:
     """What a migration did."""
 
     isolated: bool = False
+    roles_made: int = 0
     behind: int = 0
     migrated: list[str] = field(default_factory=list[str])
     failed: dict[str, str] = field(default_factory=dict[str, str])
@@ -76,8 +77,11 @@ class Migration:
     async def _shared_patiently(self, conn: OwnerConnection) -> None:
         """Wait briefly for a lock, and often: whoever wants the table next waits behind us."""
         for pause_seconds in PAUSES_SECONDS:
-            with suppress(Busy):
+            try:
                 return await self._shared_and_roles(conn)
+            except Busy:
+                if conn.raw.is_closed():
+                    raise
             await asyncio.sleep(pause_seconds)
         return await self._shared_and_roles(conn)
 
@@ -86,6 +90,7 @@ class Migration:
         async with conn.raw.transaction():
             await conn.execute("SET LOCAL lock_timeout TO '" + LOCK_TIMEOUT + "'")
             await self._shared(conn)
+            await self._check_key(conn)
             self.report.isolated = await roles.ensure_roles(conn, self._settings)
             await walls.ensure(conn, self._database)
 
@@ -99,9 +104,16 @@ class Migration:
             raise Refused(f"The database is at version {current}: upgrade Zapisano first.")
         await apply(conn, render("shared", current, folder=self._folder))
 
+    async def _check_key(self, conn: OwnerConnection) -> None:
+        """Refuse another installation's key: the app's password is made of it, and set here."""
+        token = await conn.fetchval("SELECT token FROM shared.bots LIMIT 1")
+        if token and self._settings.secret_key.get_secret_value():
+            Vault(self._settings).unlock(token)
+
     async def _roles(self, conn: OwnerConnection) -> None:
         """Give a role to each tenant without one, as they are when isolation was turned on late."""
         missing = await roles.schemas_without_role(conn, self._database)
+        self.report.roles_made = len(missing)
         for start in range(0, len(missing), self._batch_size):
             async with conn.raw.transaction():
                 for schema in missing[start : start + self._batch_size]:

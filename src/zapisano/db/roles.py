@@ -38,7 +38,7 @@ TENANT_DOORS = (
 
 def remedy(settings: Settings) -> str:
     """Return the statement, to be run by a superuser, that allows isolation by role."""
-    return f"ALTER ROLE {_owner(settings)} CREATEROLE;  -- then: zapisano migrate"
+    return f"ALTER ROLE {_owner(settings)} CREATEROLE;  -- then: zapisano migrate, and start Zapisano again"
 
 
 def _owner(settings: Settings) -> str:
@@ -149,8 +149,12 @@ async def schemas_without_role(conn: OwnerConnection, database: str) -> list[Sch
 async def create_tenant_role(conn: OwnerConnection, database: str, schema: SchemaName) -> None:
     """Create a tenant's role, or find it there, and let it into its own schema only.
 
-    The caller guards the schema: two who grant the same at once would fail.
+    Nothing while isolation by role is off; asked of the database, since it may have been turned on
+    after this process has started. The caller guards the schema: two who grant the same at once
+    would fail.
     """
+    if not await isolation_is_on(conn):
+        return
     role = tenant_role(database, schema)
     await _create(conn, role, "NOLOGIN")
     await conn.execute("GRANT " + quoted(TENANT_GROUP) + " TO " + quoted(role))

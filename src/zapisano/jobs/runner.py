@@ -7,6 +7,7 @@ again (it would poll slowly); a failed job is held (it would be deleted); starts
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -88,6 +89,7 @@ class Runner:
         self._handlers = handlers
         self._now = now
         self._queues: list[PgQueuer] = []
+        self._kept = Counter[int]()
         self._stopping = asyncio.Event()
 
     async def run(self, on_ready: Callable[[], None]) -> None:
@@ -141,6 +143,7 @@ class Runner:
             qbe=QueryBuilderEnvironment(QUEUE),
             qbq=QueryQueueBuilder(QUEUE),
             qbs=QuerySchedulerBuilder(QUEUE),
+            kept=self._kept,
         )
         queue = PgQueuer(connection=driver, queries=queries)
         for kind, entry in self._handlers.entries.items():
@@ -184,7 +187,7 @@ class Runner:
         """Hold a job that has taken its worker down with it too often."""
         async with self._database.shared() as conn:
             starts = await store.count_start(conn, queued.id)
-        if starts > queued.attempts + CRASHES_ALLOWED:
+        if starts > queued.attempts + self._kept[queued.id] + CRASHES_ALLOWED:
             raise _Poison(f"started {starts} times and never finished")
 
     async def _count_bug(self, queued: QueuedJob) -> int:

@@ -33,9 +33,25 @@ def _payload(job: Job) -> dict[str, Any]:
     return cast("dict[str, Any]", to_jsonable_python(job))
 
 
-async def enqueue(conn: Connection, job: Job) -> None:
-    """Ask for `job` to be done as soon as this transaction commits."""
-    await conn.execute("SELECT shared.enqueue_job($1, $2)", job.kind, _payload(job))
+async def enqueue(conn: Connection, job: Job) -> int:
+    """Ask for `job` to be done as soon as this transaction commits; return the job's id."""
+    return int(await conn.fetchval("SELECT shared.enqueue_job($1, $2)", job.kind, _payload(job)))
+
+
+async def any_to_come(conn: SharedConnection, job_ids: list[int]) -> bool:
+    """Say whether one of these jobs waits, for its first attempt or another, or is at another.
+
+    Without those that a bug has met: they may be tried for long.
+    """
+    return bool(
+        await conn.fetchval(
+            """SELECT EXISTS (
+                   SELECT FROM shared.pgqueuer AS q LEFT JOIN shared.job_starts AS s ON s.job_id = q.id
+                   WHERE q.id = ANY($1::bigint[]) AND coalesce(s.bugs, 0) = 0
+                       AND (q.status = 'queued' OR q.status = 'picked' AND q.attempts > 0))""",
+            job_ids,
+        )
+    )
 
 
 async def schedule(conn: Connection, job: Job, *, at: datetime, subject: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 
 from zapisano.db import OwnerConnection, open_database, roles, walls
 from zapisano.db.chains import head, knows
+from zapisano.db.database import database_name
 from zapisano.db.migrate import tenants_behind
 from zapisano.db.probe import backends_are_shared, bare_transaction
 from zapisano.errors import BrokenSetting, Busy
@@ -41,6 +42,7 @@ async def _checks(settings: Settings) -> AsyncGenerator[Check]:
             if migrated:
                 yield await _held(conn)
                 yield await _tokens(settings, conn)
+                yield await _roles(settings, conn)
                 if settings.webhook_url:
                     yield await _bots(settings, conn)
             yield await _walls(settings, conn)
@@ -158,9 +160,25 @@ async def _pooler(settings: Settings, dsn: str) -> Check:
             name,
             "a transaction pooler is in front while statements are cached: a tenant may be shown "
             "another one's rows",
-            f"{remedy}; or at least set DATABASE_STATEMENT_CACHE=0",
+            f"{remedy} (the HTTP parts alone may use the pooler with DATABASE_STATEMENT_CACHE=0)",
         )
     return warning(name, "a transaction pooler is in front", remedy)
+
+
+async def _roles(settings: Settings, conn: OwnerConnection) -> Check:
+    """Look for what is left when isolation was turned on while Zapisano was running."""
+    name = "Tenants' roles"
+    if not await roles.isolation_is_on(conn):
+        return good(name, "are not used")
+    database = database_name(settings.database_url.get_secret_value())
+    if missing := await roles.schemas_without_role(conn, database):
+        first = ", ".join(missing[:5])
+        return failed(
+            name, f"{len(missing)} tenants have none: {first}", "zapisano migrate makes them"
+        )
+    if not settings.app_database_url.get_secret_value() and await store.logins_as_owner(conn):
+        return warning(name, "running processes still log in as the owner", "start Zapisano again")
+    return good(name, "are there")
 
 
 async def _isolation(settings: Settings) -> Check:

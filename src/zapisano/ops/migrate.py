@@ -26,6 +26,8 @@ async def migrate(settings: Settings) -> None:
         warning = f"Isolation by role is off. To turn it on: {remedy(settings)}"
         screen.say(warning)
         tell_supervisor(f"STATUS={warning}")
+    if report.roles_made:
+        screen.say(f"Tenants that had no role and have one now: {report.roles_made}.")
     screen.say(f"The shared schema is up to date; tenants migrated: {len(report.migrated)}.")
     if report.failed:
         lines = [f"{tenant}: {reason}" for tenant, reason in sorted(report.failed.items())]

@@ -24,7 +24,7 @@ async def check_redis(settings: Settings) -> list[Check]:
             warning(
                 name,
                 "none is set: conversations end with the process",
-                "set REDIS_URL or REDIS_HOST"
+                "set REDIS_URL or REDIS_HOST, or start `zapisano up`, which brings its own"
                 if settings.redis_enabled
                 else "set REDIS_ENABLED=true, or leave it out",
             )

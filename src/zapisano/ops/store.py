@@ -62,6 +62,17 @@ async def unheard_bots(conn: OwnerConnection, webhook_url: str) -> int:
     )
 
 
+async def logins_as_owner(conn: OwnerConnection) -> int:
+    """Return how many connections of running processes log in as the owner and not as the app."""
+    return int(
+        await conn.fetchval(
+            """SELECT count(pid) FROM pg_stat_activity
+               WHERE datname = current_database() AND usename = current_user
+                   AND application_name = 'zapisano' AND pid <> pg_backend_pid()"""
+        )
+    )
+
+
 async def a_sealed_token(conn: OwnerConnection) -> bytes | None:
     """Return one bot's token as it is stored, None when there is no bot."""
     token: bytes | None = await conn.fetchval("SELECT token FROM shared.bots LIMIT 1")

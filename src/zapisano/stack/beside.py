@@ -9,14 +9,18 @@ from zapisano.settings import Settings, load
 from zapisano.stack.addresses import nothing_runs
 from zapisano.stack.config import FOLDER, known
 from zapisano.stack.folder import Running, find_running
-from zapisano.stack.keys import kept_secret_key
+from zapisano.stack.keys import secret_key_for
+from zapisano.stack.refusal import Refusal
+
+SECRET_KEY = "ZAPISANO_SECRET_KEY"  # noqa: S105 # the setting's name
 
 
 def settings_here(*, alone: bool = False) -> Settings:
     """The settings, completed by what the stack in the data folder has made for itself.
 
-    With no database set everything is the running stack's. With one set, `zapisano up` has made
-    the rest: what is not set comes from it, or when it is stopped its secret key from the folder.
+    With no database set everything is the running stack's. With one set that `zapisano up` runs
+    on, it has made the rest: what is not set comes from it, or, when it is stopped, its secret key
+    from the folder.
 
     With `alone` a command has something to do beside no stack, too.
 
@@ -26,14 +30,15 @@ def settings_here(*, alone: bool = False) -> Settings:
     given = known()
     folder = Path(given[FOLDER]).expanduser().absolute()
     running = _running(folder)
-    if "DATABASE_URL" not in given:
+    database = given.get("DATABASE_URL")
+    if not database:
         if running is None and not alone:
             raise BrokenSetting(nothing_runs("DATABASE_URL"))
         os.environ.update(running.settings if running else {})
-    elif running is not None and running.database_url == given["DATABASE_URL"]:
+    elif running is not None and running.database_url == database:
         _complete(given, running.settings)
-    else:
-        _complete(given, _kept(folder))
+    elif not given.get(SECRET_KEY):
+        _complete(given, {SECRET_KEY: _kept(folder, database)})
     return load()
 
 
@@ -45,11 +50,13 @@ def _running(folder: Path) -> Running | None:
         return None
 
 
-def _kept(folder: Path) -> Mapping[str, str]:
+def _kept(folder: Path, database: str) -> str:
     try:
-        return {"ZAPISANO_SECRET_KEY": kept_secret_key(folder / "secrets.json")}
+        return secret_key_for(folder / "secrets.json", database)
+    except Refusal as refusal:
+        raise BrokenSetting(str(refusal)) from refusal
     except OSError:
-        return {}
+        return ""
 
 
 def _complete(given: Mapping[str, str], made: Mapping[str, str]) -> None:

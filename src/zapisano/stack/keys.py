@@ -7,9 +7,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from zapisano.stack.files import write_private
 from zapisano.stack.refusal import Refusal
+
+
+DATABASE = "database"
 
 
 def _word() -> str:
@@ -59,13 +63,27 @@ def load_or_make(path: Path) -> Keys:
     return keys
 
 
-def kept_secret_key(path: Path) -> str:
-    """The product's key as the folder has it; empty if it has none.
+def remember_database(path: Path, url: str) -> None:
+    """Note beside the keys which database of the operator's they lock."""
+    kept = _read(path)
+    if kept.get(DATABASE) != _place(url):
+        write_private(path, json.dumps({**kept, DATABASE: _place(url)}, indent=1))
+
+
+def secret_key_for(path: Path, url: str) -> str:
+    """The product's key that this folder has made for a database; empty if it has made none.
 
     Raises:
         Refusal: the file can't be understood.
     """
-    return _read(path).get("secret_key", "")
+    kept = _read(path)
+    return kept.get("secret_key", "") if kept.get(DATABASE) == _place(url) else ""
+
+
+def _place(url: str) -> str:
+    """Where a database is; who logs in, and how, does not matter."""
+    parts = urlsplit(url)
+    return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _read(path: Path) -> dict[str, str]:

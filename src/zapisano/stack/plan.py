@@ -67,6 +67,8 @@ def up(config: StackConfig) -> Plan:
         made["DATABASE_URL"] = postgres.dsn()
         admin = postgres.dsn(DATABASE, user=SUPERUSER)
         servers.append(postgres.process())
+    elif "ZAPISANO_SECRET_KEY" not in given:
+        secret_keys.remember_database(config.folder / "secrets.json", database_url(given))
     redis_is_off = given.get("REDIS_ENABLED", "").lower() in OFF
     if not redis_is_off and not any(name in given for name in REDIS_KEYS):
         valkey = _valkey(config, keys)

@@ -103,11 +103,11 @@ async def _archive(
     rows = await _write(conn, settings, tenant, schema, path, now)
     try:
         await _put_away(conn, database, settings, tenant, path.name, now)
+        await journal.record(conn, "tenant.archived", tenant.id, tenant=tenant.id, rows=rows)
     except BaseException:
         # Nothing is dropped, so this file counts as none; it must not stay, full of personal data.
-        path.unlink()
+        path.unlink(missing_ok=True)
         raise
-    await journal.record(conn, "tenant.archived", tenant.id, tenant=tenant.id, rows=rows)
     return path
 
 
@@ -122,8 +122,7 @@ async def _put_away(
     schema = tenant_schema(tenant.id)
     await export.leave(conn)
     await export.drop(conn, schema)
-    if database.isolated:
-        await roles.drop_tenant_role(conn, database.name, schema)
+    await roles.drop_tenant_role(conn, database.name, schema)
     await export.remember(conn, schema, file, now)
     await store.set_state(conn, tenant.id, State.ARCHIVED)
     await enqueue(conn, TenantChanged(tenant.id, State.ARCHIVED))
@@ -284,8 +283,7 @@ async def restore(
             manifest = await asyncio.to_thread(_checked, book, settings, schema)
             _refuse_newer(manifest, chains)
             rows = await _load(conn, book, schema, manifest, chains)
-        if database.isolated:
-            await roles.create_tenant_role(conn, database.name, schema)
+        await roles.create_tenant_role(conn, database.name, schema)
         await export.mark_restored(conn, schema, path.name, now)
         await _go_on(conn, tenant.id, manifest)
         await journal.record(conn, "tenant.restored", schema, tenant=schema, rows=rows)

@@ -51,8 +51,7 @@ async def _provision(database: Database, batch: list[TenantId]) -> None:
         for tenant in batch:
             schema = tenant_schema(tenant)
             await create_tenant_schema(owner, schema)
-            if database.isolated:
-                await roles.create_tenant_role(owner, database.name, schema)
+            await roles.create_tenant_role(owner, database.name, schema)
     async with database.shared() as conn:
         for tenant in batch:
             await store.set_state(conn, tenant, State.AWAITING_BOT)

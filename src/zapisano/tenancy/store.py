@@ -218,6 +218,6 @@ async def furnish(
     if time_zone:
         await conn.execute("UPDATE settings SET time_zone = $1", time_zone)
     if language == "en":
-        await conn.execute("UPDATE services SET name = 'Haircut'")
-        await conn.execute("UPDATE staff SET name = 'Barber'")
+        await conn.execute("UPDATE services SET name = 'Haircut' WHERE name = 'Стрижка'")
+        await conn.execute("UPDATE staff SET name = 'Barber' WHERE name = 'Мастер'")
     await conn.execute("SET LOCAL search_path TO pg_catalog")

@@ -60,17 +60,17 @@ async def provision(database: Database, tenant: TenantId, *, time_zone: str | No
     async with database.owner() as owner:
         await guard_schema(owner, schema)
         # Under the guard: a late repetition must not make the schema of an archived tenant anew.
-        found = await store.get(owner, tenant)
+        found = await store.get(owner, tenant, lock=True)
         if found.state is not State.PROVISIONING:
             return
-        if await create_tenant_schema(owner, schema):
-            await store.furnish(owner, schema, found.owner_language, time_zone)
+        is_new = await create_tenant_schema(owner, schema)
+        await store.furnish(owner, schema, found.owner_language, time_zone)
+        if is_new:
             took_ms = round((time.perf_counter() - started) * 1000)
             await journal.record(
                 owner, "tenant.schema_created", tenant, tenant=tenant, took_ms=took_ms
             )
-    if database.isolated:
-        await create_role(database, tenant)
+    await create_role(database, tenant)
     async with database.shared() as conn:
         found = await store.get(conn, tenant, lock=True)
         if found.state is not State.PROVISIONING:

@@ -1,6 +1,7 @@
 """Updates posted to webhooks: in order within a chat, again and again until taken."""
 
 import asyncio
+import logging
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -15,6 +16,7 @@ from zapisano.simulator.telegram.model import Update, Webhook
 from zapisano.simulator.telegram.parameters import Parameters
 from zapisano.simulator.telegram.store import accounts, updates
 
+LOG = logging.getLogger(__name__)
 FIRST_DELAY_SECONDS = 0.2
 LONGEST_DELAY_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
@@ -52,7 +54,7 @@ class Courier:
         try:
             while True:
                 self.news.clear()
-                wait = self.launch()
+                wait = self.launch_patiently()
                 if wait is None and not self.flights:
                     return
                 try:
@@ -68,6 +70,14 @@ class Courier:
         """Forget the delays: the webhook is a new one."""
         for lane in self.lanes.values():
             lane.delay, lane.retry_at = FIRST_DELAY_SECONDS, 0.0
+
+    def launch_patiently(self) -> float | None:
+        """Do so; a full disk may have room again later, and the updates wait for it."""
+        try:
+            return self.launch()
+        except sqlite3.OperationalError:
+            LOG.exception("The simulated Telegram cannot reach its state")
+            return LONGEST_DELAY_SECONDS
 
     def launch(self) -> float | None:
         """Send off what may go now; return the seconds until the next retry, if one is due."""

@@ -2,8 +2,9 @@
 import { renews, stories } from "./story.js";
 
 const ORDER_LINK = /\/checkout\/([0-9a-f-]{36})/g;
-const STATES = /^tenant\.(active|suspended|resumed|archived|restored)$|^bot\.revoked$/;
+const STATES = /^tenant\.(active|suspended|resumed|archived|restored)$/;
 const RUNNING = new Set(["tenant.active", "tenant.resumed"]);
+const TOKENS = /^bot\.(attached|revoked)$/;
 
 /**
  * The key of the sentence, or null while the person or the chat is not here yet. `phone` has its
@@ -24,7 +25,9 @@ export function nextStep({ person, bot, content, met }, events, salesBot) {
 /** The id of the bot connected last whose tenant works, or null. */
 export function runningBot(events) {
   const works = (tenant) => RUNNING.has(events.findLast((event) => event.tenant === tenant && STATES.test(event.kind))?.kind);
-  const attached = events.findLast(({ kind, tenant }) => kind === "bot.attached" && works(tenant));
+  const last = (subject) => events.findLast((event) => event.subject === subject && TOKENS.test(event.kind))?.kind;
+  const answers = (subject) => last(subject) === "bot.attached";
+  const attached = events.findLast(({ kind, tenant, subject }) => kind === "bot.attached" && works(tenant) && answers(subject));
   return attached ? Number(attached.subject) : null;
 }
 
