@@ -13,6 +13,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from telegram_bots import until
+from waiting import somebody_waits
 
 from zapisano.db import Database, open_database
 from zapisano.errors import Busy, NotFound, Refused
@@ -279,11 +281,12 @@ async def test_a_writer_in_the_schema_is_waited_for_and_its_row_is_in_the_archiv
     await witness.execute("INSERT INTO client_001.services (name) VALUES ('В последний миг')")
     task = asyncio.create_task(archive(database, settings, "client_001", now=NOW))
     watcher = await open_database(settings)
-    async with asyncio.timeout(10):
-        while True:
-            async with watcher.owner() as conn:
-                if await conn.fetchval("SELECT 1 FROM pg_locks WHERE NOT granted"):
-                    break
+
+    async def archive_waits() -> bool:
+        async with watcher.owner() as conn:
+            return await somebody_waits(conn.raw)
+
+    await until(archive_waits, "the archive waits for the writer")
     await watcher.close()
     await writing.commit()
     await task
@@ -350,10 +353,8 @@ async def kill_when_waiting(settings: Settings, witness: Witness, verb: str) -> 
     agreed = ("--yes",) if verb == "archive" else ()
     command = (sys.executable, "-P", "-m", "zapisano", "tenants", verb, "client_001", *agreed)
     process = await asyncio.create_subprocess_exec(*command, env=env)
-    waiting = """SELECT 1 FROM pg_locks JOIN pg_database d ON d.oid = database
-        WHERE d.datname = current_database() AND NOT granted"""
     async with asyncio.timeout(30):
-        while not await witness.fetchval(waiting):
+        while not await somebody_waits(witness):
             assert process.returncode is None
     process.kill()
     assert await process.wait() == -signal.SIGKILL

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from house import Buyer, House, found, journal_kinds
 from telegram_bots import until
+from waiting import somebody_waits
 
 from zapisano.bots import store
 from zapisano.bots.attach import claim
@@ -249,7 +250,7 @@ async def test_one_token_sent_by_two_people_at_once_serves_the_first(
                 await until(waits, "the other one waits for this transaction")
 
     async def waits() -> bool:
-        return bool(await house.witness.fetchval("SELECT 1 FROM pg_locks WHERE NOT granted"))
+        return await somebody_waits(house.witness)
 
     started = asyncio.Event()
     first = asyncio.create_task(claims(buyer))
@@ -276,9 +277,13 @@ async def test_a_late_attach_does_not_write_down_an_address_of_before(
         assert before is not None
         await conn.execute("UPDATE shared.bots SET path = 'anew' WHERE bot_id = $1", before.bot_id)
         assert not await store.set_webhook(conn, before, "https://late/x")
+        await store.forget_webhook(conn, before.bot_id)
         now = await store.of_tenant(conn, "client_001")
     assert now is not None
-    assert now.webhook_url == before.webhook_url
+    assert now.webhook_url is None
+    await house.do(Attach(before.bot_id))
+    await house.idle()
+    assert str((await bot_row(house))["webhook_url"]).endswith("/anew")
 
 
 @pytest.mark.parametrize("fault", ["500", "reset", "lost_answer", "429"])
@@ -420,6 +425,27 @@ async def test_the_bot_of_an_archived_business_serves_the_owners_next_one(
     restored = await restore(house.database, settings, "client_001", now=NOW)
     assert restored.state is State.AWAITING_BOT
     await buyer.hears("«Ромашка»: всё готово, ждём только бота")
+
+
+async def test_a_bot_of_ours_that_was_shut_is_open_in_the_owners_next_business(
+    house: House, buyer: Buyer, another_buyer: Buyer, settings: Settings
+) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    made = await buyer.creates()
+    await house.bot_of(buyer.phone.person)
+    await house.idle()
+    manager, _ = await house.parts.bots.sales()
+    token = await manager.get_managed_bot_token(made["id"])
+    await archive(house.database, settings, "client_001", now=NOW)
+    await house.idle()
+    await house.pay(await buyer.orders("Незабудка"))
+    await buyer.hears("«Незабудка»: всё готово")
+    await buyer.says(token)
+    await house.bot_of(buyer.phone.person)
+    await house.idle()
+    customer = Buyer(another_buyer.phone, made["id"])
+    await customer.phone.start(made["id"])
+    await customer.hears("Незабудка")
 
 
 async def test_a_payment_during_the_archive_counts_after_the_restore(

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import asyncpg
 import pytest
+from waiting import somebody_waits
 
 from integration.payments_fixtures import until
 from zapisano import booking
@@ -452,16 +453,6 @@ async def test_two_edits_at_once_are_both_kept(
     assert (service.name, service.price) == ("Стрижка и укладка", Decimal(2000))
     assert (service.active, service.duration_minutes) == (False, 60)
     assert (member.name, member.active) == ("Ольга", False)
-
-
-async def somebody_waits(witness: Witness) -> bool:
-    """Whether a transaction of this database waits for another one."""
-    return bool(
-        await witness.fetchval(
-            """SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
-               WHERE datname = current_database() AND NOT granted"""
-        )
-    )
 
 
 async def test_the_owner_changes_hours_days_off_and_zone_and_bookings_stay(

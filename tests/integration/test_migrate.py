@@ -12,18 +12,22 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 from telegram_bots import until
+from waiting import somebody_waits
 
-from zapisano.db import Database
+from zapisano.bots.store import insert
+from zapisano.db import Database, open_database
 from zapisano.db.chains import FOLDER, SHARED_HEAD
 from zapisano.db.migrate import Migration, guard_schema
 from zapisano.db.names import SchemaName
-from zapisano.errors import Refused
+from zapisano.errors import BrokenSetting, Refused
 from zapisano.ops.migrate import TenantsFailed
 from zapisano.ops.migrate import migrate as migrate_command
 from zapisano.settings import Settings
 from zapisano.tenancy import Tenant, archive, export, restore
 from zapisano.tenancy.seed import seed
+from zapisano.vault import Vault
 
 Witness = asyncpg.Connection
 REVISION = '''
@@ -147,13 +151,12 @@ async def test_a_shared_table_that_is_in_use_is_waited_for_in_turns(
         .replace("t9999", "s9999")
         .replace("ALTER TABLE services", "ALTER TABLE shared.orders")
     )
-    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
     async def has_let_go() -> bool:
-        return await witness.fetchval(waits) == 0
+        return not await somebody_waits(witness)
 
     async def is_waiting() -> bool:
-        return await witness.fetchval(waits) > 0
+        return await somebody_waits(witness)
 
     reading = witness.transaction()
     await reading.start()
@@ -171,16 +174,37 @@ async def test_a_tenant_that_is_archived_meanwhile_is_left_out_and_the_next_is_t
 ) -> None:
     await seed(database, 3, lambda _: None)
     add_revision(folder)
-    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
     first = SchemaName("client_001")
     async with database.owner() as conn:
         await guard_schema(conn, first)
         run = asyncio.create_task(migration(settings, folder).run())
-        await until(lambda: witness.fetchval(waiting), "the migration waits for the archiving")
+        await until(lambda: somebody_waits(witness), "the migration waits for the archiving")
         await export.drop(conn, first)
     report = await run
     assert (report.failed, report.behind) == ({}, 2)
     assert report.migrated == ["client_002", "client_003"]
+
+
+async def test_another_installations_key_changes_nothing(
+    settings: Settings, database: Database, tenants: tuple[Tenant, Tenant], folder: Path
+) -> None:
+    """It would lock the running service out of its own database."""
+    async with database.shared() as conn:
+        await insert(
+            conn,
+            bot_id=1,
+            tenant_id=tenants[0].id,
+            username="a_bot",
+            token=Vault(settings).lock("1:a"),
+            managed=False,
+        )
+    other = settings.model_copy(update={"secret_key": SecretStr("another-0123456789-abcdefghijk")})
+    with pytest.raises(BrokenSetting, match="encrypted with"):
+        await migration(other, folder).run()
+    again = await open_database(settings)
+    async with again.shared() as conn:
+        assert await conn.fetchval("SELECT 1")
+    await again.close()
 
 
 async def test_a_killed_migration_is_resumed(

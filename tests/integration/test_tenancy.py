@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 from telegram_bots import until
+from waiting import somebody_waits
 
 from shared_servers import Servers
 from zapisano.db import Database, OwnerConnection, open_database, roles, walls
@@ -243,11 +244,10 @@ async def test_a_late_worker_makes_no_schema_of_a_tenant_that_is_archived_by_now
 ) -> None:
     async with database.shared() as conn:
         tenant = (await register(conn, name="Поздно", owner_id=1)).id
-    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
     async with database.owner() as conn:
         await guard_schema(conn, tenant_schema(tenant))
         late = asyncio.create_task(provision(database, tenant))
-        await until(lambda: witness.fetchval(waiting), "the late one waits")
+        await until(lambda: somebody_waits(witness), "the late one waits")
         await witness.execute("UPDATE shared.tenants SET state = 'archived'")
     await late
     assert await witness.fetchval("SELECT to_regnamespace($1)::text", tenant) is None
@@ -261,12 +261,11 @@ async def test_two_workers_that_make_one_role_do_it_one_after_the_other(
     await witness.execute("UPDATE shared.tenants SET state = 'provisioning'")
     role = f"{database.name}_{tenant}"
     await witness.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA {tenant} FROM {role}")
-    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
     async with database.owner() as conn:
         await guard_schema(conn, tenant_schema(tenant))
         await roles.create_tenant_role(conn, database.name, tenant_schema(tenant))
         second = asyncio.create_task(create_role(database, tenant))
-        await until(lambda: witness.fetchval(waiting), "the second one waits for the first")
+        await until(lambda: somebody_waits(witness), "the second one waits for the first")
     await second
     async with database.tenant(tenant) as inside:
         assert await inside.fetchval("SELECT count(*) FROM services") == 1

@@ -86,6 +86,7 @@ async def guides(cluster: str) -> str:
         """DROP DATABASE IF EXISTS booking_saas WITH (FORCE);
            DROP ROLE IF EXISTS booking_saas_client_001;
            DROP ROLE IF EXISTS booking_saas_client_002;
+           DROP ROLE IF EXISTS booking_saas_client_003;
            DROP ROLE IF EXISTS booking_app; DROP ROLE IF EXISTS booking_tenant;
            DROP ROLE IF EXISTS booking_user""",
     )
@@ -185,4 +186,19 @@ async def test_a_process_that_was_running_goes_on_after_the_remedy(
     async with database.tenant("client_001") as conn:
         await conn.execute(BOOK)
         await enqueue(conn, BookingTest())
+    check = next(c for c in await examine(settings) if c.name == "Tenants' roles")
+    assert (check.outcome, check.remedy) == (Outcome.WARNING, "start Zapisano again")
+    # A tenant that it makes meanwhile has a role, and is there after its next start.
+    async with database.shared() as conn:
+        third = await register(conn, name="Третий", owner_id=1)
+    await provision(database, third.id)
     await database.close()
+    restarted = await open_database(settings)
+    async with restarted.tenant(third.id) as conn:
+        await conn.execute(BOOK)
+    await restarted.close()
+    inside = urlsplit(cluster)._replace(path="/booking_saas").geturl()
+    await run(inside, f"DROP OWNED BY booking_saas_{third.id}; DROP ROLE booking_saas_{third.id}")
+    check = next(c for c in await examine(settings) if c.name == "Tenants' roles")
+    assert (check.outcome, third.id in check.found) == (Outcome.FAILED, True)
+    assert (await Migration(settings).run()).roles_made == 1

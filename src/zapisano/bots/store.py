@@ -6,7 +6,6 @@ from zapisano.bots.model import BotRow, new_secret
 from zapisano.db import Row, SharedConnection
 from zapisano.tenancy import TenantId
 
-
 # Nobody types more while a bot is silent; whoever does may find the first ones out of order.
 LOOK_BACK = 30
 

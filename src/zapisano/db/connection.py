@@ -6,6 +6,7 @@ one for another is a type error first. Constraint violations come out as the dom
 
 import errno
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, LiteralString
 
 import asyncpg
@@ -40,6 +41,31 @@ NETWORK_DOWN = {
     errno.EHOSTDOWN,
     errno.EHOSTUNREACH,
 }
+
+# The first that fits counts: a full disk is among what looks like a lost connection.
+SAID: tuple[tuple[tuple[type[BaseException], ...], Callable[[], Exception]], ...] = (
+    (
+        (
+            asyncpg.DeadlockDetectedError,
+            asyncpg.LockNotAvailableError,
+            asyncpg.SerializationError,
+        ),
+        Busy,
+    ),
+    (
+        (asyncpg.DuplicatePreparedStatementError,),
+        partial(
+            BrokenSetting,
+            "DATABASE_URL: a transaction pooler is in front while statements are cached; name "
+            "PostgreSQL's own address, or set DATABASE_STATEMENT_CACHE=0",
+        ),
+    ),
+    ((asyncpg.DiskFullError,), partial(Busy, "The database's disk is full, try again later.")),
+    (
+        CONNECTION_LOST,
+        partial(Busy, "The database is not answering, please try again in a moment."),
+    ),
+)
 
 
 def connection_is_lost(error: BaseException) -> bool:
@@ -153,20 +179,9 @@ class OwnerConnection(Connection):
 def domain_error(error: asyncpg.PostgresError) -> Exception:
     """Translate what the database refused into the domain's words, where it has words for it."""
     error.detail = None  # it may quote the whole row, and errors reach logs
-    if isinstance(
-        error,
-        asyncpg.DeadlockDetectedError | asyncpg.LockNotAvailableError | asyncpg.SerializationError,
-    ):
-        return Busy()
-    if isinstance(error, asyncpg.DuplicatePreparedStatementError):
-        return BrokenSetting(
-            "DATABASE_URL: a transaction pooler is in front while statements are cached; name "
-            "PostgreSQL's own address, or set DATABASE_STATEMENT_CACHE=0"
-        )
-    if isinstance(error, asyncpg.DiskFullError):
-        return Busy("The database's disk is full, please try again later.")
-    if isinstance(error, CONNECTION_LOST):
-        return Busy("The database is not answering, please try again in a moment.")
+    for kinds, translated in SAID:
+        if isinstance(error, kinds):
+            return translated()
     name: str | None = getattr(error, "constraint_name", None)
     # Citus appends a shard's number to the names of constraints, so prefixes count.
     for known, translated in DOMAIN_ERRORS.items():

@@ -9,6 +9,7 @@ import base64
 from typing import LiteralString
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from asyncpg import InternalServerError
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -22,7 +23,7 @@ from zapisano.db.names import (
     quoted_literal,
     tenant_role,
 )
-from zapisano.errors import Refused
+from zapisano.errors import Busy, Refused
 from zapisano.settings import Settings
 
 # Membership options (INHERIT, SET) came with PostgreSQL 16.
@@ -38,7 +39,8 @@ TENANT_DOORS = (
 
 def remedy(settings: Settings) -> str:
     """Return the statement, to be run by a superuser, that allows isolation by role."""
-    return f"ALTER ROLE {_owner(settings)} CREATEROLE;  -- then: zapisano migrate, and start Zapisano again"
+    statement = f"ALTER ROLE {_owner(settings)} CREATEROLE;"
+    return f"{statement}  -- then: zapisano migrate, and start Zapisano again"
 
 
 def _owner(settings: Settings) -> str:
@@ -86,6 +88,7 @@ async def ensure_roles(conn: OwnerConnection, settings: Settings) -> bool:
 
     Raises:
         Refused: the roles are there and belong to somebody else.
+        Busy: another database's migration changes them at this instant.
     """
     if not await may_create_roles(conn):
         return False
@@ -93,7 +96,13 @@ async def ensure_roles(conn: OwnerConnection, settings: Settings) -> bool:
     await _create(conn, APP_ROLE, "LOGIN NOINHERIT")
     await _check_own(conn, settings)
     password = quoted_literal(app_password(settings))
-    await conn.execute("ALTER ROLE " + quoted(APP_ROLE) + " LOGIN NOINHERIT PASSWORD " + password)
+    try:
+        await conn.execute(
+            "ALTER ROLE " + quoted(APP_ROLE) + " LOGIN NOINHERIT PASSWORD " + password
+        )
+    except InternalServerError as error:
+        # "tuple concurrently updated": another database of this server is being migrated.
+        raise Busy from error
     await _grant_shared(conn)
     return True
 

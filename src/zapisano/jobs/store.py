@@ -46,7 +46,8 @@ async def any_to_come(conn: SharedConnection, job_ids: list[int]) -> bool:
     return bool(
         await conn.fetchval(
             """SELECT EXISTS (
-                   SELECT FROM shared.pgqueuer AS q LEFT JOIN shared.job_starts AS s ON s.job_id = q.id
+                   SELECT FROM shared.pgqueuer AS q
+                   LEFT JOIN shared.job_starts AS s ON s.job_id = q.id
                    WHERE q.id = ANY($1::bigint[]) AND coalesce(s.bugs, 0) = 0
                        AND (q.status = 'queued' OR q.status = 'picked' AND q.attempts > 0))""",
             job_ids,

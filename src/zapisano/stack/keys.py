@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from zapisano.stack.files import write_private
 from zapisano.stack.refusal import Refusal
 
-
 DATABASE = "database"
 
 
