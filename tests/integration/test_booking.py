@@ -25,7 +25,7 @@ from zapisano.booking import (
     Wish,
     owner,
 )
-from zapisano.booking.model import MAX_UPCOMING, Booking, ServiceId, StaffId, Window
+from zapisano.booking.model import MAX_UPCOMING, Booking, ServiceId, StaffId, Stretch, Window
 from zapisano.db import Database, TenantConnection
 from zapisano.errors import SlotTaken
 from zapisano.jobs import tick
@@ -473,10 +473,10 @@ async def test_the_owner_changes_hours_days_off_and_zone_and_bookings_stay(
         ]
         week = await owner.week(conn, 1)
         assert week.windows(TOMORROW) == [Window(720, 780), Window(1200, 1440)]
-        await owner.close_day(conn, 1, TOMORROW)
-        await owner.close_day(conn, 1, TOMORROW)
+        await owner.close_days(conn, 1, Stretch(TOMORROW, TOMORROW))
+        await owner.close_days(conn, 1, Stretch(TOMORROW, TOMORROW))
         assert await starts(conn) == []
-        await owner.open_day(conn, 1, TOMORROW)
+        await owner.open_days(conn, 1, Stretch(TOMORROW, TOMORROW))
         await owner.set_hours(conn, 1, 1, "-")
         assert await starts(conn) == []
         assert await owner.set_zone(conn, "asia/vladivostok") == "Asia/Vladivostok"

@@ -96,6 +96,17 @@ async def test_the_file_and_the_question_come_though_telegram_was_away_after_the
     await anna.sees("Оставите телефон")
 
 
+async def test_a_file_asked_for_before_moves_were_told_apart_still_comes(
+    salon: Salon, witness: Witness
+) -> None:
+    anna = await salon.guest("Анна")
+    await anna.book("14:00")
+    await anna.sees("Запись 23 ноября, 14-00.ics", "Откройте файл")
+    payload = f'{{"tenant_id": "{salon.tenant.id}", "booking_id": 1}}'
+    await witness.execute("SELECT shared.enqueue_job('booking.send_file', $1::jsonb)", payload)
+    await anna.sees("Запись 23 ноября, 14-00.ics", "Откройте файл", times=2)
+
+
 async def test_the_number_is_asked_for_though_the_first_attempt_failed(
     salon: Salon, witness: Witness
 ) -> None:
@@ -167,6 +178,8 @@ async def test_a_customer_moves_a_booking(salon: Salon, witness: Witness) -> Non
     await anna.tap("Вт, 24 ноября\nВо сколько?", "11:30")
     await anna.tap("✅ Перенести сюда", "✅ Перенести сюда")
     await anna.sees("Вт, 24 ноября, 11:30", "🔁 Перенести")
+    file = await anna.sees("Запись 24 ноября, 11-30.ics", "Перенесено: Вт, 24 ноября, 11:30.")
+    assert "время в календаре исправится" in shown(file)
     assert await booked(witness) == ["24.11 11:30 active"]
     await salon.owner.sees("🔁 Запись перенесена", "24 ноября, 11:30", "Было: Пн, 23 ноября, 14:00")
 
@@ -392,6 +405,17 @@ async def test_the_owner_changes_staff_and_days_off(salon: Salon, witness: Witne
     await owner.sees("31.12")
     await owner.say("1.12")
     await owner.tap("Вт, 1 декабря", "✖️ Вт, 1 декабря")
+    await owner.tap("Выходных дней нет.", "➕ Добавить выходной")
+    await owner.sees("31.12 или 24.11-07.12")
+    await owner.say("24.11-07.12")
+    await owner.tap("✖️ 24 ноября - 7 декабря", "➕ Добавить выходной")
+    await owner.sees("31.12 или 24.11-07.12")
+    await owner.say("10.12")
+    await owner.tap("✖️ Чт, 10 декабря", "‹ Назад")
+    await owner.tap("🏖 24 ноября - 7 декабря\n🏖 10 декабря", "🏖 Выходные дни")
+    assert await witness.fetchval("SELECT count(*) FROM client_001.days_off") == 15
+    await owner.tap("✖️ 24 ноября", "✖️ 24 ноября")
+    await owner.tap("✖️ Чт, 10 декабря", "✖️ Чт, 10 декабря")
     await owner.tap("Выходных дней нет.", "‹ Назад")
     await owner.tap("🙈 Не принимать записи", "✏️ Имя")
     await owner.sees("Напишите имя")

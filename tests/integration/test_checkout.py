@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 from html import unescape
 from urllib.parse import urlsplit
 
@@ -30,7 +31,9 @@ from zapisano.db import Database
 from zapisano.jobs import tick
 from zapisano.payments import Order, Status, settle
 from zapisano.settings import Settings
-from zapisano.tenancy import Tenant
+from zapisano.tenancy import Tenant, activate
+
+MOMENT = datetime(2026, 11, 22, 9, tzinfo=UTC)
 
 __all__ = ["buyer", "kassa", "provider", "settings", "shared_kassa"]
 
@@ -232,6 +235,22 @@ async def test_a_renewal_says_that_days_are_added(
     page = words(await browser.get(f"/checkout/{order.id}"))
     assert "Продление бота" in page
     assert "прибавятся к тем, что остались" in page
+
+
+async def test_a_paid_renewal_says_until_when_and_asks_for_nothing(
+    buyer: Buyer, browser: httpx.AsyncClient, tenants: tuple[Tenant, Tenant]
+) -> None:
+    order, payment_id = await buyer.pays(tenant_id=tenants[0].id)
+    await settle(buyer.database, buyer.provider, buyer.settings, payment_id, MOMENT)
+    waiting = words(await browser.get(f"/checkout/{order.id}/return"))
+    assert "Следующий шаг уже ждёт вас в чате" in waiting  # its bot is still to be made
+    async with buyer.database.shared() as conn:
+        await activate(conn, tenants[0].id)
+    page = words(await browser.get(f"/checkout/{order.id}/return"))
+    assert "Оплачено до 22.12.2026. Больше ничего делать не нужно." in page
+    assert "Следующий шаг" not in page
+    english = words(await browser.get(f"/checkout/{order.id}/return?lang=en"))
+    assert "Paid until 22.12.2026. Nothing more to do." in english
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ import pytest
 
 from zapisano.booking.model import (
     BadField,
+    Stretch,
     Window,
     checked_day,
+    checked_days,
     checked_duration,
     checked_hours,
     checked_name,
@@ -17,6 +19,7 @@ from zapisano.booking.model import (
     checked_price,
     checked_zone,
     clock,
+    stretches,
 )
 
 TODAY = date(2026, 11, 22)
@@ -25,7 +28,11 @@ TODAY = date(2026, 11, 22)
 def test_hours_are_read() -> None:
     assert checked_hours("10:00-19:00") == (Window(600, 1140),)
     assert checked_hours(" 15:00 – 24:00, 9:30-14:00 ") == (Window(570, 840), Window(900, 1440))
-    assert checked_hours("-") == ()
+    assert checked_hours("10-19") == (Window(600, 1140),)
+    assert checked_hours("10-14, 15-20") == (Window(600, 840), Window(900, 1200))
+    assert checked_hours("9.30-18") == (Window(570, 1080),)
+    for closed in ("-", "Выходной", "закрыто", "OFF", " closed "):
+        assert checked_hours(closed) == ()
     assert clock(570) == "09:30"
 
 
@@ -60,7 +67,9 @@ def test_other_fields_are_read() -> None:
         ("phone", checked_phone, "номер"),
         ("phone", checked_phone, "1" * 16),
         ("hours", checked_hours, ""),
-        ("hours", checked_hours, "10-19"),
+        ("hours", checked_hours, "10"),
+        ("hours", checked_hours, "10.5-19"),
+        ("hours", checked_hours, "19-10"),
         ("hours", checked_hours, "19:00-10:00"),
         ("hours", checked_hours, "10:60-19:00"),
         ("hours", checked_hours, "10:00-24:01"),
@@ -83,3 +92,45 @@ def test_what_cannot_be_read_names_its_field(
 def test_a_day_that_is_none(value: str) -> None:
     with pytest.raises(BadField, match=r"day: .*31\.12"):
         checked_day(value, TODAY)
+
+
+@pytest.mark.parametrize(
+    ("value", "first", "last"),
+    [
+        ("24.11", date(2026, 11, 24), date(2026, 11, 24)),
+        ("24.11-07.12", date(2026, 11, 24), date(2026, 12, 7)),
+        (" 24.11 – 7.12 ", date(2026, 11, 24), date(2026, 12, 7)),
+        ("28.12-8.01", date(2026, 12, 28), date(2027, 1, 8)),
+        ("28.12.2026 - 08.01.2027", date(2026, 12, 28), date(2027, 1, 8)),
+        ("20.11-25.11", TODAY, date(2026, 11, 25)),
+        ("22.11.2026-22.11.2027", TODAY, date(2027, 11, 22)),
+    ],
+)
+def test_days_on_end_are_read(value: str, first: date, last: date) -> None:
+    assert checked_days(value, TODAY) == Stretch(first, last)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "24.11-",
+        "-24.11",
+        "24.11-31.11",
+        "1.12-2.12-3.12",
+        "8.12.2026-7.12.2026",
+        "завтра-31.12",
+        "22.11.2026-23.11.2027",  # one day too many
+    ],
+)
+def test_days_that_are_none(value: str) -> None:
+    with pytest.raises(BadField, match=r"day: .*31\.12"):
+        checked_days(value, TODAY)
+
+
+def test_days_that_follow_each_other_stand_together() -> None:
+    days = [date(2026, 12, 1), date(2026, 11, 24), date(2026, 11, 30), date(2026, 12, 5)]
+    assert stretches(days) == [
+        Stretch(date(2026, 11, 24), date(2026, 11, 24)),
+        Stretch(date(2026, 11, 30), date(2026, 12, 1)),
+        Stretch(date(2026, 12, 5), date(2026, 12, 5)),
+    ]

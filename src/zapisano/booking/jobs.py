@@ -55,6 +55,8 @@ class SendFile(Job):
 
     tenant_id: str = ""
     booking_id: int
+    moved: bool = False
+    """Whether they have had a file of it before, with another time."""
 
 
 @dataclass(frozen=True, kw_only=True)

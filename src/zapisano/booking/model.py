@@ -5,8 +5,9 @@ aware datetimes in UTC and end in `_at`.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from itertools import pairwise
@@ -27,6 +28,7 @@ MAX_UPCOMING = 10
 MAX_SERVICES = 40
 MAX_STAFF = 40
 MAX_WINDOWS = 5
+MAX_DAYS_OFF = 366  # at one go
 MAX_NAME = 100
 MAX_PRICE = Decimal("99999999.99")
 MIN_DURATION_MINUTES, MAX_DURATION_MINUTES = 5, DAY_MINUTES
@@ -281,17 +283,18 @@ def checked_phone(value: str) -> str:
     return f"+{digits}"
 
 
-_WINDOW = re.compile(r"(\d{1,2}):(\d{2})\s*[-–—]\s*(\d{1,2}):(\d{2})")
+_WINDOW = re.compile(r"(\d{1,2})(?:[:.](\d{2}))?\s*[-–—]\s*(\d{1,2})(?:[:.](\d{2}))?")
+_CLOSED = frozenset({"-", "–", "—", "0", "выходной", "закрыто", "off", "closed"})
 
 
 def checked_hours(value: str) -> tuple[Window, ...]:
-    """Read `10:00-14:00, 15:00-19:00`; `-` means closed.
+    """Read `10:00-14:00, 15:00-19:00`, also `10-14` and `9.30-18`; `-` or a word means closed.
 
     Raises:
         BadField: it cannot be read, ends before it begins, or overlaps.
     """
     text = value.strip()
-    if text in {"-", "–", "—", "0"}:
+    if text.casefold() in _CLOSED:
         return ()
     windows = tuple(sorted(_window(part.strip()) for part in re.split(r"[,;\n]", text)))
     if len(windows) > MAX_WINDOWS:
@@ -306,7 +309,7 @@ def _window(text: str) -> Window:
     found = _WINDOW.fullmatch(text)
     if not found:
         raise BadField("hours", "write the time like this: 10:00-19:00")
-    first, first_minutes, last, last_minutes = (int(part) for part in found.groups())
+    first, first_minutes, last, last_minutes = (int(part or 0) for part in found.groups())
     opens, closes = first * 60 + first_minutes, last * 60 + last_minutes
     if first_minutes > 59 or last_minutes > 59 or not opens < closes <= DAY_MINUTES:
         raise BadField("hours", "the end must come after the beginning: 10:00-19:00")
@@ -326,6 +329,25 @@ def checked_zone(value: str) -> ZoneInfo:
     raise BadField("time zone", "write a name such as Europe/Moscow or Asia/Novosibirsk")
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """Days on end, the last one among them."""
+
+    first: date
+    last: date
+
+
+def stretches(days: Iterable[date]) -> list[Stretch]:
+    """Put days that follow each other together, in order."""
+    found: list[Stretch] = []
+    for day in sorted(days):
+        if found and day - found[-1].last <= timedelta(days=1):
+            found[-1] = Stretch(found[-1].first, day)
+        else:
+            found.append(Stretch(day, day))
+    return found
+
+
 _DAY = re.compile(r"(\d{1,2})\.(\d{1,2})(?:\.(\d{4}))?")
 
 
@@ -335,19 +357,44 @@ def checked_day(value: str, today: date) -> date:
     Raises:
         BadField: it is no day, or more than a year away.
     """
-    found = _DAY.fullmatch(value.strip())
-    if not found:
-        raise BadField("day", "write the day like this: 31.12")
-    day, month = int(found[1]), int(found[2])
-    try:
-        read = date(int(found[3] or today.year), month, day)
-        if not found[3] and read < today:
-            read = date(today.year + 1, month, day)
-    except ValueError:
-        raise BadField("day", "there is no such day; write it like this: 31.12") from None
+    read, has_year = _written_day(value, today.year)
+    if not has_year and read < today:
+        read, _ = _written_day(value, today.year + 1)
     if not 0 <= (read - today).days <= 366:
         raise BadField("day", "write a day within the coming year, like this: 31.12")
     return read
+
+
+def checked_days(value: str, today: date) -> Stretch:
+    """Read a day, or days on end: `24.11-07.12`. What has begun counts from today.
+
+    The last day is read as the next one to come, the first as the one before it.
+
+    Raises:
+        BadField: one of them is no day, they are the wrong way round, or they are more than 366.
+    """
+    written = re.split("[-–—]", value)
+    last = checked_day(written[-1], today)
+    if len(written) == 1:
+        return Stretch(last, last)
+    first, has_year = _written_day(written[0], last.year)
+    if not has_year and first > last:
+        first, _ = _written_day(written[0], last.year - 1)
+    days = Stretch(max(first, today), last)
+    if len(written) > 2 or first > last or (days.last - days.first).days >= MAX_DAYS_OFF:
+        raise BadField("day", f"write at most {MAX_DAYS_OFF} days, like this: 24.12-31.12")
+    return days
+
+
+def _written_day(value: str, year: int) -> tuple[date, bool]:
+    """Return the day, of `year` where none is written, and whether one is."""
+    found = _DAY.fullmatch(value.strip())
+    if not found:
+        raise BadField("day", "write the day like this: 31.12")
+    try:
+        return date(int(found[3] or year), int(found[2]), int(found[1])), bool(found[3])
+    except ValueError:
+        raise BadField("day", "there is no such day; write it like this: 31.12") from None
 
 
 def clock(minutes: int) -> str:

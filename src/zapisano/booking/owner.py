@@ -1,6 +1,5 @@
 """What the owner may change. Existing bookings are never touched by any of it."""
 
-from datetime import date
 from decimal import Decimal
 
 from zapisano.booking import store
@@ -13,6 +12,7 @@ from zapisano.booking.model import (
     ServiceId,
     Staff,
     StaffId,
+    Stretch,
     TooMany,
     UnknownService,
     UnknownStaff,
@@ -206,22 +206,22 @@ async def set_hours(conn: TenantConnection, staff_id: int, weekday: int, value: 
     await store.set_hours(conn, (await member(conn, staff_id)).id, weekday, windows)
 
 
-async def close_day(conn: TenantConnection, staff_id: int, day: date) -> None:
-    """Give a staff member a day off; bookings of that day stay.
+async def close_days(conn: TenantConnection, staff_id: int, days: Stretch) -> None:
+    """Give a staff member days off; bookings of those days stay.
 
     Raises:
         UnknownStaff: there is none.
     """
-    await store.add_day_off(conn, (await member(conn, staff_id)).id, day)
+    await store.add_days_off(conn, (await member(conn, staff_id)).id, days)
 
 
-async def open_day(conn: TenantConnection, staff_id: int, day: date) -> None:
-    """Take a day off back.
+async def open_days(conn: TenantConnection, staff_id: int, days: Stretch) -> None:
+    """Take days off back.
 
     Raises:
         UnknownStaff: there is none.
     """
-    await store.remove_day_off(conn, (await member(conn, staff_id)).id, day)
+    await store.remove_days_off(conn, (await member(conn, staff_id)).id, days)
 
 
 async def set_zone(conn: TenantConnection, value: str) -> str:

@@ -20,6 +20,7 @@ from zapisano.booking.model import (
     Staff,
     StaffId,
     Status,
+    Stretch,
     Visit,
     Window,
 )
@@ -371,18 +372,26 @@ async def set_hours(
     )
 
 
-async def add_day_off(conn: TenantConnection, staff_id: StaffId, day: date) -> None:
-    """Close a day; closing it twice changes nothing."""
+async def add_days_off(conn: TenantConnection, staff_id: StaffId, days: Stretch) -> None:
+    """Close days; closing one twice changes nothing."""
     await conn.execute(
-        "INSERT INTO days_off (staff_id, day) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        """INSERT INTO days_off (staff_id, day)
+           SELECT $1::bigint, $2::date + n FROM generate_series(0, $3::date - $2::date) AS n
+           ON CONFLICT DO NOTHING""",
         staff_id,
-        day,
+        days.first,
+        days.last,
     )
 
 
-async def remove_day_off(conn: TenantConnection, staff_id: StaffId, day: date) -> None:
-    """Open a day again."""
-    await conn.execute("DELETE FROM days_off WHERE staff_id = $1 AND day = $2", staff_id, day)
+async def remove_days_off(conn: TenantConnection, staff_id: StaffId, days: Stretch) -> None:
+    """Open days again."""
+    await conn.execute(
+        "DELETE FROM days_off WHERE staff_id = $1 AND day BETWEEN $2 AND $3",
+        staff_id,
+        days.first,
+        days.last,
+    )
 
 
 async def knows_zone(conn: TenantConnection, name: str) -> bool:

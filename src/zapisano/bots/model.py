@@ -12,7 +12,7 @@ TOKEN = re.compile(r"(?<![0-9])([0-9]{3,16}):([A-Za-z0-9_-]{35})(?![0-9A-Za-z_-]
 # A token with a few characters lost or added is most of a secret; the whole of one is within.
 LIKE_TOKEN = re.compile(r"(?<![0-9])[0-9]{3,16}:[A-Za-z0-9_-]{20,}")
 # A message that can only be the remains of a token.
-MISTYPED = re.compile(r"\s*[0-9]{5,16}:\S*\s*\Z")
+MISTYPED = re.compile(r"\s*(?:[0-9]{5,16}:\S*|[0-9]{3,4}:[A-Za-z0-9_-]+)\s*\Z")
 # After a token is revoked, Telegram's 401 may come and go for a while.
 UNAUTHORIZED_BELIEVED = 2
 SALES_UPDATES = ("message", "callback_query", "managed_bot")

@@ -248,7 +248,7 @@ def _change(tenant: Tenant) -> tuple[str, InlineKeyboardMarkup | None]:
     if tenant.suspended_for is Suspension.OPERATOR:
         return _("⏸ “{name}” is paused by support. Your data is safe.").format(name=name), None
     text = _("⏸ “{name}” is paused: it is not paid for. Your data is safe, pay and it goes on.")
-    return text.format(name=name), keyboard([button(_("Pay on"), Renew(tenant=tenant.id))])
+    return text.format(name=name), keyboard([button(_("Extend"), Renew(tenant=tenant.id))])
 
 
 @contextmanager

@@ -8,13 +8,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from zapisano import jobs
+from zapisano import jobs, subscriptions, tenancy
 from zapisano.db import SharedConnection
 from zapisano.errors import AppError, Busy, Refused
 from zapisano.payments import (
@@ -99,6 +100,7 @@ async def _page(request: Request, order_id: str, *, coming_back: bool) -> Respon
                 return _redirect(request, f"/checkout/{order.id}")
             if order.is_open and order.payment_id:
                 await _ask_after(conn, state, order.payment_id, coming_back=coming_back)
+            paid_until = await _all_paid_until(conn, state.settings, order)
             bot = await tenants.sales_bot_username(conn)
     except UnknownOrder:
         return _missing(request)
@@ -106,6 +108,7 @@ async def _page(request: Request, order_id: str, *, coming_back: bool) -> Respon
         return _trouble(request, None, error)
     context = _order_context(request, state.settings, order)
     context["step"] = _step(order, coming_back=coming_back)
+    context["paid_until"] = paid_until
     context["chat_url"] = f"{state.settings.telegram_link_base}/{bot}" if bot else ""
     context["refresh"] = _next_refresh(request) if context["step"] == "waiting" else None
     return _html(request, "order.html", context)
@@ -135,6 +138,20 @@ async def _ask_after(
     await jobs.schedule(conn, job, at=state.now(), subject=payment_id)
 
 
+async def _all_paid_until(conn: SharedConnection, settings: Settings, order: Order) -> str:
+    """Return until which day all is paid; '' as long as something is left to do in the chat.
+
+    What was new when it was ordered has its bot to be made; what was prolonged most often has one.
+    """
+    if order.status is not Status.PAID or order.tenant_id is None:
+        return ""
+    tenant = await tenants.get(conn, order.tenant_id)
+    if tenant.state in {tenancy.State.PROVISIONING, tenancy.State.AWAITING_BOT}:
+        return ""
+    paid = await subscriptions.get(conn, tenant.id)
+    return f"{paid.paid_until.astimezone(ZoneInfo(settings.time_zone)):%d.%m.%Y}"
+
+
 def _step(order: Order, *, coming_back: bool) -> str:
     """Name the part of the page that fits the order."""
     if order.is_open:
@@ -162,6 +179,7 @@ def _order_context(request: Request, settings: Settings, order: Order) -> dict[s
         "sum": roubles(order.amount, language),
         "reason": reason_text(language, order.cancel_reason),
         "trouble": None,
+        "paid_until": "",
         "refresh": None,
         "chat_url": "",
     }

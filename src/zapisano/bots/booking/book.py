@@ -76,7 +76,7 @@ async def _write(visitor: Visitor, pick: Pick) -> Booked:
     async with visitor.database.tenant(visitor.tenant.id) as conn:
         booked = await _book_or_move(conn, visitor, pick)
         if booked.is_new:
-            await enqueue(conn, SendFile(booking_id=booked.booking.id))
+            await enqueue(conn, SendFile(booking_id=booked.booking.id, moved=bool(pick.move)))
     return booked
 
 

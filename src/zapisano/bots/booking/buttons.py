@@ -11,6 +11,7 @@ from aiogram.types import InlineKeyboardButton
 from pydantic import Field, model_validator
 
 from zapisano.booking import Booking, Slot
+from zapisano.booking.model import Stretch
 
 ANYBODY = 0
 # Buttons come back from the person's program, which may send anything.
@@ -128,10 +129,21 @@ class Do(CallbackData, prefix="a"):
     @property
     def day(self) -> date | None:
         """The word as a day; None when it is none."""
-        try:
-            return datetime.strptime(self.word, "%Y%m%d").date()  # noqa: DTZ007 # as above
-        except ValueError:
-            return None
+        return _day(self.word)
+
+    @property
+    def days(self) -> Stretch | None:
+        """The word as days: `20261124-20261207`, or one of them; None when it is none."""
+        first, _, last = self.word.partition("-")
+        begins, ends = _day(first), _day(last or first)
+        return Stretch(begins, ends) if begins and ends else None
+
+
+def _day(word: str) -> date | None:
+    try:
+        return datetime.strptime(word, "%Y%m%d").date()  # noqa: DTZ007 # as above
+    except ValueError:
+        return None
 
 
 def button(text: str, data: CallbackData) -> InlineKeyboardButton:

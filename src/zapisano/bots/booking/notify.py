@@ -120,7 +120,7 @@ class BookingNotices:
             return
         with speaking(BOOKING, _language(customer, tenant)):
             file = calendar_file(booking, tenant, self.now())
-            caption = _("Open it, and the visit is in your phone's calendar.")
+            caption = _caption(booking, moved=job.moved)
         sending = bot.send_document(booking.user_id, file, caption=caption)
         if await self._reaches(tenant, booking.user_id, sending):
             async with self.database.tenant(tenant.id) as conn:
@@ -227,6 +227,13 @@ def _for_customer(booking: Booking, job: BookingChanged, *, staff: bool) -> Scre
         title = _("Your booking was moved")
         rows = [[button(_("My bookings"), Go(to=Place.MINE))]]
     return Screen(f"<b>{title}</b>\n{details(booking, staff=staff)}", rows)
+
+
+def _caption(booking: Booking, *, moved: bool) -> str:
+    if not moved:
+        return _("Open it, and the visit is in your phone's calendar.")
+    text = _("Moved to {moment}. Open it, and your calendar is corrected.")
+    return text.format(moment=moment(booking.starts_at, booking.time_zone))
 
 
 def _reminder(booking: Booking, tenant: Tenant, *, staff: bool) -> Screen:

@@ -19,7 +19,7 @@ from zapisano.booking import (
     UnknownService,
     UnknownStaff,
 )
-from zapisano.booking.model import MAX_UPCOMING, Window, clock
+from zapisano.booking.model import MAX_UPCOMING, Stretch, Window, clock
 from zapisano.errors import AppError, SlotTaken
 
 
@@ -83,6 +83,12 @@ def weekday_long(weekday: int) -> str:
 def day_name(day: date) -> str:
     """Write a day for a button or a title: `Mo, 23 November`."""
     return f"{weekday_short(day.isoweekday())}, {day_and_month(day)}"
+
+
+def days_name(days: Stretch) -> str:
+    """Write days on end: `24 November - 7 December`, or the only one."""
+    first, last = day_and_month(days.first), day_and_month(days.last)
+    return first if days.first == days.last else f"{first} - {last}"
 
 
 def moment(starts_at: datetime, zone: str) -> str:
@@ -176,6 +182,6 @@ def example(field: str) -> str:
         "hours": _("Please write the time like this: 10:00-19:00"),
         "time zone": _("Please write the city (Moscow) or the zone (Europe/Berlin)"),
         "phone": _("Please share your own number, with the button below."),
-        "day": _("Please write a day of the coming year like this: 31.12"),
+        "day": _("Please write a day of the coming year, or several: 31.12 or 24.11-07.12"),
     }
     return examples.get(field, _("This cannot be accepted. Please check what you have written."))

@@ -76,7 +76,7 @@ def _line(line: Mine, settings: Settings) -> str:
 
 def _buttons(line: Mine) -> list[InlineKeyboardButton]:
     name = line.tenant.name[:BUTTON_NAME_LENGTH]
-    row = [button(_("Pay on: {name}").format(name=name), Renew(tenant=line.tenant.id))]
+    row = [button(_("Extend: {name}").format(name=name), Renew(tenant=line.tenant.id))]
     if line.tenant.state is State.AWAITING_BOT and not line.username:
         row.append(button(_("Create the bot"), Create(tenant=line.tenant.id)))
     elif line.username:

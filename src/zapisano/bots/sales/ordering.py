@@ -96,7 +96,7 @@ async def order_for_tenant(
 async def renew(
     tap: CallbackQuery, callback_data: Renew, database: Database, settings: Settings
 ) -> None:
-    """Show for how long one may pay on."""
+    """Show for how long one may extend."""
     await show_renewal(tap, callback_data.tenant, database, settings)
 
 

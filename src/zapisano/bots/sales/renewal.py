@@ -1,4 +1,4 @@
-"""The screens with a sum in them: pay for a new business, pay on for one that exists."""
+"""The screens with a sum in them: pay for a new business, extend one that exists."""
 
 import hmac
 from datetime import datetime
@@ -52,14 +52,14 @@ async def own_tenant(database: Database, tenant_id: str, person_id: int) -> Tena
 async def show_renewal(
     event: Message | CallbackQuery, tenant_id: str, database: Database, settings: Settings
 ) -> None:
-    """Let the owner choose for how long to pay on."""
+    """Let the owner choose for how long to extend."""
     assert event.from_user is not None  # noqa: S101 # a private chat
     tenant = await own_tenant(database, tenant_id, event.from_user.id)
     rows = [
         [button(plan_line(plan), Buy(plan=plan.id, tenant=tenant.id))]
         for plan in settings.plans.values()
     ]
-    text = _("<b>Pay on for “{name}”</b>\n\nDays that are left are kept.")
+    text = _("<b>Extend “{name}”</b>\n\nDays that are left are kept.")
     await show(event, text.format(name=inside_quotes(tenant.name)), keyboard(*rows, back("mine")))
 
 

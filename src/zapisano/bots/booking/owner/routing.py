@@ -38,7 +38,7 @@ ACTS: Mapping[str, Act] = {
     "hours": staff.whose_hours,
     "week": staff.week,
     "off": staff.days_off,
-    "open": staff.open_day,
+    "open": staff.open_days,
     "zone": zone.zone,
     "zone!": zone.choose,
 }

@@ -7,12 +7,13 @@ from aiogram.utils.i18n import gettext as _
 
 from zapisano.booking import owner, rules_of
 from zapisano.booking.availability import today
+from zapisano.booking.model import Calendar, Stretch, stretches
 from zapisano.bots.booking.buttons import Do, button
 from zapisano.bots.booking.owner.press import Press
 from zapisano.bots.booking.screen import Rows, Screen
-from zapisano.bots.booking.words import day_name, hours, weekday_long, weekday_short
+from zapisano.bots.booking.words import day_name, days_name, hours, weekday_long, weekday_short
 
-MAX_DAYS_OFF = 60
+MAX_STRETCHES = 60  # of days off: what one message and its keyboard can hold
 EVERY_DAY = 0
 
 
@@ -35,6 +36,7 @@ async def member(press: Press) -> Screen:
     if not one.active:
         lines.append(_("🙈 Takes no bookings."))
     lines += [f"{weekday_short(day)}: {hours(calendar.weekday(day))}" for day in owner.WEEKDAYS]
+    lines += [f"🏖 {days_name(days)}" for days in await _days_off_ahead(press, calendar)]
     works = (
         button(_("🙈 Take no bookings"), Do(act="fire", id=one.id))
         if one.active
@@ -92,11 +94,15 @@ async def days_off(press: Press) -> Screen:
     """Days off to come; a press takes one back."""
     one = await owner.member(press.conn, press.do.id)
     calendar = await owner.week(press.conn, press.do.id)
-    here = today(await rules_of(press.conn), press.visitor.now)
-    ahead = sorted(day for day in calendar.days_off if day >= here)[:MAX_DAYS_OFF]
+    ahead = await _days_off_ahead(press, calendar)
     rows: Rows = [
-        [button(f"✖️ {day_name(day)}", Do(act="open", id=one.id, word=f"{day:%Y%m%d}"))]
-        for day in ahead
+        [
+            button(
+                f"✖️ {_day_or_days(days)}",
+                Do(act="open", id=one.id, word=f"{days.first:%Y%m%d}-{days.last:%Y%m%d}"),
+            )
+        ]
+        for days in ahead
     ]
     rows.append([button(_("➕ Add a day off"), Do(act="type", id=one.id, word="off"))])
     rows.append([button(_("‹ Back"), Do(act="member", id=one.id))])
@@ -104,8 +110,17 @@ async def days_off(press: Press) -> Screen:
     return Screen(f"<b>{escape(one.name)}</b>\n{hint}", rows)
 
 
-async def open_day(press: Press) -> Screen:
-    """Take a day off back."""
-    if day := press.do.day:
-        await owner.open_day(press.conn, press.do.id, day)
+def _day_or_days(days: Stretch) -> str:
+    return day_name(days.first) if days.first == days.last else days_name(days)
+
+
+async def _days_off_ahead(press: Press, calendar: Calendar) -> list[Stretch]:
+    here = today(await rules_of(press.conn), press.visitor.now)
+    return stretches(day for day in calendar.days_off if day >= here)[:MAX_STRETCHES]
+
+
+async def open_days(press: Press) -> Screen:
+    """Take days off back: all that stand on one button."""
+    if days := press.do.days:
+        await owner.open_days(press.conn, press.do.id, days)
     return await days_off(press)

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from zapisano.booking import owner, rules_of
 from zapisano.booking.availability import today
 from zapisano.booking.model import (
-    checked_day,
+    checked_days,
     checked_duration,
     checked_name,
     checked_price,
@@ -151,7 +151,7 @@ async def accept(
                 await owner.set_hours(conn, asked.id, day, value)
         case ("off", _, _):
             here = today(await rules_of(conn), visitor.now)
-            await owner.close_day(conn, asked.id, checked_day(value, here))
+            await owner.close_days(conn, asked.id, checked_days(value, here))
         case _:
             await owner.set_zone(conn, zone_key(value))
     return None
