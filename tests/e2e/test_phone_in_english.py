@@ -44,8 +44,7 @@ class World:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[World]:
     folder: Path = tmp_path_factory.mktemp("simulator")
-    shop = {"YOOKASSA_SHOP_ID": SHOP, "YOOKASSA_SECRET_KEY": KEY}
-    with running_simulator(folder, **shop) as url:
+    with running_simulator(folder, YOOKASSA_SHOP_ID=SHOP, YOOKASSA_SECRET_KEY=KEY) as url:
         async with small_bot(url, SALES_BOT_TOKEN) as bot:
             start = f"{url}/telegram/people/{ANNA}/chats/{bot.id}/start"
             async with httpx.AsyncClient(trust_env=False) as phone:
