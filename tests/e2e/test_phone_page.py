@@ -27,6 +27,15 @@ BOOKED: list[dict[str, Any]] = [
         ]
     )
 ]
+CANCELLED: list[dict[str, Any]] = [
+    {"id": 30 + n, "at": at, "kind": kind, "tenant": "client_001", "subject": subject, "data": {}}
+    for n, (kind, subject, at) in enumerate(
+        [
+            ("booking.cancelled", "b1", "2026-11-22T15:03:00Z"),
+            ("booking.created", "b2", "2026-11-22T15:04:00.5Z"),
+        ]
+    )
+]
 HINTS = """async (events) => {
   const { nextStep } = await import("/static/hints.js");
   const order = "11111111-2222-3333-4444-555555555555";
@@ -35,6 +44,8 @@ HINTS = """async (events) => {
   const said = (more = {}) => ({ from_bot: true, edited: false, date: 1, text: "", ...more });
   const news = said({ date: Date.parse("2026-11-22T15:02:01Z") / 1000 });
   const link = said({ inline_keyboard: [[{ text: "", url: `http://x/checkout/${order}` }]] });
+  const sent = (at) => said({ date: Date.parse(at) / 1000, document: { name: "visit.ics" } });
+  const [file, later] = [sent("2026-11-22T15:02:03Z"), sent("2026-11-22T15:04:00Z")];
   const chat = (...messages) => ({ messages, started: messages.length > 0 });
   const hint = (id, bot, content, upTo = 99, met = []) => {
     const phone = { person: { id }, bot, content, met: new Set(met) };
@@ -59,7 +70,10 @@ HINTS = """async (events) => {
     "owner who went on": hint(1, own, chat(news, said({ date: news.date + 9 }))),
     "guest": hint(2, own, chat()),
     "customer": hint(2, own, chat(said())),
-    "customer with a booking": hint(2, own, chat(said({ document: { name: "visit.ics" } }))),
+    "customer with a booking": hint(2, own, chat(file), 30),
+    "customer who has cancelled": hint(2, own, chat(file), 31),
+    "customer who has booked anew": hint(2, own, chat(file, later)),
+    "customer without the journal": hint(2, own, chat(file), 20),
   };
 }"""
 
@@ -353,7 +367,7 @@ async def test_a_late_change_of_language_is_explained(world: str, browser: Brows
 async def test_the_hint_is_for_the_one_who_holds_the_phone(world: str, browser: Browser) -> None:
     """The pure module, asked directly: another's sale and booking are not one's own."""
     async with open_page(browser, f"{world}/phone", NARROW) as page:
-        told = await page.evaluate(HINTS, [*sale(), *BOOKED])
+        told = await page.evaluate(HINTS, [*sale(), *BOOKED, *CANCELLED])
     assert told == {
         "list": "hint_list",
         "empty list": "hint_find",
@@ -374,6 +388,9 @@ async def test_the_hint_is_for_the_one_who_holds_the_phone(world: str, browser: 
         "guest": "hint_book",
         "customer": "hint_book_on",
         "customer with a booking": "hint_booked",
+        "customer who has cancelled": "hint_book_on",
+        "customer who has booked anew": "hint_booked",
+        "customer without the journal": "hint_booked",
     }
 
 

@@ -100,7 +100,8 @@ async def test_a_button_that_is_gone_cannot_be_pressed(new_bot: Bot, phone: Phon
     answer = await phone.client.post(
         phone.path(new_bot.id, "/callbacks"), json={"message_id": sent.message_id, "data": "go"}
     )
-    assert (answer.status_code, answer.json()) == (409, {"error": "Этой кнопки больше нет"})
+    refusal = {"error": "Этой кнопки больше нет", "code": "button_gone"}
+    assert (answer.status_code, answer.json()) == (409, refusal)
 
 
 async def test_an_old_or_foreign_query_is_refused(new_bot: Bot) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from rich.console import Console
 
 from zapisano.stack import addresses, folder, keys, launch, plan, redis_cli
 from zapisano.stack.beside import settings_here
@@ -17,7 +18,7 @@ from zapisano.stack.process import Process, in_order
 from zapisano.stack.psql import call
 from zapisano.stack.redis_cli import Failure, Reply, Status
 from zapisano.stack.refusal import Refusal
-from zapisano.stack.terminal import program
+from zapisano.stack.terminal import panel, program
 
 
 def test_every_broken_setting_is_named_at_once() -> None:
@@ -215,6 +216,16 @@ def test_the_panel_names_the_command_as_it_is_typed_here(
     assert program() == ".venv/bin/zapisano"
     monkeypatch.setenv("PATH", str(own.parent))
     assert program() == "zapisano"
+
+
+@pytest.mark.parametrize(("mode", "told"), [("up", True), ("demo", False)])
+def test_the_panel_of_up_says_how_to_ask_after_the_partners(
+    tmp_path: Path, mode: str, told: bool
+) -> None:
+    running = folder.Running(api_url="http://a", webhook_url="http://w")
+    printed = io.StringIO()
+    Console(file=printed, width=120).print(panel(mode, tmp_path, running, 1.0))
+    assert bool(re.search(r"Check .*zapisano doctor", printed.getvalue())) is told
 
 
 @pytest.mark.parametrize(

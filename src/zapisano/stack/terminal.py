@@ -105,6 +105,8 @@ def panel(mode: str, folder: Path, running: Running, seconds: float) -> Panel:
     rows.add_row("API", f"{running.api_url}/docs")
     rows.add_row("Webhook", f"{running.webhook_url}/health")
     rows.add_row("Look inside", f"{program()} psql client_001\n{program()} tenants list")
+    if mode == "up":  # the demo has no partners outside
+        rows.add_row("Check", f"{program()} doctor  (Telegram, YooKassa, the servers)")
     rows.add_row("Keys, logs", str(folder))
     parts: list[Text | Table] = [rows, Text("\nCtrl-C stops all of it and loses nothing.", "dim")]
     if running.page_url:

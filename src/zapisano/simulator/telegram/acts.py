@@ -40,9 +40,9 @@ def say(world: World, bot: Bot, person: Person, text: str) -> Message:
     """Write to a bot; the first message starts the chat, and lets a blocked bot in again."""
     words = detect(Formatted(text.strip()))
     if not words.text:
-        raise PersonError(400, "Пустое сообщение не отправить")
+        raise PersonError(400, "empty_text", "Пустое сообщение не отправить")
     if units(words.text) > MAX_TEXT:
-        raise PersonError(400, f"Сообщение длиннее {MAX_TEXT} знаков")
+        raise PersonError(400, "long_text", f"Сообщение длиннее {MAX_TEXT} знаков")
     message = post(world, bot, person, text_fields(words, "text", "entities"))
     put_keyboard_away(world, bot, person, words.text)
     return message
@@ -152,10 +152,10 @@ def press(world: World, bot: Bot, person: Person, message_id: int, data: str) ->
     """Press a button under a message; the question's number, or nothing if it reaches nobody."""
     message = chats.find_message(world.database, bot.id, person.id, message_id)
     if message is None:
-        raise PersonError(404, "Этого сообщения больше нет")
+        raise PersonError(404, "message_gone", "Этого сообщения больше нет")
     shown = buttons(message.content.get("reply_markup"))
     if all(button.get("callback_data") != data for button in shown):
-        raise PersonError(409, "Этой кнопки больше нет")
+        raise PersonError(409, "button_gone", "Этой кнопки больше нет")
     if not bot.admits(person.id):
         return None
     now = world.now()
@@ -196,12 +196,13 @@ def create_bot(
     """Create a bot that belongs to this person, made by BotFather or by a manager bot."""
     name, username = name.strip(), username.strip().removeprefix("@")
     if not 1 <= units(name) <= 64:
-        raise PersonError(409, "Имя бота: от 1 до 64 знаков")
+        raise PersonError(409, "bot_name", "Имя бота: от 1 до 64 знаков")
     if not is_bot_username(username):
         text = "Адрес бота: латинские буквы, цифры и _, от 5 до 32 знаков, в конце bot"
-        raise PersonError(409, text)
+        raise PersonError(409, "bot_username", text)
     if accounts.is_taken(world.database, username):
-        raise PersonError(409, f"Адрес @{username} уже занят, попробуйте другой")
+        text = f"Адрес @{username} уже занят, попробуйте другой"
+        raise PersonError(409, "username_taken", text)
     return accounts.add_bot(
         world.database,
         username=username,
@@ -219,7 +220,7 @@ def create_managed_bot(
     The manager hears of it by `Update.managed_bot`, and on the button's route by a message too.
     """
     if not manager.can_manage_bots:
-        raise PersonError(409, "Этот бот не может создавать других ботов")
+        raise PersonError(409, "not_manager", "Этот бот не может создавать других ботов")
     if request_id is not None:
         check_request(world, manager, person, request_id)
     bot = create_bot(world, person, name=name, username=username, manager=manager)
@@ -237,7 +238,7 @@ def check_request(world: World, manager: Bot, person: Person, request_id: int) -
         if wish is not None and wish["request_id"] == request_id:
             put_keyboard_away(world, manager, person, button["text"])
             return
-    raise PersonError(409, "Этой кнопки больше нет")
+    raise PersonError(409, "button_gone", "Этой кнопки больше нет")
 
 
 def begin_payment(world: World, bot: Bot, person: Person, sold: Json) -> int:

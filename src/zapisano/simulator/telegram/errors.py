@@ -1,6 +1,24 @@
 """What the Bot API answers when it refuses."""
 
 import math
+from typing import Literal
+
+Trouble = Literal[
+    "bot_name",
+    "bot_username",
+    "button_gone",
+    "empty_text",
+    "long_text",
+    "message_gone",
+    "no_bot",
+    "no_file",
+    "no_invoice",
+    "no_page",
+    "no_person",
+    "not_manager",
+    "username_taken",
+]
+"""What a person cannot do; the page has its sentences for each, in its own language."""
 
 
 class ApiError(Exception):
@@ -36,9 +54,10 @@ def too_many_requests(wait_seconds: float) -> ApiError:
 
 
 class PersonError(Exception):
-    """The phone asked for something a person cannot do: status and a text for that person."""
+    """The phone asked for something a person cannot do: status, which trouble, and a text of it."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, code: Trouble, text: str) -> None:
         super().__init__(text)
         self.status = status
+        self.code = code
         self.text = text

@@ -74,7 +74,7 @@ class WebApp(BaseModel):
 
 
 class PersonRoute(APIRoute):
-    """A route whose refusals are told to the phone as `{"error": …}`."""
+    """A route whose refusals are told to the phone as `{"error": …, "code": …}`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Put the refusal around the handler."""
@@ -84,7 +84,7 @@ class PersonRoute(APIRoute):
             try:
                 return await handler(request)
             except PersonError as error:
-                return JSONResponse({"error": error.text}, error.status)
+                return JSONResponse({"error": error.text, "code": error.code}, error.status)
 
         return refusing
 
@@ -93,7 +93,7 @@ def person_of(world: World, person_id: int) -> Person:
     """Find a person, or answer 404."""
     person = accounts.find_person(world.database, person_id)
     if person is None:
-        raise PersonError(404, "Такого человека нет")
+        raise PersonError(404, "no_person", "Такого человека нет")
     return person
 
 
@@ -101,7 +101,7 @@ def bot_of(world: World, bot_id: int) -> Bot:
     """Find a bot, or answer 404."""
     bot = accounts.find_bot(world.database, bot_id)
     if bot is None:
-        raise PersonError(404, "Такого бота нет")
+        raise PersonError(404, "no_bot", "Такого бота нет")
     return bot
 
 
@@ -207,7 +207,7 @@ class PeopleSide:
             return acts.begin_payment(self.world, seller, buyer, sold), sold
 
         number, sold = self.within(person, bot, begin)
-        refusal: Json = {"ok": False, "error_message": "Бот не ответил"}
+        refusal: Json = {"ok": False, "error_message": ""}
         answer = await acts.wait_for_answer(self.world, number, refusal)
         if answer["ok"]:
             self.within(person, bot, lambda b, p: acts.finish_payment(self.world, b, p, sold))
@@ -221,13 +221,13 @@ class PeopleSide:
             message = chats.find_message(database, seller.id, buyer.id, payment.message_id)
             sold = message.content.get("sold") if message else None
         if sold is None:
-            raise PersonError(404, "Такого счёта нет")
+            raise PersonError(404, "no_invoice", "Такого счёта нет")
         return sold
 
     async def open_web_app(self, person: int, bot: int, app: WebApp) -> Json:
         """Give the address of a Mini App with its signed init data."""
         if urlsplit(app.url).scheme not in ("http", "https"):
-            raise PersonError(400, "Это не адрес страницы")
+            raise PersonError(400, "no_page", "Это не адрес страницы")
         now = self.world.now()
         return self.within(person, bot, lambda b, p: {"url": acts.web_app_url(b, p, app.url, now)})
 
@@ -243,7 +243,7 @@ class PeopleSide:
         """Give a file to the phone; only pictures are shown, everything else is downloaded."""
         file = chats.find_file(self.world.database, file_id)
         if file is None:
-            raise PersonError(404, "Такого файла нет")
+            raise PersonError(404, "no_file", "Такого файла нет")
         headers = {"X-Content-Type-Options": "nosniff"}
         if file.mime_type in PICTURES:
             return Response(file.content, media_type=file.mime_type, headers=headers)

@@ -1,6 +1,7 @@
 // The people's side of the simulated Telegram, as JSON over HTTP.
+import { t } from "./texts.js";
 
-/** An answer other than 2xx: its status, and the sentence the simulator gave. */
+/** An answer other than 2xx: its status, and a sentence in the page's language if the simulator named the trouble. */
 export class Refusal extends Error {
   constructor(status, message) {
     super(message);
@@ -22,7 +23,8 @@ async function call(method, path, body) {
 
 function sentence(text) {
   try {
-    const { error, detail } = JSON.parse(text);
+    const { code, error, detail } = JSON.parse(text);
+    if (code) return t(`refused_${code}`);
     return [error, detail].find((value) => typeof value === "string");
   } catch {
     return "";

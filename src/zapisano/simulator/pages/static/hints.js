@@ -4,6 +4,7 @@ import { renews, stories } from "./story.js";
 const ORDER_LINK = /\/checkout\/([0-9a-f-]{36})/g;
 const STATES = /^tenant\.(active|suspended|resumed|archived|restored)$/;
 const RUNNING = new Set(["tenant.active", "tenant.resumed"]);
+const FILED = new Set(["booking.created", "booking.moved"]);
 const TOKENS = /^bot\.(attached|revoked)$/;
 
 /**
@@ -19,7 +20,8 @@ export function nextStep({ person, bot, content, met }, events, salesBot) {
   // Who has said nothing to the seller while a bot is there to book with need not buy another.
   if (bot.username === salesBot && !content.messages.length) return running && !met.has(running) ? "hint_visit" : "hint_start";
   if (bot.username === salesBot) return buying(content, events);
-  return bot.owner_id === person.id ? owning(bot, content, events) : booking(content);
+  const own = ofBot(bot, events);
+  return bot.owner_id === person.id ? owning(content, own) : booking(content, own);
 }
 
 /** The id of the bot connected last whose tenant works, or null. */
@@ -52,22 +54,33 @@ function paidInstead(order, events) {
 }
 
 /** An owner in the bot that belongs to them. */
-function owning(bot, { messages, started }, events) {
-  const attached = events.findLast(({ kind, subject }) => kind === "bot.attached" && subject === String(bot.id));
-  const mine = attached ? ofTenant(events, attached.tenant) : [];
+function owning({ messages, started }, mine) {
   if (!mine.some(isBooking)) return "hint_active";
   if (!started) return "hint_told_there"; // the sales bot tells owners who have not opened theirs
   return isNews(messages.at(-1), mine) ? "hint_told" : "hint_owns";
 }
 
 /** A customer in somebody's bot: with a booking comes its file for the calendar. */
-function booking({ messages, started }) {
-  if (messages.some(({ document: file }) => file?.name.endsWith(".ics"))) return "hint_booked";
+function booking({ messages, started }, events) {
+  const files = messages.filter(({ document: file }) => file?.name.endsWith(".ics"));
+  if (files.some((file) => !isCancelled(file, events))) return "hint_booked";
   return started ? "hint_book_on" : "hint_book";
+}
+
+/** Is the booking cancelled that was made, or moved, just before this file of it was sent? */
+function isCancelled({ date }, events) {
+  const made = events.findLast(({ kind, at }) => FILED.has(kind) && Math.floor(Date.parse(at) / 1000) <= date);
+  return Boolean(made) && events.some(({ kind, subject }) => kind === "booking.cancelled" && subject === made.subject);
 }
 
 const isBooking = ({ kind }) => kind === "booking.created";
 const ofTenant = (events, tenant) => events.filter((event) => event.tenant === tenant);
+
+/** What happened at the tenant whom this bot serves. */
+function ofBot({ id }, events) {
+  const attached = events.findLast(({ kind, subject }) => kind === "bot.attached" && subject === String(id));
+  return attached ? ofTenant(events, attached.tenant) : [];
+}
 
 /** Was this message sent between a booking and the word that its owner was told? */
 function isNews(message, events) {

@@ -223,7 +223,7 @@ export class Phone {
   async pay(bot, invoice) {
     try {
       const { ok, error_message: why } = await api.pay(this.person.id, bot.id, invoice);
-      if (!ok) this.toast(t("error", { why: why || "" }));
+      if (!ok) this.toast(t("error", { why: why || t("silent") }));
     } catch (error) {
       this.toast(t("error", { why: error.message }));
     }

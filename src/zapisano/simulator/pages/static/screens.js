@@ -80,36 +80,44 @@ export function botFields({ name = "", username = "" }) {
   ];
 }
 
+/** Does this page of ours lead nowhere but back to the site that sent us here? */
+function leadsBack(seen, origin) {
+  const away = [...seen.links].map((link) => link.origin).filter((one) => one !== seen.location.origin);
+  return away.length > 0 && away.every((one) => one === origin);
+}
+
 /**
  * What the address bar may honestly say: {text, safe: came it over https?}. A page of our own origin
- * tells its name; of another's nothing can be seen, and only its first page's address is known.
+ * tells its name; of another's nothing can be seen. Its host is known of the page that was `asked`
+ * for (`isAsked`), and of one to which a page of ours has sent back.
  */
-function whereabouts(frame, url, loads) {
+function whereabouts(frame, asked, isAsked) {
   const seen = frame.contentDocument;
   if (seen && seen.URL !== "about:blank") return { text: seen.title || seen.location.host, safe: seen.location.protocol === "https:" };
-  const asked = new URL(url);
-  return loads > 1 ? { text: t("some_page"), safe: false } : { text: asked.host, safe: asked.protocol === "https:" };
+  return isAsked ? { text: asked.host, safe: asked.protocol === "https:" } : { text: t("some_page"), safe: false };
 }
 
 /** A web page inside the phone, with its address and a way out into a tab of its own. */
 export function webPage({ url, framed, close }) {
+  const asked = new URL(url);
   const out = h("a", { class: "icon-button", href: url, target: "_blank", rel: "noopener", "aria-label": t("new_tab"), title: t("new_tab") }, icon("out"));
   const address = h("p", { class: "address", role: "group", "aria-label": t("address") });
   const frame = framed
-    ? h("iframe", { src: url, title: new URL(url).host, allow: "clipboard-write; payment" })
+    ? h("iframe", { src: url, title: asked.host, allow: "clipboard-write; payment" })
     : h("div", { class: "scroller padded centred" }, h("p", {}, t("no_frame")), h("a", { class: "primary", href: url, target: "_blank", rel: "noopener" }, t("new_tab")));
-  let loads = 0;
+  let isAsked = true;
   const draw = () => {
-    const { text, safe } = whereabouts(frame, url, loads);
+    const { text, safe } = whereabouts(frame, asked, isAsked);
     address.replaceChildren(...(safe ? [icon("lock")] : []), h("span", {}, text));
   };
   frame.addEventListener("load", () => {
-    loads += 1;
     draw();
+    // What is loaded next may be any page, unless ours shows one way out only.
+    isAsked = Boolean(frame.contentDocument) && leadsBack(frame.contentDocument, asked.origin);
   });
   draw();
   const again = () => {
-    loads = 0;
+    isAsked = true;
     frame.src = url;
   };
   return h("section", { class: "screen web" }, h("header", { class: "bar" }, iconButton("close", t("close_page"), close), address, framed && iconButton("reload", t("reload"), again), out), frame);
