@@ -69,7 +69,7 @@ async def _refuse_a_live_server(admin: "asyncpg.Connection[asyncpg.Record]") -> 
     used = await admin.fetchval(
         """SELECT string_agg(DISTINCT datname, ', ') FROM pg_shdepend
            JOIN pg_database ON pg_database.oid = dbid
-           WHERE refobjid = to_regrole('booking_app') AND datname NOT LIKE 'bench_%'"""
+           WHERE refobjid = to_regrole('booking_app') AND datname NOT LIKE 'bench\\_%'"""
     )
     if used:
         raise SystemExit(f"This server runs Zapisano already, in {used}: measure on another one.")

@@ -371,8 +371,28 @@ def test_redis_down_stops_conversations_and_no_money(place: Place) -> None:
 
 def test_what_is_typed_while_redis_is_away_is_read_in_its_order(place: Place) -> None:
     """Each has its own pause before the next attempt: the last must not overtake the first."""
-    house = place.house
-    owner = house.new_person()
+    bot, hers = adding_a_service(place)
+    before = failed_for_now(place)
+    with place.without("redis"):
+        for number, text in enumerate(("2 в 1", "45", "2000"), start=1):
+            hers.say(text)
+            until(lambda n=number: len(failed_for_now(place) - before) == n, "it is tried again")
+    assert added(place, bot) == ("2 в 1", 45, 2000)
+
+
+def test_what_is_typed_behind_an_attempt_that_fails_lets_it_come_again_first(place: Place) -> None:
+    """The others wait for their turn already when the first one's attempt ends."""
+    bot, hers = adding_a_service(place)
+    fault = {"kind": "429", "bot": bot["bot_id"], "method": "*", "times": 2, "retry_after": 2}
+    place.house.knob("/telegram/control", {"fail": [fault]})
+    for text in ("Маникюр", "45", "1500"):
+        hers.say(text)
+    assert added(place, bot) == ("Маникюр", 45, 1500)
+
+
+def adding_a_service(place: Place) -> tuple[Json, Chat]:
+    """A tenant's bot that asks its owner for a new service's name."""
+    owner = place.house.new_person()
     bot = place.sold(owner)
     hers = owner.with_bot(bot["bot_id"])
     hers.start()
@@ -384,18 +404,18 @@ def test_what_is_typed_while_redis_is_away_is_read_in_its_order(place: Place) ->
         until(lambda b=button: b in str(hers.buttons()), lambda: str(hers.answers()[-3:]))
         hers.press(button)
         hers.wait_for(words)
-    house.idle()
-    before = failed_for_now(place)
-    with place.without("redis"):
-        for number, text in enumerate(("2 в 1", "45", "2000"), start=1):
-            hers.say(text)
-            until(lambda n=number: len(failed_for_now(place) - before) == n, "it is tried again")
-    house.idle()
-    (made,) = house.rows(
+    place.house.idle()
+    return bot, hers
+
+
+def added(place: Place, bot: Json) -> tuple[str, int, int]:
+    """The one service that the owner has added."""
+    query = (
         f"SELECT name, duration_minutes, price FROM {bot['tenant_id']}.services"  # noqa: S608 # ours
         " WHERE id > 1"
     )
-    assert (made["name"], made["duration_minutes"], made["price"]) == ("2 в 1", 45, 2000)
+    (made,) = until(lambda: place.house.rows(query), lambda: str(place.house.queue()))
+    return made["name"], made["duration_minutes"], int(made["price"])
 
 
 def failed_for_now(place: Place) -> set[int]:

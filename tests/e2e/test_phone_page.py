@@ -133,7 +133,7 @@ async def test_a_chat_with_buttons_of_every_kind(world: str, browser: Browser) -
         await expect(page.locator(".toast")).to_have_text("Тариф выбран")
         await said(page, "Как называется ваша компания?")
         await expect(page.get_by_role("button", name="Год · 2 990 ₽")).to_have_count(0)
-        assert await page.locator(".message.theirs").count() == 2  # edited in its place
+        await expect(page.locator(".message.theirs")).to_have_count(2)  # edited in its place
 
         await page.get_by_label("Сообщение", exact=True).fill("Прядь")
         await page.keyboard.press("Enter")

@@ -348,6 +348,8 @@ def stretches(days: Iterable[date]) -> list[Stretch]:
     return found
 
 
+# More than this over the turn of a year without a year written is two days the wrong way round.
+MAX_DAYS_OVER_NEW_YEAR = 183
 _DAY = re.compile(r"(\d{1,2})\.(\d{1,2})(?:\.(\d{4}))?")
 
 
@@ -378,12 +380,13 @@ def checked_days(value: str, today: date) -> Stretch:
     if len(written) == 1:
         return Stretch(last, last)
     first, has_year = _written_day(written[0], last.year)
+    most = MAX_DAYS_OFF
     if not has_year and first > last:
         first, _ = _written_day(written[0], last.year - 1)
-    days = Stretch(max(first, today), last)
-    if len(written) > 2 or first > last or (days.last - days.first).days >= MAX_DAYS_OFF:
+        most = MAX_DAYS_OVER_NEW_YEAR
+    if len(written) > 2 or not 0 <= (last - first).days < most:
         raise BadField("day", f"write at most {MAX_DAYS_OFF} days, like this: 24.12-31.12")
-    return days
+    return Stretch(max(first, today), last)
 
 
 def _written_day(value: str, year: int) -> tuple[date, bool]:

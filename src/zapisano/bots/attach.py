@@ -173,6 +173,9 @@ class Attaching:
         await self._set_webhook(bot, row)
         await _introduce(bot, row)
         async with self.bots.database.shared() as conn:
+            now = await store.find(conn, row.bot_id, lock=True)
+            if now is None or now.path != row.path:
+                return  # claimed anew meanwhile: that has a job of its own
             await store.set_username(conn, row.bot_id, me.username or row.username)
             if row.tenant_id:
                 await finish(conn, row, row.tenant_id, self.now())

@@ -22,13 +22,13 @@ from zapisano.bots import store
 from zapisano.bots.errors import BlockedByPerson
 from zapisano.bots.i18n import SALES, language_of
 from zapisano.bots.jobs import HandleUpdate
+from zapisano.bots.order import InOrder, place_of
 from zapisano.bots.registry import Bots
 from zapisano.bots.screens import answer
 from zapisano.bots.storage import Memory, serving, tenant_prefix
 from zapisano.bots.wording import error_text
-from zapisano.db import CONNECTION_LOST, Database, SharedConnection
-from zapisano.errors import AppError, Busy, Passing
-from zapisano.jobs import any_to_come
+from zapisano.db import CONNECTION_LOST, Database
+from zapisano.errors import AppError, Passing
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
 from zapisano.tenancy import State
@@ -57,7 +57,7 @@ class Dispatch:
         async with self.database.shared() as conn:
             row = await store.find(conn, job.bot_id)
             tenant = await tenants.get(conn, row.tenant_id) if row and row.tenant_id else None
-            await _refuse_to_overtake(conn, job)
+            place = await place_of(conn, job)
         if row is None or (tenant and tenant.state is State.ARCHIVED):
             log.info("update_of_a_silent_bot", bot=job.bot_id)
             return
@@ -68,6 +68,7 @@ class Dispatch:
             "bots": self.bots,
             "bot_row": row,
             "now": self.now(),
+            "place": place,
         }
         with (
             structlog.contextvars.bound_contextvars(tenant=row.tenant_id, bot=row.bot_id),
@@ -77,17 +78,6 @@ class Dispatch:
                 await _feed(self.sales, bot, job.update, common)
             else:
                 await _feed(self.tenants, bot, job.update, {**common, "tenant": tenant})
-
-
-async def _refuse_to_overtake(conn: SharedConnection, job: HandleUpdate) -> None:
-    """Let an earlier update of the same person that has to be tried again go first.
-
-    Raises:
-        Busy: there is one.
-    """
-    earlier = await store.earlier_jobs(conn, job.bot_id, job.update.get("update_id", 0))
-    if earlier and await any_to_come(conn, earlier):
-        raise Busy("An earlier update of this person has not been handled yet.")
 
 
 async def _feed(dispatcher: Dispatcher, bot: Bot, raw: dict[str, Any], values: Any) -> None:
@@ -104,6 +94,7 @@ async def _feed(dispatcher: Dispatcher, bot: Bot, raw: dict[str, Any], values: A
 def dispatcher(memory: Memory, *routers: Router) -> Dispatcher:
     """Build a dispatcher: each person's updates in turn, one answer to errors."""
     made = Dispatcher(storage=memory.storage, events_isolation=memory.isolation)
+    made.update.outer_middleware(InOrder())  # inside the turn, which aiogram's own have taken
     made.callback_query.outer_middleware(EveryTapAnswered())
     made.errors.register(on_error)
     made.include_routers(*routers)

@@ -272,21 +272,31 @@ async def note_job(conn: SharedConnection, bot_id: int, update_id: int, job_id: 
     )
 
 
-async def earlier_jobs(conn: SharedConnection, bot_id: int, update_id: int) -> list[int]:
-    """Return the jobs of the same person's latest updates before this one."""
+async def jobs_up_to(
+    conn: SharedConnection, bot_id: int, update_id: int
+) -> tuple[int | None, list[int]]:
+    """Return the job of an update, and those before it of the same person that are not over.
+
+    Without those that a bug has met: they may be tried for long.
+    """
     rows = await conn.fetch(
-        """SELECT earlier.job_id FROM shared.updates AS me
-           CROSS JOIN LATERAL (
-               SELECT u.job_id FROM shared.updates AS u
-               WHERE u.bot_id = me.bot_id AND u.person_id = me.person_id
-                   AND u.update_id < me.update_id
-               ORDER BY u.update_id DESC LIMIT $3) AS earlier
-           WHERE me.bot_id = $1 AND me.update_id = $2 AND earlier.job_id IS NOT NULL""",
+        """SELECT me.job_id AS mine, earlier.id FROM shared.updates AS me
+           LEFT JOIN LATERAL (
+               SELECT q.id FROM (
+                   SELECT u.job_id FROM shared.updates AS u
+                   WHERE u.bot_id = me.bot_id AND u.person_id = me.person_id
+                       AND u.update_id < me.update_id
+                   ORDER BY u.update_id DESC LIMIT $3) AS latest
+               JOIN shared.pgqueuer AS q ON q.id = latest.job_id
+               LEFT JOIN shared.job_starts AS s ON s.job_id = q.id
+               WHERE q.status IN ('queued', 'picked') AND coalesce(s.bugs, 0) = 0
+           ) AS earlier ON true
+           WHERE me.bot_id = $1 AND me.update_id = $2""",
         bot_id,
         update_id,
         LOOK_BACK,
     )
-    return [row["job_id"] for row in rows]
+    return rows[0]["mine"] if rows else None, [row["id"] for row in rows if row["id"] is not None]
 
 
 async def forget_updates(conn: SharedConnection, before: datetime) -> int:

@@ -101,7 +101,9 @@ async def ensure_roles(conn: OwnerConnection, settings: Settings) -> bool:
             "ALTER ROLE " + quoted(APP_ROLE) + " LOGIN NOINHERIT PASSWORD " + password
         )
     except InternalServerError as error:
-        # "tuple concurrently updated": another database of this server is being migrated.
+        if "concurrently updated" not in str(error):
+            raise
+        # Another database of this server is being migrated.
         raise Busy from error
     await _grant_shared(conn)
     return True

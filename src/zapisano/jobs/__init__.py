@@ -2,15 +2,16 @@
 
 from zapisano.jobs.model import Job, Lane
 from zapisano.jobs.runner import Handlers, Runner
-from zapisano.jobs.store import any_to_come, enqueue, schedule, tick, unschedule
+from zapisano.jobs.store import enqueue, hurry, left, schedule, tick, unschedule
 
 __all__ = [
     "Handlers",
     "Job",
     "Lane",
     "Runner",
-    "any_to_come",
     "enqueue",
+    "hurry",
+    "left",
     "schedule",
     "tick",
     "unschedule",

@@ -38,20 +38,24 @@ async def enqueue(conn: Connection, job: Job) -> int:
     return int(await conn.fetchval("SELECT shared.enqueue_job($1, $2)", job.kind, _payload(job)))
 
 
-async def any_to_come(conn: SharedConnection, job_ids: list[int]) -> bool:
-    """Say whether one of these jobs waits, for its first attempt or another, or is at another.
+async def left(conn: SharedConnection, job_ids: list[int]) -> list[int]:
+    """Return those of these jobs that are not over; without those that a bug has met."""
+    rows = await conn.fetch(
+        """SELECT q.id FROM shared.pgqueuer AS q
+           LEFT JOIN shared.job_starts AS s ON s.job_id = q.id
+           WHERE q.id = ANY($1::bigint[]) AND q.status IN ('queued', 'picked')
+               AND coalesce(s.bugs, 0) = 0""",
+        job_ids,
+    )
+    return [row["id"] for row in rows]
 
-    Without those that a bug has met: they may be tried for long.
-    """
-    return bool(
-        await conn.fetchval(
-            """SELECT EXISTS (
-                   SELECT FROM shared.pgqueuer AS q
-                   LEFT JOIN shared.job_starts AS s ON s.job_id = q.id
-                   WHERE q.id = ANY($1::bigint[]) AND coalesce(s.bugs, 0) = 0
-                       AND (q.status = 'queued' OR q.status = 'picked' AND q.attempts > 0))""",
-            job_ids,
-        )
+
+async def hurry(conn: SharedConnection, job_ids: list[int]) -> None:
+    """End the pause of those of these jobs that wait for another attempt."""
+    await conn.execute(
+        """UPDATE shared.pgqueuer SET execute_after = now()
+           WHERE id = ANY($1::bigint[]) AND status = 'queued' AND execute_after > now()""",
+        job_ids,
     )
 
 

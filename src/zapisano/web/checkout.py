@@ -6,6 +6,7 @@ nor sent on as a referrer. It has no script. Coming back proves nothing: it only
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -100,7 +101,7 @@ async def _page(request: Request, order_id: str, *, coming_back: bool) -> Respon
                 return _redirect(request, f"/checkout/{order.id}")
             if order.is_open and order.payment_id:
                 await _ask_after(conn, state, order.payment_id, coming_back=coming_back)
-            paid_until = await _all_paid_until(conn, state.settings, order)
+            paid_until = await _all_paid_until(conn, state.settings, order, state.now())
             bot = await tenants.sales_bot_username(conn)
     except UnknownOrder:
         return _missing(request)
@@ -138,7 +139,9 @@ async def _ask_after(
     await jobs.schedule(conn, job, at=state.now(), subject=payment_id)
 
 
-async def _all_paid_until(conn: SharedConnection, settings: Settings, order: Order) -> str:
+async def _all_paid_until(
+    conn: SharedConnection, settings: Settings, order: Order, now: datetime
+) -> str:
     """Return until which day all is paid; '' as long as something is left to do in the chat.
 
     What was new when it was ordered has its bot to be made; what was prolonged most often has one.
@@ -149,6 +152,8 @@ async def _all_paid_until(conn: SharedConnection, settings: Settings, order: Ord
     if tenant.state in {tenancy.State.PROVISIONING, tenancy.State.AWAITING_BOT}:
         return ""
     paid = await subscriptions.get(conn, tenant.id)
+    if tenant.state is tenancy.State.ARCHIVED or paid.paid_until <= now:
+        return ""
     return f"{paid.paid_until.astimezone(ZoneInfo(settings.time_zone)):%d.%m.%Y}"
 
 

@@ -1,4 +1,4 @@
-"""Which tenant the create button is for, what lies below a pause, whose job an update is."""
+"""Which tenant the create button is for, and what lies below an operator's pause."""
 
 from alembic import op
 
@@ -11,5 +11,3 @@ def upgrade() -> None:
         """ALTER TABLE shared.tenants ADD COLUMN prompted_at timestamptz,
                ADD COLUMN also_unpaid boolean NOT NULL DEFAULT false"""
     )
-    op.execute("ALTER TABLE shared.updates ADD COLUMN person_id bigint, ADD COLUMN job_id bigint")
-    op.execute("CREATE INDEX updates_of_person ON shared.updates (bot_id, person_id, update_id)")
