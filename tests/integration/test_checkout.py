@@ -29,9 +29,9 @@ from integration.payments_fixtures import (
 from zapisano.app import create_api
 from zapisano.db import Database
 from zapisano.jobs import tick
-from zapisano.payments import Order, Status, settle
+from zapisano.payments import Order, Status, settle, store
 from zapisano.settings import Settings
-from zapisano.tenancy import Tenant, activate
+from zapisano.tenancy import Tenant, activate, archive
 
 MOMENT = datetime(2026, 11, 22, 9, tzinfo=UTC)
 
@@ -235,6 +235,18 @@ async def test_a_renewal_says_that_days_are_added(
     page = words(await browser.get(f"/checkout/{order.id}"))
     assert "Продление бота" in page
     assert "прибавятся к тем, что остались" in page
+
+
+async def test_a_closed_business_is_not_sold(
+    buyer: Buyer, browser: httpx.AsyncClient, tenants: tuple[Tenant, Tenant]
+) -> None:
+    order = await buyer.orders(tenant_id=tenants[0].id)
+    await archive(buyer.database, buyer.settings, tenants[0].id, now=MOMENT)
+    pressed = await browser.post(f"/checkout/{order.id}/pay")
+    assert pressed.status_code == 409
+    assert "Этот бизнес закрыт" in words(pressed)
+    async with buyer.database.shared() as conn:
+        assert (await store.get(conn, order.id)).requested_at is None
 
 
 async def test_a_paid_renewal_says_until_when_and_asks_for_nothing(

@@ -4,7 +4,15 @@ from zapisano.payments.checkout import create_order, retry_order, start_payment
 from zapisano.payments.handlers import payments_handlers
 from zapisano.payments.inbox import read_notification, receive
 from zapisano.payments.jobs import OrderCanceled, OrderPaid, Poll, Settle
-from zapisano.payments.model import Order, OrderClosed, OrderId, Reason, Status, UnknownOrder
+from zapisano.payments.model import (
+    BusinessClosed,
+    Order,
+    OrderClosed,
+    OrderId,
+    Reason,
+    Status,
+    UnknownOrder,
+)
 from zapisano.payments.poller import poll
 from zapisano.payments.provider import (
     Payment,
@@ -17,6 +25,7 @@ from zapisano.payments.settle import Outcome, settle
 from zapisano.payments.yookassa import YooKassa
 
 __all__ = [
+    "BusinessClosed",
     "Order",
     "OrderCanceled",
     "OrderClosed",

@@ -19,6 +19,7 @@ from zapisano.payments.jobs import Poll, Settle
 from zapisano.payments.model import (
     CURRENCY,
     POLL_INTERVALS,
+    BusinessClosed,
     Order,
     OrderClosed,
     OrderId,
@@ -200,6 +201,7 @@ async def start_payment(
 
     Raises:
         OrderClosed: there is nothing to pay, or the outcome of an old request is unknown.
+        BusinessClosed: what it would prolong is archived.
         ProviderUnavailable: the outcome is unknown; the same again is safe.
         ProviderRefused: nothing was created; the next attempt uses a new key, unless another
             request under this one may have made the payment.
@@ -208,6 +210,8 @@ async def start_payment(
         order = await store.get(conn, order_id, lock=True)
         if not order.is_open or not order.key_lives_at(now):
             raise OrderClosed
+        if order.tenant_id and (await tenants.get(conn, order.tenant_id)).state is State.ARCHIVED:
+            raise BusinessClosed
         if order.payment_id:
             return _page(order, order.confirmation_url)
         await store.mark_requested(conn, order.id, now)

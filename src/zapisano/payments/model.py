@@ -68,6 +68,12 @@ class UnknownOrder(NotFound):
     code, text = "unknown_order", "There is no such order."
 
 
+class BusinessClosed(Conflict):
+    """What the order prolongs is archived: paying would bring nothing."""
+
+    code, text = "business_closed", "This business is closed."
+
+
 class OrderClosed(Conflict):
     """The order is paid, canceled or under review: there is nothing to pay now."""
 

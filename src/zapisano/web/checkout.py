@@ -20,6 +20,7 @@ from zapisano import jobs, subscriptions, tenancy
 from zapisano.db import SharedConnection
 from zapisano.errors import AppError, Busy, Refused
 from zapisano.payments import (
+    BusinessClosed,
     Order,
     OrderClosed,
     ProviderRefused,
@@ -50,6 +51,7 @@ USERNAME = re.compile(r"@[A-Za-z][A-Za-z0-9_]{3,31}")
 TROUBLES: tuple[tuple[type[AppError], str], ...] = (
     (ProviderUnavailable, "unavailable"),
     (ProviderRefused, "refused"),
+    (BusinessClosed, "closed"),
     (Refused, "not_sold"),
     (Busy, "busy"),
 )
@@ -87,7 +89,7 @@ async def pay(request: Request, order_id: str) -> Response:
         return _missing(request)
     except OrderClosed:
         return _redirect(request, f"/checkout/{order.id if order else order_id}/return")
-    except (ProviderUnavailable, ProviderRefused, Refused, Busy) as error:
+    except (BusinessClosed, ProviderUnavailable, ProviderRefused, Refused, Busy) as error:
         return _trouble(request, order, error)
     return RedirectResponse(page, 303, headers=_headers(state.settings))
 

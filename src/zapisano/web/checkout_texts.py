@@ -47,6 +47,7 @@ RUSSIAN: Mapping[str, str] = {
     "trouble_heading": "Не получилось, попробуйте ещё раз",
     "unavailable": "ЮKassa сейчас не отвечает. Попробуйте через минуту: дважды деньги не спишутся.",
     "refused": "Оплату не удалось начать, деньги не списаны. Попробуйте чуть позже.",
+    "closed": "Этот бизнес закрыт, платить не за что: деньги не списаны. Напишите в поддержку.",
     "not_sold": "Этот тариф больше не продаётся. Выберите другой в чате.",
     "busy": "Сейчас мы не успеваем ответить. Попробуйте через минуту.",
     "try_again": "Попробовать ещё раз",
@@ -95,6 +96,8 @@ ENGLISH: Mapping[str, str] = {
     "trouble_heading": "That did not work, please try again",
     "unavailable": "YooKassa is not answering. Try again in a minute: you cannot be charged twice.",
     "refused": "The payment could not be started, nothing was charged. Try again a little later.",
+    "closed": "This business is closed, there is nothing to pay for. You have not been charged. "
+    "Write to support.",
     "not_sold": "This plan is no longer sold. Please choose another in the chat.",
     "busy": "We cannot answer right now. Please try again in a minute.",
     "try_again": "Try again",
