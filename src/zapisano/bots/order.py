@@ -56,8 +56,8 @@ class InOrder(BaseMiddleware):
             result = await handler(event, data)
         except (Passing, *CONNECTION_LOST):
             raise  # it comes again
-        except Exception:
-            self._over.append(place.job)  # a bug, or refused: nobody waits for that
+        except Exception:  # raised again; a bug, or refused: nobody waits for that
+            self._over.append(place.job)
             raise
         self._over.append(place.job)
         return result

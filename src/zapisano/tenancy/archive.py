@@ -104,7 +104,7 @@ async def _archive(
     try:
         await _put_away(conn, database, settings, tenant, path.name, now)
         await journal.record(conn, "tenant.archived", tenant.id, tenant=tenant.id, rows=rows)
-    except BaseException:
+    except BaseException:  # raised again; a cancellation too
         # Nothing is dropped, so this file counts as none; it must not stay, full of personal data.
         path.unlink(missing_ok=True)
         raise
