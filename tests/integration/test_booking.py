@@ -497,6 +497,35 @@ async def test_staff_come_and_go_and_keep_their_bookings(database: Database, ten
         assert [(one.id, one.staff) for one in kept] == [(made.id, "Ольга Петровна")]
 
 
+async def test_what_no_longer_fits_the_schedule_is_told_from_what_does(
+    database: Database, tenant: str
+) -> None:
+    early, late = (
+        await book(database, tenant, ANNA, wish(10)),
+        await book(database, tenant, ANNA, wish(14)),
+    )
+    async with database.tenant(tenant) as conn:
+
+        async def misfits() -> list[int]:
+            return [one.id for one in await owner.misfits(conn, 1, NOW)]
+
+        assert await misfits() == []
+        await owner.set_hours(conn, 1, 1, "10:30-15:00")
+        assert await misfits() == [early.id]
+        await owner.set_hours(conn, 1, 1, "10:00-14:30")
+        assert await misfits() == [late.id]
+        await owner.set_hours(conn, 1, 1, "10:00-15:00")
+        assert await misfits() == []
+        await owner.close_days(conn, 1, Stretch(TOMORROW, TOMORROW))
+        assert await misfits() == [early.id, late.id]
+        await booking.cancel(conn, early.id, ANNA, by=Actor.CUSTOMER, now=NOW)
+        assert await misfits() == [late.id]
+        await owner.open_days(conn, 1, Stretch(TOMORROW, TOMORROW))
+        await owner.employ_staff(conn, 1, active=False)
+        assert await misfits() == [late.id]
+        assert await owner.misfits(conn, 1, late.starts_at) == []
+
+
 async def test_input_that_cannot_be_read_names_its_field(database: Database, tenant: str) -> None:
     async with database.tenant(tenant) as conn:
         with pytest.raises(BadField, match=r"^price: "):

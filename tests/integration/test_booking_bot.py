@@ -427,6 +427,26 @@ async def test_the_owner_changes_staff_and_days_off(salon: Salon, witness: Witne
     assert await witness.fetchval("SELECT count(*) FROM client_001.days_off") == 0
 
 
+async def test_a_day_off_over_a_booking_shows_it_to_the_owner(salon: Salon) -> None:
+    owner = salon.owner
+    await owner.start()
+    anna = await salon.guest("Анна")
+    await anna.book("14:00")
+    await owner.say("/admin")
+    await owner.tap("сегодня", "👥 Мастера")
+    await owner.tap("Нажмите на мастера", "Мастер")
+    free = await owner.sees("Пн: 10:00-19:00")
+    assert "⚠️" not in free["text"]
+    await owner.press(free, "🏖 Выходные дни")
+    await owner.tap("Выходных дней нет.", "➕ Добавить выходной")
+    await owner.sees("31.12")
+    await owner.say("23.11")
+    await owner.tap("Записи вне расписания остаются в силе", "⚠️ Пн, 23 ноября, 14:00 · Стрижка")
+    await owner.tap("Анна", "✖️ Отменить и сообщить клиенту")
+    await owner.tap("Клиент получит сообщение.", "Да, отменить")
+    await anna.sees("К сожалению, вашу запись пришлось отменить", "23 ноября, 14:00")
+
+
 async def test_the_owner_changes_hours_and_zone(salon: Salon, witness: Witness) -> None:
     owner = salon.owner
     await owner.start()

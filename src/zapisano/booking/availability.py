@@ -46,6 +46,16 @@ def day_slots(
                 yield Slot(day, time(opens // 60, opens % 60), starts_at, calendar.staff_id)
 
 
+def fits(calendar: Calendar, rules: Rules, starts_at: datetime, ends_at: datetime) -> bool:
+    """Say whether what is booked lies within the hours, by the place's wall clock."""
+    begins = starts_at.astimezone(rules.zone)
+    return any(
+        window.opens <= begins.hour * 60 + begins.minute
+        and _ends_inside(begins.date(), window.closes, ends_at, rules.zone)
+        for window in calendar.windows(begins.date())
+    )
+
+
 def today(rules: Rules, now: datetime) -> date:
     """Return the day it is at the place."""
     return now.astimezone(rules.zone).date()

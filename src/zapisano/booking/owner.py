@@ -1,12 +1,15 @@
 """What the owner may change. Existing bookings are never touched by any of it."""
 
+from datetime import datetime
 from decimal import Decimal
 
 from zapisano.booking import store
+from zapisano.booking.availability import fits
 from zapisano.booking.model import (
     MAX_SERVICES,
     MAX_STAFF,
     BadField,
+    Booking,
     Calendar,
     Service,
     ServiceId,
@@ -191,6 +194,25 @@ async def week(conn: TenantConnection, staff_id: int) -> Calendar:
         UnknownStaff: there is none.
     """
     return await store.working_time(conn, (await member(conn, staff_id)).id)
+
+
+async def misfits(conn: TenantConnection, staff_id: int, now: datetime) -> list[Booking]:
+    """Return the bookings to come that their staff member would no longer be offered for.
+
+    They are outside the hours or on a day off, or the staff member takes none any more; what was
+    agreed stands until somebody moves or cancels it, so the owner must see it.
+
+    Raises:
+        UnknownStaff: there is none.
+    """
+    one = await member(conn, staff_id)
+    calendar = await store.working_time(conn, one.id)
+    rules = await store.rules(conn)
+    return [
+        booking
+        for booking in await store.upcoming_with(conn, one.id, now)
+        if not (one.active and fits(calendar, rules, booking.starts_at, booking.ends_at))
+    ]
 
 
 async def set_hours(conn: TenantConnection, staff_id: int, weekday: int, value: str) -> None:

@@ -35,6 +35,11 @@ _BOOKING: LiteralString = """
     JOIN services AS v ON v.id = b.service_id
     JOIN staff AS s ON s.id = b.staff_id """
 
+_TO_COME: LiteralString = """
+        AND b.status IN ('held', 'active')
+        AND lower(b.busy) > $2::timestamptz AT TIME ZONE 'UTC'
+    ORDER BY b.busy"""
+
 
 def _booking(row: Row) -> Booking:
     return replace(Booking(**row), status=Status(row["status"]))
@@ -180,14 +185,13 @@ async def find(conn: TenantConnection, booking: int, *, lock: bool = False) -> B
 
 async def upcoming(conn: TenantConnection, user_id: int, now: datetime) -> list[Booking]:
     """Return what a person still has before them, soonest first."""
-    rows = await conn.fetch(
-        _BOOKING
-        + """WHERE b.user_id = $1 AND b.status IN ('held', 'active')
-                AND lower(b.busy) > $2::timestamptz AT TIME ZONE 'UTC'
-             ORDER BY b.busy""",
-        user_id,
-        now,
-    )
+    rows = await conn.fetch(_BOOKING + "WHERE b.user_id = $1" + _TO_COME, user_id, now)
+    return [_booking(row) for row in rows]
+
+
+async def upcoming_with(conn: TenantConnection, staff: StaffId, now: datetime) -> list[Booking]:
+    """Return what a staff member still has before them, soonest first."""
+    rows = await conn.fetch(_BOOKING + "WHERE b.staff_id = $1" + _TO_COME, staff, now)
     return [_booking(row) for row in rows]
 
 

@@ -19,7 +19,7 @@ from zapisano.bots.booking import picking
 from zapisano.bots.booking.buttons import Act, Go, Mine, Place, button, moving
 from zapisano.bots.booking.person import Visitor
 from zapisano.bots.booking.screen import Screen, show
-from zapisano.bots.booking.words import day_name, details
+from zapisano.bots.booking.words import details, visit_name
 from zapisano.db import TenantConnection
 
 
@@ -46,15 +46,7 @@ async def list_mine(event: Message | CallbackQuery, visitor: Visitor) -> None:
 async def list_screen(conn: TenantConnection, visitor: Visitor) -> Screen:
     """Return the list: a button per booking."""
     bookings = await my_bookings(conn, visitor.person.user_id, visitor.now)
-    rows = [
-        [
-            button(
-                f"{day_name(one.date)}, {one.time:%H:%M} · {one.service}",
-                Mine(act=Act.OPEN, booking=one.id),
-            )
-        ]
-        for one in bookings
-    ]
+    rows = [[button(visit_name(one), Mine(act=Act.OPEN, booking=one.id))] for one in bookings]
     rows.append([button(_("➕ Book"), Go(to=Place.BOOK))])
     rows.append([button(_("‹ Back"), Go(to=Place.HOME))])
     text = _("Your bookings:") if bookings else _("You have no bookings yet.")

@@ -144,6 +144,11 @@ def details(booking: Booking, *, staff: bool) -> str:
     return "\n".join(lines)
 
 
+def visit_name(booking: Booking) -> str:
+    """Write a booking for a button: `Mo, 23 November, 14:00 · Haircut`."""
+    return f"{day_name(booking.date)}, {booking.time:%H:%M} · {booking.service}"
+
+
 def who(booking: Booking, customer: Person | None) -> str:
     """Write a customer with everything to reach them by."""
     name = escape(customer.name if customer and customer.name else _("Customer"))

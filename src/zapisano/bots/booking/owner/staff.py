@@ -11,8 +11,16 @@ from zapisano.booking.model import Calendar, Stretch, stretches
 from zapisano.bots.booking.buttons import Do, button
 from zapisano.bots.booking.owner.press import Press
 from zapisano.bots.booking.screen import Rows, Screen
-from zapisano.bots.booking.words import day_name, days_name, hours, weekday_long, weekday_short
+from zapisano.bots.booking.words import (
+    day_name,
+    days_name,
+    hours,
+    visit_name,
+    weekday_long,
+    weekday_short,
+)
 
+MAX_MISFITS = 10
 MAX_STRETCHES = 60  # of days off: what one message and its keyboard can hold
 EVERY_DAY = 0
 
@@ -48,7 +56,26 @@ async def member(press: Press) -> Screen:
         [button(_("✏️ Rename"), Do(act="type", id=one.id, word="staff.name")), works],
         [button(_("‹ Back"), Do(act="staff"))],
     ]
-    return Screen("\n".join(lines), rows)
+    return await _with_misfits(press, Screen("\n".join(lines), rows))
+
+
+async def _with_misfits(press: Press, screen: Screen) -> Screen:
+    """Add what is booked outside the schedule: it stands, and only the owner can settle it."""
+    left = await owner.misfits(press.conn, press.do.id, press.visitor.now)
+    if not left:
+        return screen
+    lines = [
+        screen.text,
+        "",
+        _("⚠️ Bookings outside this schedule still stand. Press one to reach the customer."),
+    ]
+    if len(left) > MAX_MISFITS:
+        lines.append(_("And {count} more.").format(count=len(left) - MAX_MISFITS))
+    rows: Rows = [
+        [button(f"⚠️ {visit_name(booking)}", Do(act="visit", id=booking.id))]
+        for booking in left[:MAX_MISFITS]
+    ]
+    return Screen("\n".join(lines), [*rows, *screen.rows])
 
 
 async def fire(press: Press) -> Screen:
@@ -87,7 +114,8 @@ async def week(press: Press) -> Screen:
     every = Do(act="type", id=one.id, word=f"hours.{EVERY_DAY}")
     rows.append([button(_("The same every day"), every)])
     rows.append([button(_("‹ Back"), Do(act="member", id=one.id))])
-    return Screen(f"<b>{escape(one.name)}</b>\n" + _("Which day's hours?"), rows)
+    screen = Screen(f"<b>{escape(one.name)}</b>\n" + _("Which day's hours?"), rows)
+    return await _with_misfits(press, screen)
 
 
 async def days_off(press: Press) -> Screen:
@@ -107,7 +135,7 @@ async def days_off(press: Press) -> Screen:
     rows.append([button(_("➕ Add a day off"), Do(act="type", id=one.id, word="off"))])
     rows.append([button(_("‹ Back"), Do(act="member", id=one.id))])
     hint = _("Press a day to work on it after all.") if ahead else _("No days off.")
-    return Screen(f"<b>{escape(one.name)}</b>\n{hint}", rows)
+    return await _with_misfits(press, Screen(f"<b>{escape(one.name)}</b>\n{hint}", rows))
 
 
 def _day_or_days(days: Stretch) -> str:
