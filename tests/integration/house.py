@@ -71,14 +71,20 @@ class House:
 
     async def pay(self, order_id: str) -> None:
         """Pay an order as its buyer does on YooKassa's page, and let the news arrive."""
+        await self.pays(await self.starts(order_id))
+
+    async def starts(self, order_id: str) -> str:
+        """Press our button to pay; return the id of the payment that waits at YooKassa."""
         await start_payment(
             self.database, self.parts.provider, OrderId(order_id), datetime.now(UTC)
         )
-        payment = await self.witness.fetchval(
-            "SELECT payment_id FROM shared.orders WHERE id = $1", order_id
-        )
-        self.simulator.post("/yookassa/control/pay", {"payment_id": payment})
-        await self.do(Settle(payment))
+        found = "SELECT payment_id FROM shared.orders WHERE id = $1"
+        return str(await self.witness.fetchval(found, order_id))
+
+    async def pays(self, payment_id: str) -> None:
+        """Give the card to YooKassa, and let the news arrive."""
+        self.simulator.post("/yookassa/control/pay", {"payment_id": payment_id})
+        await self.do(Settle(payment_id))
 
     async def bot_of(self, person: int) -> Json:
         """Wait for the working bot of a person's newest tenant."""

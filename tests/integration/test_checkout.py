@@ -31,7 +31,7 @@ from zapisano.db import Database
 from zapisano.jobs import tick
 from zapisano.payments import Order, Status, settle, store
 from zapisano.settings import Settings
-from zapisano.tenancy import Tenant, activate, archive
+from zapisano.tenancy import Suspension, Tenant, activate, archive, suspend
 
 MOMENT = datetime(2026, 11, 22, 9, tzinfo=UTC)
 
@@ -242,11 +242,47 @@ async def test_a_closed_business_is_not_sold(
 ) -> None:
     order = await buyer.orders(tenant_id=tenants[0].id)
     await archive(buyer.database, buyer.settings, tenants[0].id, now=MOMENT)
+    page = await browser.get(f"/checkout/{order.id}")
     pressed = await browser.post(f"/checkout/{order.id}/pay")
-    assert pressed.status_code == 409
-    assert "Этот бизнес закрыт" in words(pressed)
+    assert (page.status_code, pressed.status_code) == (200, 409)
+    for told in (page, pressed):
+        assert "Этот бизнес закрыт" in words(told)
+        assert "<form" not in told.text
     async with buyer.database.shared() as conn:
         assert (await store.get(conn, order.id)).requested_at is None
+
+
+async def test_money_for_a_business_closed_meanwhile_is_looked_at(
+    buyer: Buyer, browser: httpx.AsyncClient, tenants: tuple[Tenant, Tenant]
+) -> None:
+    before, payment_id = await buyer.pays(tenant_id=tenants[0].id)
+    await settle(buyer.database, buyer.provider, buyer.settings, payment_id, MOMENT)
+    after, payment_id = await buyer.pays(tenant_id=tenants[0].id)
+    await archive(buyer.database, buyer.settings, tenants[0].id, now=MOMENT)
+    await settle(buyer.database, buyer.provider, buyer.settings, payment_id, now())
+    assert "Готово" in words(await browser.get(f"/checkout/{before.id}"))
+    page = words(await browser.get(f"/checkout/{after.id}"))
+    assert "Проверяем ваш платёж" in page
+    assert "Готово" not in page
+
+
+async def test_a_pause_by_support_is_told_before_and_after_paying(
+    buyer: Buyer, browser: httpx.AsyncClient, tenants: tuple[Tenant, Tenant]
+) -> None:
+    order = await buyer.orders(tenant_id=tenants[0].id)
+    note = "оплата добавит дни, но паузу не снимет"
+    assert note not in words(await browser.get(f"/checkout/{order.id}"))
+    async with buyer.database.shared() as conn:
+        await activate(conn, tenants[0].id)
+        await suspend(conn, tenants[0].id, Suspension.OPERATOR)
+    assert note in words(await browser.get(f"/checkout/{order.id}"))
+    payment_id = await buyer.starts(order)
+    buyer.kassa.control("pay", {"payment_id": payment_id})
+    await settle(buyer.database, buyer.provider, buyer.settings, payment_id, MOMENT)
+    page = words(await browser.get(f"/checkout/{order.id}"))
+    assert "Оплачено до 22.12.2026." in page
+    assert note in page
+    assert "Больше ничего делать не нужно" not in page
 
 
 async def test_a_paid_renewal_says_until_when_and_asks_for_nothing(

@@ -1,6 +1,7 @@
 """Buying in the sales bot, by the people's side of the simulated Telegram."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
@@ -9,7 +10,7 @@ from telegram_bots import until
 
 from zapisano.bots.jobs import RemindToAttach
 from zapisano.payments import OrderCanceled
-from zapisano.tenancy import Suspension, TenantId, register, suspend
+from zapisano.tenancy import Suspension, TenantId, archive, register, suspend
 from zapisano.tenancy import resume as resume_tenant
 
 
@@ -241,6 +242,46 @@ async def test_a_suspended_tenant_is_told_and_can_pay(house: House, buyer: Buyer
     async with house.database.shared() as conn:
         await resume_tenant(conn, TenantId("client_001"), Suspension.UNPAID)
     await house.idle()
+
+
+async def test_paying_for_a_bot_that_support_has_paused_is_told_to_leave_the_pause(
+    house: House, buyer: Buyer
+) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.creates()
+    await house.bot_of(buyer.phone.person)
+    async with house.database.shared() as conn:
+        await suspend(conn, TenantId("client_001"), Suspension.OPERATOR)
+    await buyer.hears("работа приостановлена поддержкой")
+    await buyer.says("/my")
+    await buyer.presses("Продлить: Ромашка")
+    note = "Оплата добавит дни, но паузу не снимет."
+    assert note in (await buyer.hears("Оставшиеся дни сохранятся"))["text"]
+    await buyer.presses("3 месяца")
+    assert note in (await buyer.hears("дни добавятся сразу"))["text"]
+    _, pay = await buyer.sees("Оплатить 799 ₽")
+    await house.pay(pay["url"].rpartition("/")[2])
+    assert note in (await buyer.hears("«Ромашка»: продлено до"))["text"]
+
+
+async def test_money_for_a_closed_business_is_not_called_paid_time(
+    house: House, buyer: Buyer
+) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.creates()
+    await house.bot_of(buyer.phone.person)
+    await buyer.says("/my")
+    await buyer.presses("Продлить: Ромашка")
+    await buyer.presses("1 месяц")
+    _, pay = await buyer.sees("Оплатить 299 ₽")
+    order_id = pay["url"].rpartition("/")[2]
+    payment_id = await house.starts(order_id)
+    await archive(house.database, house.settings, TenantId("client_001"), now=datetime.now(UTC))
+    await buyer.hears("закрыт")
+    await house.pays(payment_id)
+    said = await buyer.hears("но бизнес «Ромашка» закрыт")
+    assert "посмотрит человек" in said["text"]
+    assert "продлено" not in said["text"]
 
 
 async def test_a_buyer_who_has_blocked_the_bot_holds_nothing_up(house: House, buyer: Buyer) -> None:

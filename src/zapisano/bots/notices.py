@@ -31,7 +31,7 @@ from zapisano.bots.registry import Bots
 from zapisano.bots.sales.buttons import Go, Renew, button
 from zapisano.bots.sales.prompt import prompt
 from zapisano.bots.sales.renewal import checkout_url
-from zapisano.bots.sales.words import day, decline_reason, inside_quotes
+from zapisano.bots.sales.words import day, decline_reason, inside_quotes, pause_note
 from zapisano.bots.screens import keyboard, link
 from zapisano.db import SharedConnection
 from zapisano.jobs import enqueue, schedule
@@ -41,7 +41,6 @@ from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
 from zapisano.tenancy import (
     State,
-    Suspension,
     Tenant,
     TenantChanged,
     TenantId,
@@ -71,14 +70,20 @@ class Notices:
         """The money has arrived."""
         async with self.bots.database.shared() as conn:
             order = await orders.get(conn, job.order_id)
-            paid = await subscriptions.find(conn, TenantId(job.tenant_id))
+            tenant = await tenants.get(conn, job.tenant_id)
+            paid = await subscriptions.get(conn, tenant.id)
         with speaking(SALES, order.buyer_language):
             name = inside_quotes(order.company_name)
-            if job.is_new or paid is None:
+            if job.is_new:
                 text = _("✅ Payment received. We are making the bot for “{name}”…")
-                await self._say(order.buyer_id, text.format(name=name))
-                return
-            text = _("✅ Payment received. “{name}” is paid until {day}.")
+            elif tenant.state is State.ARCHIVED:
+                text = _(
+                    "Payment received, but “{name}” is closed. A person is looking at it and will "
+                    "write to you here."
+                )
+            else:
+                text = _("✅ Payment received. “{name}” is paid until {day}.")
+                text += pause_note(tenant, self.settings)
             until = day(paid.paid_until, self.settings)
             await self._say(order.buyer_id, text.format(name=name, day=until))
 
@@ -245,7 +250,7 @@ def _change(tenant: Tenant) -> tuple[str, InlineKeyboardMarkup | None]:
         return _("▶️ “{name}” works again.").format(name=name), None
     if tenant.state is State.ARCHIVED:
         return _("📦 “{name}” is closed and its data is put away.").format(name=name), None
-    if tenant.suspended_for is Suspension.OPERATOR:
+    if tenant.is_paused_by_operator:
         return _("⏸ “{name}” is paused by support. Your data is safe.").format(name=name), None
     text = _("⏸ “{name}” is paused: it is not paid for. Your data is safe, pay and it goes on.")
     return text.format(name=name), keyboard([button(_("Extend"), Renew(tenant=tenant.id))])

@@ -58,6 +58,11 @@ class Tenant:
     created_at: datetime
     changed_at: datetime
 
+    @property
+    def is_paused_by_operator(self) -> bool:
+        """Whether it is paused, and paying does not end that."""
+        return self.state is State.SUSPENDED and self.suspended_for is Suspension.OPERATOR
+
 
 @dataclass(frozen=True)
 class Overview:

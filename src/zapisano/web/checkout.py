@@ -34,6 +34,7 @@ from zapisano.payments import (
 from zapisano.payments import store as money
 from zapisano.payments.model import read_order_id
 from zapisano.settings import Settings
+from zapisano.tenancy import Tenant
 from zapisano.tenancy import store as tenants
 from zapisano.web.checkout_texts import TEXTS, days_text, reason_text, roubles
 from zapisano.web.errors import note
@@ -103,14 +104,16 @@ async def _page(request: Request, order_id: str, *, coming_back: bool) -> Respon
                 return _redirect(request, f"/checkout/{order.id}")
             if order.is_open and order.payment_id:
                 await _ask_after(conn, state, order.payment_id, coming_back=coming_back)
-            paid_until = await _all_paid_until(conn, state.settings, order, state.now())
+            tenant = await tenants.get(conn, order.tenant_id) if order.tenant_id else None
+            paid_until = await _all_paid_until(conn, state.settings, order, tenant, state.now())
             bot = await tenants.sales_bot_username(conn)
     except UnknownOrder:
         return _missing(request)
     except Busy as error:
         return _trouble(request, None, error)
     context = _order_context(request, state.settings, order)
-    context["step"] = _step(order, coming_back=coming_back)
+    context["step"] = _step(order, tenant, coming_back=coming_back)
+    context["is_paused"] = tenant is not None and tenant.is_paused_by_operator
     context["paid_until"] = paid_until
     context["chat_url"] = f"{state.settings.telegram_link_base}/{bot}" if bot else ""
     context["refresh"] = _next_refresh(request) if context["step"] == "waiting" else None
@@ -142,15 +145,14 @@ async def _ask_after(
 
 
 async def _all_paid_until(
-    conn: SharedConnection, settings: Settings, order: Order, now: datetime
+    conn: SharedConnection, settings: Settings, order: Order, tenant: Tenant | None, now: datetime
 ) -> str:
     """Return until which day all is paid; '' as long as something is left to do in the chat.
 
     What was new when it was ordered has its bot to be made; what was prolonged most often has one.
     """
-    if order.status is not Status.PAID or order.tenant_id is None:
+    if order.status is not Status.PAID or tenant is None:
         return ""
-    tenant = await tenants.get(conn, order.tenant_id)
     if tenant.state in {tenancy.State.PROVISIONING, tenancy.State.AWAITING_BOT}:
         return ""
     paid = await subscriptions.get(conn, tenant.id)
@@ -159,11 +161,19 @@ async def _all_paid_until(
     return f"{paid.paid_until.astimezone(ZoneInfo(settings.time_zone)):%d.%m.%Y}"
 
 
-def _step(order: Order, *, coming_back: bool) -> str:
-    """Name the part of the page that fits the order."""
-    if order.is_open:
-        return "waiting" if coming_back and order.requested_at is not None else "pay"
-    return order.status.value
+def _step(order: Order, tenant: Tenant | None, *, coming_back: bool) -> str:
+    """Name the part of the page that fits the order.
+
+    Nothing is sold to a closed business; what was paid after it was closed is a person's affair.
+    """
+    if order.is_open and coming_back and order.requested_at is not None:
+        return "waiting"
+    if tenant is not None and tenant.state is tenancy.State.ARCHIVED:
+        if order.is_open or order.status is Status.CANCELED:
+            return "closed"
+        if order.paid_at is not None and order.paid_at > tenant.changed_at:
+            return "review"
+    return "pay" if order.is_open else order.status.value
 
 
 def _next_refresh(request: Request) -> str | None:
@@ -186,6 +196,7 @@ def _order_context(request: Request, settings: Settings, order: Order) -> dict[s
         "sum": roubles(order.amount, language),
         "reason": reason_text(language, order.cancel_reason),
         "trouble": None,
+        "is_paused": False,
         "paid_until": "",
         "refresh": None,
         "chat_url": "",
@@ -213,7 +224,8 @@ def _trouble(request: Request, order: Order | None, error: AppError) -> Response
         context = {"language": _language(request, None), "heading": "trouble_heading", "text": text}
         return _html(request, "notice.html", context, error.status)
     context = _order_context(request, state_of(request).settings, order)
-    return _html(request, "order.html", {**context, "step": "pay", "trouble": text}, error.status)
+    context["step"] = "closed" if isinstance(error, BusinessClosed) else "pay"
+    return _html(request, "order.html", {**context, "trouble": text}, error.status)
 
 
 def _redirect(request: Request, path: str) -> Response:

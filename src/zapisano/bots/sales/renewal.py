@@ -10,7 +10,7 @@ from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.model import BotRow
 from zapisano.bots.sales.buttons import Buy, back, button
-from zapisano.bots.sales.words import inside_quotes, plan_line, plan_name, roubles
+from zapisano.bots.sales.words import inside_quotes, pause_note, plan_line, plan_name, roubles
 from zapisano.bots.screens import keyboard, link, show
 from zapisano.db import Database
 from zapisano.payments import Order, create_order
@@ -59,8 +59,11 @@ async def show_renewal(
         [button(plan_line(plan), Buy(plan=plan.id, tenant=tenant.id))]
         for plan in settings.plans.values()
     ]
-    text = _("<b>Extend “{name}”</b>\n\nDays that are left are kept.")
-    await show(event, text.format(name=inside_quotes(tenant.name)), keyboard(*rows, back("mine")))
+    text = _("<b>Extend “{name}”</b>\n\nDays that are left are kept.").format(
+        name=inside_quotes(tenant.name)
+    )
+    text += pause_note(tenant, settings)
+    await show(event, text, keyboard(*rows, back("mine")))
 
 
 async def pay_for(
@@ -85,11 +88,11 @@ async def pay_for(
             order_id=order_id,
             now=now,
         )
-    await show_order(tap, order, settings, to="mine")
+    await show_order(tap, order, settings, to="mine", note=pause_note(tenant, settings))
 
 
 async def show_order(
-    event: Message | CallbackQuery, order: Order, settings: Settings, *, to: str
+    event: Message | CallbackQuery, order: Order, settings: Settings, *, to: str, note: str = ""
 ) -> int | None:
     """Show what is bought, the sum, the terms in a sentence, and one button to pay."""
     text = (
@@ -111,4 +114,4 @@ async def show_order(
         sum=roubles(order.amount),
     )
     pay = link(_("Pay {sum}").format(sum=roubles(order.amount)), checkout_url(settings, order.id))
-    return await show(event, text, keyboard([pay], back(to)))
+    return await show(event, text + note, keyboard([pay], back(to)))

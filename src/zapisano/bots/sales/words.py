@@ -51,6 +51,16 @@ def day(moment: datetime, settings: Settings) -> str:
     return moment.astimezone(ZoneInfo(settings.time_zone)).strftime("%d.%m.%Y")
 
 
+def pause_note(tenant: Tenant, settings: Settings) -> str:
+    """Say that money does not end the operator's pause; '' where there is none."""
+    if not tenant.is_paused_by_operator:
+        return ""
+    note = _("\n\n⏸ Support has paused it: paying adds days, but does not end the pause.")
+    if settings.support_contact:
+        note += " " + _("Write first: {contact}").format(contact=quote(settings.support_contact))
+    return note
+
+
 def decline_reason(reason: str) -> str:
     """Say why no money has come; YooKassa's reasons are an open set, so some stay unsaid."""
     known = {
