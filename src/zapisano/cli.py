@@ -50,11 +50,15 @@ app.add_typer(stack.app)
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    go_on: Annotated[
+        bool, typer.Option("--go-on", help="End well though some tenants could not be migrated.")
+    ] = False,
+) -> None:
     """Bring the shared schema, the roles and every tenant's schema up to date."""
     from zapisano.ops import migrate as ops
 
-    _do(ops.migrate)
+    _do(lambda settings: ops.migrate(settings, go_on=go_on))
 
 
 @app.command()

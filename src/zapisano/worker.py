@@ -18,8 +18,10 @@ from zapisano.bots.jobs import (
     ForgetUpdates,
     HandleUpdate,
     Hello,
+    PromptNext,
     RemindToAttach,
     SetAccess,
+    TellOfChange,
     Welcome,
 )
 from zapisano.bots.notices import Notices
@@ -109,6 +111,8 @@ def handlers_of(parts: Parts) -> Handlers:
     handlers.on(SetAccess, attaching.set_access)
     handlers.on(Welcome, notices.welcome)
     handlers.on(Hello, notices.hello)
+    handlers.on(PromptNext, notices.prompt_next)
+    handlers.on(TellOfChange, notices.tell_of_change)
     handlers.on(RemindToAttach, notices.remind_to_attach)
     handlers.on(AskForToken, notices.ask_for_token)
     handlers.on(ForgetUpdates, notices.forget_updates)

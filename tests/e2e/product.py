@@ -227,6 +227,8 @@ class Product:
         sales.start()
         sales.press("Выбрать тариф")
         sales.press(plan)
+        if "или сделать" in until(lambda: _asked(sales), "the name is asked for"):
+            sales.press("Новый бот")
         seen = sales.wait_for("Как называется")["message_id"]
         sales.say(company)
         sales.wait_for("Разовый платёж", after=seen)
@@ -268,6 +270,13 @@ class Product:
         made = sales.create_bot(username)
         tenant = self.tenant_of(person, "active")
         return tenant, person.with_bot(made["id"])
+
+
+def _asked(sales: Chat) -> str | None:
+    """What the sales bot asks after a plan was pressed, once it does."""
+    asked = ("Как называется", "или сделать")
+    said = (str(message["text"]) for message in reversed(sales.answers()))
+    return next((text for text in said if any(part in text for part in asked)), None)
 
 
 def free_ports(count: int) -> list[int]:

@@ -148,11 +148,23 @@ class Buyer:
         await self.phone.start(self.sales)
         await self.presses("Выбрать тариф")
         await self.presses(plan)
-        await self.hears("Как называется")
+        await self.begins_a_new_one()
         await self.says(company)
         shown = company.replace("«", "„").replace("»", "“")  # quotation marks inside ours
         _, pay = await self.sees("Оплатить", under=shown)
         return str(pay["url"].rpartition("/")[2])
+
+    async def begins_a_new_one(self) -> None:
+        """Say that a new bot is meant, if that is asked, which it is of whoever has one."""
+
+        async def look() -> Json | None:
+            said = reversed(await self.phone.answers(self.sales))
+            asked = ("Как называется", "или сделать")
+            return next((m for m in said if any(part in m["text"] for part in asked)), None)
+
+        if "или сделать" in (await found(look, "the name is asked for"))["text"]:
+            await self.presses("Новый бот")
+        await self.hears("Как называется")
 
     async def offer(self) -> Json:
         """Wait for the button that creates a bot; return what it suggests."""

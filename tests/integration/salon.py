@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from aiogram import Bot
@@ -22,6 +23,8 @@ from zapisano.settings import Settings
 from zapisano.tenancy import State, Tenant, activate, register
 from zapisano.tenancy import store as tenants
 from zapisano.worker import open_parts, prepare
+
+Witness = asyncpg.Connection
 
 DEADLINE_SECONDS = 20.0
 MOMENT = datetime(2026, 11, 22, 9, tzinfo=UTC)  # a Sunday, noon in Moscow
@@ -208,3 +211,12 @@ async def salon(
     async with database.tenant("client_002") as conn:
         assert await conn.fetchval("SELECT count(*) FROM bookings") == 0
         assert await conn.fetchval("SELECT count(*) FROM users") == 0
+
+
+async def idle(witness: Witness) -> None:
+    """Wait until no job is left."""
+
+    async def none_left() -> bool:
+        return await witness.fetchval("SELECT count(*) FROM shared.pgqueuer") == 0
+
+    await until(none_left, "every job is done")

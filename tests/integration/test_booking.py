@@ -26,6 +26,7 @@ from zapisano.booking import (
     owner,
 )
 from zapisano.booking.model import MAX_UPCOMING, Booking, ServiceId, StaffId, Stretch, Window
+from zapisano.booking.reminders import is_needed
 from zapisano.db import Database, TenantConnection
 from zapisano.errors import SlotTaken
 from zapisano.jobs import tick
@@ -111,6 +112,17 @@ async def test_a_booking_takes_its_time_and_carries_reminders_job_and_journal(
         assert "15:00" in offered
         assert await booking.my_bookings(conn, ANNA, NOW) == [made]
         assert await booking.my_bookings(conn, BORIS, NOW) == []
+
+
+async def test_a_reminder_is_sent_though_the_workers_clocks_differ(
+    database: Database, tenant: str
+) -> None:
+    made = await book(database, tenant, ANNA, wish(14))
+    for hours in (24, 2):
+        at = made.starts_at - timedelta(hours=hours)
+        seconds = {n: is_needed(made, hours, at + timedelta(seconds=n)) for n in (-61, -1, 0, 1)}
+        assert seconds == {-61: False, -1: True, 0: True, 1: True}
+    assert not is_needed(made, 24, made.starts_at - timedelta(hours=2))
 
 
 async def test_a_reminder_that_lies_behind_is_not_planned(
@@ -480,7 +492,58 @@ async def test_the_owner_changes_hours_days_off_and_zone_and_bookings_stay(
         await owner.set_hours(conn, 1, 1, "-")
         assert await starts(conn) == []
         assert await owner.set_zone(conn, "asia/vladivostok") == "Asia/Vladivostok"
-        assert await booking.booking_of(conn, made.id, ANNA) == made
+        seen = await booking.booking_of(conn, made.id, ANNA)
+        assert (seen.starts_at, seen.ends_at) == (made.starts_at, made.ends_at)
+        assert (f"{made.time:%H:%M}", f"{seen.time:%H:%M}") == ("14:00", "21:00")
+
+
+async def test_after_a_change_of_zone_a_clock_time_means_another_moment(
+    database: Database, tenant: str, witness: Witness
+) -> None:
+    made = await book(database, tenant, ANNA, wish(17))
+    async with database.tenant(tenant) as conn:
+        await owner.set_zone(conn, "Asia/Yekaterinburg")  # two hours ahead: it is 19:00 there
+    second = await book(database, tenant, ANNA, wish(17))
+    assert made.starts_at - second.starts_at == timedelta(hours=2)
+    async with database.tenant(tenant) as conn:
+        moved = await booking.move(
+            conn, made.id, ANNA, day=TOMORROW, at=time(18), staff_id=1, by=Actor.CUSTOMER, now=NOW
+        )
+    assert moved.is_new
+    assert moved.booking.starts_at - second.starts_at == timedelta(hours=1)
+    assert await jobs(witness) == [("created", "customer")] * 2 + [("moved", "customer")]
+
+
+async def test_a_day_is_the_places_own_whatever_zone_was_agreed(
+    database: Database, tenant: str
+) -> None:
+    late = await book(database, tenant, ANNA, wish(18))
+    early = await book(database, tenant, BORIS, wish(10))
+    async with database.tenant(tenant) as conn:
+
+        async def seen(day: date) -> list[tuple[int, str]]:
+            visits = await booking.agenda(conn, day)
+            return [(one.booking.id, f"{one.booking.time:%H:%M}") for one in visits]
+
+        assert await seen(TOMORROW) == [(early.id, "10:00"), (late.id, "18:00")]
+        await owner.set_zone(conn, "Asia/Vladivostok")
+        assert await seen(TOMORROW) == [(early.id, "17:00")]
+        assert await seen(TOMORROW + timedelta(days=1)) == [(late.id, "01:00")]
+        await owner.set_zone(conn, "Pacific/Pago_Pago")
+        assert await seen(TOMORROW - timedelta(days=1)) == [(early.id, "20:00")]
+        assert await seen(TOMORROW) == [(late.id, "04:00")]
+
+
+async def test_who_has_come_keeps_the_chair_and_who_has_not_frees_it(
+    database: Database, tenant: str
+) -> None:
+    made = await book(database, tenant, ANNA, wish(14))
+    came_at = made.starts_at + timedelta(minutes=5)
+    async with database.tenant(tenant) as conn:
+        await booking.close(conn, made.id, Status.COMPLETED, came_at)
+        assert "14:00" not in await starts(conn)
+        await booking.close(conn, made.id, Status.NO_SHOW, came_at)
+        assert "14:00" in await starts(conn)
 
 
 async def test_staff_come_and_go_and_keep_their_bookings(database: Database, tenant: str) -> None:

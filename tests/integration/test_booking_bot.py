@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
-from salon import Guest, Salon, buttons, shown
+from salon import Guest, Salon, buttons, idle, shown
 from telegram_bots import until
 
 from zapisano.bots.jobs import HandleUpdate
@@ -748,12 +748,3 @@ async def blocked(witness: Witness, guest: Guest, wanted: bool) -> bool:
 
     await until(known, "it is remembered whether the bot is blocked")
     return True
-
-
-async def idle(witness: Witness) -> None:
-    """Wait until no job is left."""
-
-    async def none_left() -> bool:
-        return await witness.fetchval("SELECT count(*) FROM shared.pgqueuer") == 0
-
-    await until(none_left, "every job is done")

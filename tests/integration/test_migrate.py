@@ -105,28 +105,30 @@ async def test_all_tenants_are_brought_to_the_head_and_progress_is_told(
     assert (again.behind, again.migrated) == (0, [])
 
 
-async def test_a_change_that_fails_on_the_canary_reaches_nobody_else(
+async def test_a_change_that_fails_on_the_canaries_reaches_nobody_else(
     settings: Settings, database: Database, witness: Witness, folder: Path
 ) -> None:
     await many(database, witness)
     add_revision(folder, "SELECT no_such_column FROM services")
     report = await migration(settings, folder).run()
-    assert list(report.failed) == ["client_001"]
+    assert list(report.failed) == ["client_001", "client_002"]
     assert "no_such_column" in report.failed["client_001"]
+    assert (report.untried, report.migrated) == (COUNT - 2, [])
     assert (await at_head(witness), await columns(witness)) == (0, 0)
 
 
+@pytest.mark.parametrize("odd", ["client_001", "client_007"])
 async def test_one_odd_tenant_stays_behind_alone(
-    settings: Settings, database: Database, witness: Witness, folder: Path
+    settings: Settings, database: Database, witness: Witness, folder: Path, odd: str
 ) -> None:
     await many(database, witness)
-    await witness.execute("ALTER TABLE client_007.services ADD COLUMN note text")
+    await witness.execute(f"ALTER TABLE {odd}.services ADD COLUMN note text")
     add_revision(folder)
     report = await migration(settings, folder).run()
-    assert list(report.failed) == ["client_007"]
+    assert (list(report.failed), report.untried) == ([odd], 0)
     assert await at_head(witness) == COUNT - 1
-    await witness.execute("ALTER TABLE client_007.services DROP COLUMN note")
-    assert (await migration(settings, folder).run()).migrated == ["client_007"]
+    await witness.execute(f"ALTER TABLE {odd}.services DROP COLUMN note")
+    assert (await migration(settings, folder).run()).migrated == [odd]
 
 
 async def test_a_tenant_that_is_in_use_does_not_hold_up_the_others(
@@ -259,11 +261,17 @@ async def test_the_command_names_the_failed_and_ends_with_an_error(
 ) -> None:
     await migrate_command(settings)
     assert "tenants migrated: 0" in capsys.readouterr().out
-    await witness.execute("UPDATE shared.tenant_versions SET version_num = 't0000'")
-    with pytest.raises(
-        TenantsFailed, match=r"client_001: It is at version t0000.*\n1 more were not tried"
-    ):
+    odd = "UPDATE shared.tenant_versions SET version_num = 't0000'"
+    await witness.execute(odd + " WHERE schema_name = 'client_001'")
+    with pytest.raises(TenantsFailed, match=r"client_001: It is at version t0000"):
         await migrate_command(settings)
+    await migrate_command(settings, go_on=True)  # a start: the others must not stay down
+    assert "Not migrated: client_001: It is at version t0000" in capsys.readouterr().out
+    await seed(database, 1, lambda _: None)
+    await witness.execute(odd)
+    for go_on in (False, True):
+        with pytest.raises(TenantsFailed, match=r"client_002: .*\n1 more were not tried"):
+            await migrate_command(settings, go_on=go_on)
 
 
 async def test_an_archive_of_an_older_version_comes_back_at_the_head(

@@ -57,7 +57,7 @@ from zapisano.payments import (
     start_payment,
 )
 from zapisano.settings import Settings
-from zapisano.tenancy import State, Suspension, Tenant, UnknownTenant, suspend
+from zapisano.tenancy import State, Suspension, Tenant, UnknownTenant, archive, suspend
 from zapisano.tenancy import store as tenants_store
 
 __all__ = ["buyer", "kassa", "provider", "settings", "shared_kassa"]
@@ -390,6 +390,18 @@ async def test_rule_6_the_poller_finishes_a_request_whose_answer_was_lost(buyer:
     await poll(buyer.database, buyer.provider, buyer.settings, order.id, now())
     assert (await buyer.order(order.id)).payment_id in names(buyer.kassa, order.id)
     assert len(names(buyer.kassa, order.id)) == 1
+
+
+async def test_rule_6_so_it_does_for_a_business_closed_meanwhile(
+    buyer: Buyer, tenants: tuple[Tenant, Tenant]
+) -> None:
+    order = await buyer.orders(tenant_id=tenants[0].id)
+    buyer.kassa.fault("500_after_create", path="/payments")
+    with pytest.raises(ProviderUnavailable):
+        await buyer.starts(order)
+    await archive(buyer.database, buyer.settings, tenants[0].id, now=now())
+    await poll(buyer.database, buyer.provider, buyer.settings, order.id, now())
+    assert [(await buyer.order(order.id)).payment_id] == names(buyer.kassa, order.id)
 
 
 async def test_rule_6_after_a_day_the_list_is_searched_and_nothing_is_posted(buyer: Buyer) -> None:

@@ -197,6 +197,61 @@ async def test_my_shows_the_bot_and_prolongs_it(house: House, buyer: Buyer) -> N
     assert await house.witness.fetchval("SELECT count(*) FROM shared.tenants") == 1
 
 
+async def test_who_has_a_bot_is_asked_whether_to_extend_it(house: House, buyer: Buyer) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.phone.start(buyer.sales)
+    await buyer.presses("Выбрать тариф")
+    await buyer.presses("3 месяца")
+    await buyer.hears("Продлить бота, который уже есть, или сделать нового?")
+    await buyer.presses("Продлить: Ромашка")
+    await buyer.hears("дни добавятся сразу")
+    await buyer.says("/my")
+    await buyer.presses("Ещё один бот")
+    await buyer.presses("1 месяц")
+    await buyer.hears("Как называется")  # that was said already
+    await house.idle()
+    tenants = await house.witness.fetch("SELECT tenant_id FROM shared.orders ORDER BY created_at")
+    assert [row["tenant_id"] for row in tenants] == ["client_001", "client_001"]
+
+
+async def test_a_plan_that_is_taken_off_the_list_is_chosen_anew(house: House, buyer: Buyer) -> None:
+    await buyer.phone.start(buyer.sales)
+    await buyer.presses("Выбрать тариф")
+    await buyer.presses("1 месяц")
+    await buyer.hears("Как называется")
+    await house.idle()
+    storage = house.parts.dispatch.sales.storage
+    redis = storage.redis  # pyright: ignore[reportAttributeAccessIssue]  # it is the prefixed one
+    person = buyer.phone.person
+    await redis.set(f"sales:fsm:{person}:{person}:data", '{"plan": "6w"}')
+    seen = (await buyer.newest())["message_id"]
+    await buyer.says("Ромашка")
+
+    async def offered() -> bool:
+        said = await buyer.newest()
+        return said["message_id"] > seen and "На какой срок" in said["text"]
+
+    await until(offered, "the price list is shown")
+    assert await house.witness.fetchval("SELECT count(*) FROM shared.orders") == 0
+
+
+async def test_a_closed_business_with_paid_time_is_still_shown(house: House, buyer: Buyer) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.creates()
+    await house.bot_of(buyer.phone.person)
+    await archive(house.database, house.settings, TenantId("client_001"), now=datetime.now(UTC))
+    await buyer.hears("закрыт")
+    await buyer.says("/my")
+    shown = await buyer.hears("Мои боты")
+    assert "Ромашка" in shown["text"]
+    assert "оплачено до" in shown["text"]
+    texts = [button["text"] for row in shown["inline_keyboard"] for button in row]
+    assert not any("Продлить" in text for text in texts)
+    await house.witness.execute("UPDATE shared.subscriptions SET paid_until = now()")
+    await buyer.says("/my")
+    await buyer.hears("У вас пока нет ботов")
+
+
 async def test_nobody_pays_for_a_strangers_bot_by_its_button(
     house: House, buyer: Buyer, another_buyer: Buyer
 ) -> None:
@@ -242,6 +297,28 @@ async def test_a_suspended_tenant_is_told_and_can_pay(house: House, buyer: Buyer
     async with house.database.shared() as conn:
         await resume_tenant(conn, TenantId("client_001"), Suspension.UNPAID)
     await house.idle()
+
+
+async def test_a_pause_that_cannot_be_told_yet_is_done_once(house: House, buyer: Buyer) -> None:
+    """Telegram is away: the message is tried again, what was done with the bot is not."""
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.creates()
+    await house.bot_of(buyer.phone.person)
+    await house.idle()
+    done = """SELECT count(*) FROM shared.pgqueuer_log
+        WHERE entrypoint = 'bots.attach' AND status = 'successful'"""
+    before = await house.witness.fetchval(done)
+    house.simulator.fail("500", method="sendMessage", bot=buyer.sales, times=3)
+    async with house.database.shared() as conn:
+        await suspend(conn, TenantId("client_001"), Suspension.OPERATOR)
+    await buyer.hears("работа приостановлена поддержкой")
+    await house.idle()
+
+    async def once() -> bool:
+        return await house.witness.fetchval(done) > before  # the log is written behind the jobs
+
+    await until(once, "the bot is connected anew")
+    assert await house.witness.fetchval(done) == before + 1
 
 
 async def test_paying_for_a_bot_that_support_has_paused_is_told_to_leave_the_pause(

@@ -194,8 +194,8 @@ class Wish:
 class Booking:
     """A slot taken by a customer, with the names to show it by.
 
-    `date`, `time` and `time_zone` are what was agreed; `starts_at` and `ends_at` are read from
-    the database's own range, the one the overlap rule guards.
+    `starts_at` and `ends_at` are read from the database's own range, the one the overlap rule
+    guards. `date` and `time` are that start by the clock of the place, whose zone is `time_zone`.
     """
 
     id: BookingId

@@ -26,6 +26,10 @@ async def forget(conn: TenantConnection, booking: Booking) -> None:
         await unschedule(conn, Remind, subject=f"{booking.id}:{hours}")
 
 
+# The worker that handles a reminder may have another clock than the one whose tick brought it.
+CLOCKS_DIFFER_BY = timedelta(minutes=1)
+
+
 def is_needed(booking: Booking, hours: int, now: datetime) -> bool:
     """Say whether this reminder should still be sent.
 
@@ -36,4 +40,4 @@ def is_needed(booking: Booking, hours: int, now: datetime) -> bool:
         return False
     left = booking.starts_at - now
     nearer = max((h for h in REMIND_HOURS if h < hours), default=0)
-    return timedelta(hours=nearer) < left <= timedelta(hours=hours)
+    return timedelta(hours=nearer) < left <= timedelta(hours=hours) + CLOCKS_DIFFER_BY

@@ -26,15 +26,19 @@ from zapisano.booking.model import (
 )
 from zapisano.db import Row, TenantConnection
 
+# `here.begins` is the start by the clock of the place. The row's own date, time and zone are what
+# was agreed; the owner may have moved the place to another zone since.
 _BOOKING: LiteralString = """
     SELECT b.id, b.user_id, b.service_id, v.name AS service, b.staff_id, s.name AS staff, b.status,
-        b.date, b.time, b.time_zone, b.duration_minutes, b.price,
+        here.begins::date AS date, here.begins::time AS time, zone() AS time_zone,
+        b.duration_minutes, b.price,
         lower(b.busy) AT TIME ZONE 'UTC' AS starts_at, upper(b.busy) AT TIME ZONE 'UTC' AS ends_at,
         b.confirmed_at, b.created_at, b.changed_at
     FROM bookings AS b
     JOIN services AS v ON v.id = b.service_id
-    JOIN staff AS s ON s.id = b.staff_id """
-
+    JOIN staff AS s ON s.id = b.staff_id
+    CROSS JOIN LATERAL (
+        SELECT lower(b.busy) AT TIME ZONE 'UTC' AT TIME ZONE zone() AS begins) AS here """
 _TO_COME: LiteralString = """
         AND b.status IN ('held', 'active')
         AND lower(b.busy) > $2::timestamptz AT TIME ZONE 'UTC'
@@ -82,13 +86,14 @@ async def calendars(
 ) -> list[Calendar]:
     """Return the calendars of staff members, with what is taken between two instants.
 
-    `without` leaves out a booking that is being moved: it is not in its own way.
+    A visit that has been noted as come keeps its time: the customer may still be there. `without`
+    leaves out a booking that is being moved: it is not in its own way.
     """
     busy = await conn.fetch(
         """SELECT staff_id, lower(busy) AT TIME ZONE 'UTC' AS starts_at,
                upper(busy) AT TIME ZONE 'UTC' AS ends_at
            FROM bookings
-           WHERE staff_id = ANY($1::bigint[]) AND status IN ('held', 'active')
+           WHERE staff_id = ANY($1::bigint[]) AND status IN ('held', 'active', 'completed')
                AND busy && tsrange($2::timestamptz AT TIME ZONE 'UTC',
                                    $3::timestamptz AT TIME ZONE 'UTC')
                AND id IS DISTINCT FROM $4::bigint""",
@@ -197,8 +202,13 @@ async def upcoming_with(conn: TenantConnection, staff: StaffId, now: datetime) -
 
 async def of_day(conn: TenantConnection, day: date) -> list[Visit]:
     """Return a day's bookings that were not cancelled, earliest first."""
+    # The agreed date, which has an index, may be up to two days off: zones differ by 26 hours.
     rows = await conn.fetch(
-        _BOOKING + "WHERE b.date = $1 AND b.status <> 'cancelled' ORDER BY b.time, b.id", day
+        _BOOKING
+        + """WHERE b.date BETWEEN $1::date - 2 AND $1::date + 2 AND here.begins::date = $1
+                 AND b.status <> 'cancelled'
+             ORDER BY lower(b.busy), b.id""",
+        day,
     )
     bookings = [_booking(row) for row in rows]
     people = await persons(conn, [booking.user_id for booking in bookings])

@@ -184,7 +184,7 @@ async def confirm(conn: TenantConnection, booking_id: int, user_id: int, now: da
 async def close(conn: TenantConnection, booking_id: int, outcome: Status, now: datetime) -> Booking:
     """The owner notes that the customer came (`COMPLETED`) or did not (`NO_SHOW`).
 
-    May be corrected from one to the other; the time stays taken by nobody.
+    May be corrected from one to the other. Who did not come leaves the rest of their time free.
 
     Raises:
         UnknownBooking: there is none.

@@ -125,10 +125,10 @@ async def claim_managed(bots: Bots, manager: Bot, owner: User, made: User) -> bo
 
 @dataclass(frozen=True)
 class Pasted:
-    """A bot whose token was pasted; `is_new` is False where that has changed nothing."""
+    """A bot whose token was pasted; `works` if it is connected, and that has changed nothing."""
 
     username: str
-    is_new: bool
+    works: bool
 
 
 async def claim_pasted(bots: Bots, owner_id: int, token: str) -> Pasted:
@@ -141,10 +141,11 @@ async def claim_pasted(bots: Bots, owner_id: int, token: str) -> Pasted:
     me = await bots.candidate(token).get_me()
     username = me.username or ""
     async with bots.database.shared() as conn:
-        is_new = await claim(
+        changed = await claim(
             conn, bots.vault, owner_id=owner_id, username=username, token=token, managed=False
         )
-    return Pasted(username, is_new)
+        row = await store.find(conn, me.id)
+    return Pasted(username, works=not changed and row is not None and row.attached_at is not None)
 
 
 @dataclass(frozen=True)

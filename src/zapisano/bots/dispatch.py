@@ -10,7 +10,6 @@ from aiogram import BaseMiddleware, Bot, Dispatcher, Router
 from aiogram.dispatcher.event.bases import UNHANDLED
 from aiogram.types import (
     CallbackQuery,
-    ErrorEvent,
     ManagedBotUpdated,
     Message,
     TelegramObject,
@@ -27,7 +26,7 @@ from zapisano.bots.registry import Bots
 from zapisano.bots.screens import answer
 from zapisano.bots.storage import Memory, serving, tenant_prefix
 from zapisano.bots.wording import error_text
-from zapisano.db import CONNECTION_LOST, Database
+from zapisano.db import Database
 from zapisano.errors import AppError, Passing
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
@@ -95,10 +94,32 @@ def dispatcher(memory: Memory, *routers: Router) -> Dispatcher:
     """Build a dispatcher: each person's updates in turn, one answer to errors."""
     made = Dispatcher(storage=memory.storage, events_isolation=memory.isolation)
     made.update.outer_middleware(InOrder())  # inside the turn, which aiogram's own have taken
+    made.update.outer_middleware(EveryRefusalTold())  # and told before the turn is over
     made.callback_query.outer_middleware(EveryTapAnswered())
-    made.errors.register(on_error)
     made.include_routers(*routers)
     return made
+
+
+class EveryRefusalTold(BaseMiddleware):
+    """The bots' one answer to errors.
+
+    What may pass goes back to the queue; what is refused is said kindly; a bug goes up, where
+    it is logged and tried again.
+    """
+
+    async def __call__(self, handler: Any, event: TelegramObject, data: dict[str, Any]) -> Any:
+        """Tell what was refused, where the person is looking."""
+        try:
+            return await handler(event, data)
+        except Passing:
+            raise
+        except BlockedByPerson as error:
+            log.info("nobody_to_answer", reason=error.code)
+        except AppError as error:
+            log.info("refused_in_chat", reason=error.code)
+            if isinstance(event, Update):
+                await tell(event, error)
+        return None
 
 
 class EveryTapAnswered(BaseMiddleware):
@@ -112,23 +133,6 @@ class EveryTapAnswered(BaseMiddleware):
             _ = SALES.gettext
             await answer(event, _("This button is from an older message.", locale=language))
         return result
-
-
-async def on_error(event: ErrorEvent) -> None:
-    """The bots' one error handler.
-
-    What may pass goes back to the queue; what is refused is said kindly; a bug goes up, where
-    it is logged and tried again.
-    """
-    error = event.exception
-    passes = isinstance(error, (Passing, *CONNECTION_LOST))
-    if passes or not isinstance(error, AppError):
-        raise error
-    if isinstance(error, BlockedByPerson):
-        log.info("nobody_to_answer", reason=error.code)
-        return
-    log.info("refused_in_chat", reason=error.code)
-    await tell(event.update, error)
 
 
 async def tell(update: Update, error: AppError) -> None:

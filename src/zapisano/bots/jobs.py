@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from zapisano.jobs import Job, Lane
+from zapisano.tenancy import State
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,25 @@ class Hello(Job):
     kind: ClassVar[str] = "bots.hello"
 
     bot_id: int
+
+
+@dataclass(frozen=True)
+class PromptNext(Job):
+    """Offer the button again to an owner who has paid for one more bot, if there is one."""
+
+    kind: ClassVar[str] = "bots.prompt_next"
+
+    owner_id: int
+
+
+@dataclass(frozen=True)
+class TellOfChange(Job):
+    """Tell the owner of a tenant's new state, as long as that is its state."""
+
+    kind: ClassVar[str] = "bots.tell_of_change"
+
+    tenant_id: str
+    state: State
 
 
 @dataclass(frozen=True)

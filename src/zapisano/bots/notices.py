@@ -22,8 +22,10 @@ from zapisano.bots.jobs import (
     Attach,
     ForgetUpdates,
     Hello,
+    PromptNext,
     RemindToAttach,
     SetAccess,
+    TellOfChange,
     Welcome,
 )
 from zapisano.bots.model import BotRow
@@ -31,7 +33,7 @@ from zapisano.bots.registry import Bots
 from zapisano.bots.sales.buttons import Go, Renew, button
 from zapisano.bots.sales.prompt import prompt
 from zapisano.bots.sales.renewal import checkout_url
-from zapisano.bots.sales.words import day, decline_reason, inside_quotes, pause_note
+from zapisano.bots.sales.words import day, decline_reason, inside_quotes, pause_note, reopening_note
 from zapisano.bots.screens import keyboard, link
 from zapisano.db import SharedConnection
 from zapisano.jobs import enqueue, schedule
@@ -140,6 +142,9 @@ class Notices:
             )
             with _nobody_there():
                 await self._say(tenant.owner_id, text, buttons)
+        if not job.again:
+            async with self.bots.database.shared() as conn:
+                await enqueue(conn, PromptNext(tenant.owner_id))
 
     async def hello(self, job: Hello) -> None:
         """The bot works: its owner gets a word in it, if it was started."""
@@ -150,19 +155,18 @@ class Notices:
         with speaking(SALES, tenant.owner_language), _nobody_there():
             text = _("Hello! This is your booking bot. Press /start: it shows what it begins with.")
             await self.bots.of(row).send_message(tenant.owner_id, text)
-        await self._prompt_next(tenant.owner_id)
 
-    async def _prompt_next(self, owner_id: int) -> None:
-        """Offer the button again to an owner who has paid for one more bot."""
+    async def prompt_next(self, job: PromptNext) -> None:
+        """One bot works, and the button has gone with it: the owner's next one may wait for it."""
         async with self.bots.database.shared() as conn:
-            waiting = await store.awaiting(conn, owner_id)
+            waiting = await store.awaiting(conn, job.owner_id)
             tenant = await tenants.get(conn, waiting) if waiting else None
         if tenant:
             with _nobody_there():
                 await self._prompt(tenant, reminder=True)
 
     async def tenant_changed(self, job: TenantChanged) -> None:
-        """Tell the owner that a tenant is paused, put away or back; shut or open its bot."""
+        """A tenant is paused, put away or back: shut or open its bot, and have its owner told."""
         async with self.bots.database.shared() as conn:
             paid = job.restored and await subscriptions.lift_if_paid(
                 conn, TenantId(job.tenant_id), self.now()
@@ -170,15 +174,22 @@ class Notices:
             if paid:
                 return  # and that tells
             tenant = await tenants.get(conn, job.tenant_id)
-            if tenant.state != job.state:
-                return  # it has changed again, and that job tells
-            await _open_or_shut(conn, tenant)
+            if tenant.state == job.state:  # else it has changed again, and that job tells
+                await _open_or_shut(conn, tenant)
+                await enqueue(conn, TellOfChange(tenant.id, tenant.state))
+
+    async def tell_of_change(self, job: TellOfChange) -> None:
+        """Tell the owner that a tenant is paused, put away or back."""
+        async with self.bots.database.shared() as conn:
+            tenant = await tenants.get(conn, job.tenant_id)
+        if tenant.state != job.state:
+            return
         with _nobody_there():
             if tenant.state is State.AWAITING_BOT:
                 await self._prompt(tenant, reminder=True)
                 return
             with speaking(SALES, tenant.owner_language):
-                await self._say(tenant.owner_id, *_change(tenant))
+                await self._say(tenant.owner_id, *_change(tenant, self.settings))
 
     async def ask_for_token(self, job: AskForToken) -> None:
         """Telegram refuses the bot's token: only its owner can help."""
@@ -244,12 +255,13 @@ def _welcome(*, again: bool) -> str:
     )
 
 
-def _change(tenant: Tenant) -> tuple[str, InlineKeyboardMarkup | None]:
+def _change(tenant: Tenant, settings: Settings) -> tuple[str, InlineKeyboardMarkup | None]:
     name = inside_quotes(tenant.name)
     if tenant.state is State.ACTIVE:
         return _("▶️ “{name}” works again.").format(name=name), None
     if tenant.state is State.ARCHIVED:
-        return _("📦 “{name}” is closed and its data is put away.").format(name=name), None
+        text = _("📦 “{name}” is closed and its data is put away.").format(name=name)
+        return text + reopening_note(settings), None
     if tenant.is_paused_by_operator:
         return _("⏸ “{name}” is paused by support. Your data is safe.").format(name=name), None
     text = _("⏸ “{name}” is paused: it is not paid for. Your data is safe, pay and it goes on.")

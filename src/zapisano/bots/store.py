@@ -4,6 +4,7 @@ from datetime import datetime
 
 from zapisano.bots.model import BotRow, new_secret
 from zapisano.db import Row, SharedConnection
+from zapisano.jobs.store import TO_COME
 from zapisano.tenancy import TenantId
 
 # Nobody types more while a bot is silent; whoever does may find the first ones out of order.
@@ -272,31 +273,52 @@ async def note_job(conn: SharedConnection, bot_id: int, update_id: int, job_id: 
     )
 
 
-async def jobs_up_to(
+async def place_in_line(
     conn: SharedConnection, bot_id: int, update_id: int
-) -> tuple[int | None, list[int]]:
-    """Return the job of an update, and those before it of the same person that are not over.
+) -> tuple[int | None, bool, list[int]]:
+    """Return the job of an update, whether it was tried before, and who goes first.
 
-    Without those that a bug has met: they may be tried for long.
+    Those are the jobs of the same person's earlier updates that are still to come.
     """
     rows = await conn.fetch(
-        """SELECT me.job_id AS mine, earlier.id FROM shared.updates AS me
+        """SELECT me.job_id AS mine, coalesce(my.attempts, 0) > 0 AS tried, earlier.id
+           FROM shared.updates AS me
+           LEFT JOIN shared.pgqueuer AS my ON my.id = me.job_id
            LEFT JOIN LATERAL (
-               SELECT q.id FROM (
+               SELECT latest.job_id AS id FROM (
                    SELECT u.job_id FROM shared.updates AS u
                    WHERE u.bot_id = me.bot_id AND u.person_id = me.person_id
                        AND u.update_id < me.update_id
                    ORDER BY u.update_id DESC LIMIT $3) AS latest
-               JOIN shared.pgqueuer AS q ON q.id = latest.job_id
-               LEFT JOIN shared.job_starts AS s ON s.job_id = q.id
-               WHERE q.status IN ('queued', 'picked') AND coalesce(s.bugs, 0) = 0
+               JOIN ("""  # noqa: S608 # two constants
+        + TO_COME
+        + """) AS still ON still.id = latest.job_id
            ) AS earlier ON true
            WHERE me.bot_id = $1 AND me.update_id = $2""",
         bot_id,
         update_id,
         LOOK_BACK,
     )
-    return rows[0]["mine"] if rows else None, [row["id"] for row in rows if row["id"] is not None]
+    if not rows:
+        return None, False, []
+    earlier = [row["id"] for row in rows if row["id"] is not None]
+    return rows[0]["mine"], rows[0]["tried"], earlier
+
+
+async def next_in_line(conn: SharedConnection, bot_id: int, update_id: int) -> int | None:
+    """Return the job of the same person's next update that is still to come."""
+    found: int | None = await conn.fetchval(
+        """SELECT still.id FROM shared.updates AS me
+           JOIN shared.updates AS u ON u.bot_id = me.bot_id AND u.person_id = me.person_id
+               AND u.update_id > me.update_id
+           JOIN ("""  # noqa: S608 # two constants
+        + TO_COME
+        + """) AS still ON still.id = u.job_id
+           WHERE me.bot_id = $1 AND me.update_id = $2 ORDER BY u.update_id LIMIT 1""",
+        bot_id,
+        update_id,
+    )
+    return found
 
 
 async def forget_updates(conn: SharedConnection, before: datetime) -> int:

@@ -24,6 +24,7 @@ from zapisano.settings import Settings
 from zapisano.vault import Vault
 
 BATCH_SIZE = 50
+CANARIES = 2
 LOCK_TIMEOUT: LiteralString = "5s"
 PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)
 MIGRATION_LOCK = 7_260_921  # any constant: one migration at a time per database
@@ -39,6 +40,11 @@ class Report:
     behind: int = 0
     migrated: list[str] = field(default_factory=list[str])
     failed: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def untried(self) -> int:
+        """How many tenants are still behind because the canaries have failed."""
+        return self.behind - len(self.migrated) - len(self.failed)
 
 
 class Migration:
@@ -124,13 +130,17 @@ class Migration:
     async def _tenants(
         self, conn: OwnerConnection, on_progress: Callable[[int, int], None]
     ) -> None:
-        """Canary first: if the first tenant fails, the change is wrong and nobody else gets it."""
+        """Canaries first: if one tenant fails it is odd, if two do the change is wrong.
+
+        Then nobody else gets it.
+        """
         behind = await tenants_behind(conn, self._folder)
         self.report.behind = len(behind)
         on_progress(0, len(behind))
         done = 0
         while done < len(behind) and not self.report.migrated:
-            if not await self._batch(conn, behind[done : done + 1]):
+            await self._batch(conn, behind[done : done + 1])
+            if len(self.report.failed) == CANARIES:
                 return
             done += 1
         while done < len(behind):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, LiteralString, cast
 
 from pydantic_core import to_jsonable_python
 
@@ -11,6 +11,10 @@ from zapisano.db import Connection, SharedConnection
 from zapisano.jobs.model import Job
 
 TICK_LIMIT = 500
+# Jobs that are not over; without those that a bug has met, which may be tried for long.
+TO_COME: LiteralString = """
+    SELECT q.id FROM shared.pgqueuer AS q LEFT JOIN shared.job_starts AS s ON s.job_id = q.id
+    WHERE q.status IN ('queued', 'picked') AND coalesce(s.bugs, 0) = 0 """
 
 
 @dataclass(frozen=True)
@@ -39,23 +43,17 @@ async def enqueue(conn: Connection, job: Job) -> int:
 
 
 async def left(conn: SharedConnection, job_ids: list[int]) -> list[int]:
-    """Return those of these jobs that are not over; without those that a bug has met."""
-    rows = await conn.fetch(
-        """SELECT q.id FROM shared.pgqueuer AS q
-           LEFT JOIN shared.job_starts AS s ON s.job_id = q.id
-           WHERE q.id = ANY($1::bigint[]) AND q.status IN ('queued', 'picked')
-               AND coalesce(s.bugs, 0) = 0""",
-        job_ids,
-    )
+    """Return those of these jobs that are still to come."""
+    rows = await conn.fetch(TO_COME + "AND q.id = ANY($1::bigint[])", job_ids)
     return [row["id"] for row in rows]
 
 
-async def hurry(conn: SharedConnection, job_ids: list[int]) -> None:
-    """End the pause of those of these jobs that wait for another attempt."""
+async def hurry(conn: SharedConnection, job_id: int) -> None:
+    """End the pause of a job, if it waits for another attempt."""
     await conn.execute(
         """UPDATE shared.pgqueuer SET execute_after = now()
-           WHERE id = ANY($1::bigint[]) AND status = 'queued' AND execute_after > now()""",
-        job_ids,
+           WHERE id = $1 AND status = 'queued' AND execute_after > now()""",
+        job_id,
     )
 
 
@@ -106,7 +104,9 @@ async def count_bug(conn: SharedConnection, job_id: int) -> int:
     """Remember that a job has failed for no reason that could pass; return how often it has."""
     return int(
         await conn.fetchval(
-            "UPDATE shared.job_starts SET bugs = bugs + 1 WHERE job_id = $1 RETURNING bugs", job_id
+            """INSERT INTO shared.job_starts (job_id, starts, bugs) VALUES ($1, 1, 1)
+               ON CONFLICT (job_id) DO UPDATE SET bugs = job_starts.bugs + 1 RETURNING bugs""",
+            job_id,
         )
     )
 

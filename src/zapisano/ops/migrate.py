@@ -1,6 +1,6 @@
 """`zapisano migrate`: the shared schema, the roles, then every tenant."""
 
-from zapisano.db.migrate import Migration
+from zapisano.db.migrate import Migration, Report
 from zapisano.db.roles import remedy
 from zapisano.errors import AppError
 from zapisano.ops import screen
@@ -14,8 +14,11 @@ class TenantsFailed(AppError):
     code, text = "tenants_failed", "Some tenants could not be migrated."
 
 
-async def migrate(settings: Settings) -> None:
+async def migrate(settings: Settings, *, go_on: bool = False) -> None:
     """Bring everything to the head and say what was done. Safe to repeat after any failure.
+
+    With `go_on` tenants that cannot be migrated are a warning: one of them must not keep the
+    others down. Not when they show that the change itself is wrong.
 
     Raises:
         TenantsFailed: the named tenants stayed as they were.
@@ -23,15 +26,25 @@ async def migrate(settings: Settings) -> None:
     with screen.progress("Tenants") as on_progress:
         report = await Migration(settings).run(on_progress)
     if not report.isolated:
-        warning = f"Isolation by role is off. To turn it on: {remedy(settings)}"
-        screen.say(warning)
-        tell_supervisor(f"STATUS={warning}")
+        _warn(f"Isolation by role is off. To turn it on: {remedy(settings)}")
     if report.roles_made:
         screen.say(f"Tenants that had no role and have one now: {report.roles_made}.")
     screen.say(f"The shared schema is up to date; tenants migrated: {len(report.migrated)}.")
-    if report.failed:
-        lines = [f"{tenant}: {reason}" for tenant, reason in sorted(report.failed.items())]
-        left = report.behind - len(report.migrated) - len(report.failed)
-        if left:
-            lines.append(f"{left} more were not tried: the first tenant shows that it would fail.")
-        raise TenantsFailed("\n".join(["These tenants stayed as they were:", *lines]))
+    if not report.failed:
+        return
+    if report.untried or not go_on:
+        raise TenantsFailed("\n".join(["These tenants stayed as they were:", *_why(report)]))
+    for line in _why(report):
+        _warn(f"Not migrated: {line} Mend it, then: zapisano migrate")
+
+
+def _why(report: Report) -> list[str]:
+    lines = [f"{tenant}: {reason}" for tenant, reason in sorted(report.failed.items())]
+    if report.untried:
+        lines.append(f"{report.untried} more were not tried: the first ones show that they fail.")
+    return lines
+
+
+def _warn(line: str) -> None:
+    screen.say(line)
+    tell_supervisor(f"STATUS={line}")

@@ -1,6 +1,6 @@
 """Orders, the YooKassa client, the inbox and settle."""
 
-from zapisano.payments.checkout import create_order, retry_order, start_payment
+from zapisano.payments.checkout import create_order, refuse_closed, retry_order, start_payment
 from zapisano.payments.handlers import payments_handlers
 from zapisano.payments.inbox import read_notification, receive
 from zapisano.payments.jobs import OrderCanceled, OrderPaid, Poll, Settle
@@ -48,6 +48,7 @@ __all__ = [
     "poll",
     "read_notification",
     "receive",
+    "refuse_closed",
     "retry_order",
     "settle",
     "start_payment",

@@ -191,6 +191,18 @@ async def retry_order(
     return await _keep(conn, settings, new, bought)
 
 
+async def refuse_closed(conn: SharedConnection, order: Order) -> None:
+    """Sell nothing to a business that is closed.
+
+    Raises:
+        BusinessClosed: what the order would prolong is archived.
+    """
+    if order.tenant_id is None or not (order.is_open or order.status is Status.CANCELED):
+        return
+    if (await tenants.get(conn, order.tenant_id)).state is State.ARCHIVED:
+        raise BusinessClosed
+
+
 async def start_payment(
     database: Database, provider: Provider, order_id: OrderId, now: datetime
 ) -> str:
@@ -201,7 +213,6 @@ async def start_payment(
 
     Raises:
         OrderClosed: there is nothing to pay, or the outcome of an old request is unknown.
-        BusinessClosed: what it would prolong is archived.
         ProviderUnavailable: the outcome is unknown; the same again is safe.
         ProviderRefused: nothing was created; the next attempt uses a new key, unless another
             request under this one may have made the payment.
@@ -210,8 +221,6 @@ async def start_payment(
         order = await store.get(conn, order_id, lock=True)
         if not order.is_open or not order.key_lives_at(now):
             raise OrderClosed
-        if order.tenant_id and (await tenants.get(conn, order.tenant_id)).state is State.ARCHIVED:
-            raise BusinessClosed
         if order.payment_id:
             return _page(order, order.confirmation_url)
         await store.mark_requested(conn, order.id, now)

@@ -91,7 +91,7 @@ def product(needs: tuple[Process, ...], env: Mapping[str, str]) -> tuple[Process
     after = tuple(process.name for process in needs)
     migrate = Process(
         "migrate",
-        (*_module("zapisano"), "migrate"),
+        (*_module("zapisano"), "migrate", "--go-on"),
         env,
         after=after,
         ready=Ready.EXIT,

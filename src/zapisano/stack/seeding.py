@@ -22,7 +22,7 @@ class Seeds:
         if not self._count:
             return
         like = next(process for process in self._plan.processes if process.name == "migrate")
-        argv = (*like.argv[:-1], "tenants", "seed", str(self._count))
+        argv = (*like.argv[: like.argv.index("migrate")], "tenants", "seed", str(self._count))
         self._running = subprocess.Popen(  # noqa: S603 - our own program, no shell
             child.command(argv, death_signal=signal.SIGTERM),
             env=dict(like.env),

@@ -131,13 +131,16 @@ def _overview(row: Row) -> Overview:
     )
 
 
-async def of_owner(conn: SharedConnection, owner_id: int) -> list[Tenant]:
-    """Return a person's tenants, oldest first, archived ones left out."""
+async def of_owner(
+    conn: SharedConnection, owner_id: int, *, archived: bool = False
+) -> list[Tenant]:
+    """Return a person's tenants, oldest first; archived ones only when asked for."""
     rows = await conn.fetch(
         """SELECT id, name, owner_id, owner_language, state, suspended_for, created_at, changed_at
-           FROM shared.tenants WHERE owner_id = $1 AND state <> 'archived'
+           FROM shared.tenants WHERE owner_id = $1 AND (state <> 'archived' OR $2)
            ORDER BY length(id), id""",
         owner_id,
+        archived,
     )
     return [_tenant(row) for row in rows]
 

@@ -28,6 +28,7 @@ from zapisano.payments import (
     Settle,
     Status,
     UnknownOrder,
+    refuse_closed,
     retry_order,
     start_payment,
 )
@@ -83,6 +84,7 @@ async def pay(request: Request, order_id: str) -> Response:
     try:
         async with state.database.shared() as conn:
             order = await _load(conn, order_id)
+            await refuse_closed(conn, order)
             if order.status is Status.CANCELED:
                 order = await retry_order(conn, state.settings, order.id, state.now())
         page = await start_payment(state.database, state.provider, order.id, state.now())

@@ -40,12 +40,12 @@ async def pasted(message: Message, bot: Bot, bots: Bots, state: FSMContext) -> N
     if token is None:
         raise MistypedToken
     found = await claim_pasted(bots, message.from_user.id, token)
-    await state.clear()
-    if found.is_new:
-        await _connecting(bot, message.from_user.id, found.username)
-    else:
+    if found.works:
         text = _("@{username} is connected to your business already, nothing has changed.")
         await message.answer(text.format(username=found.username))
+    else:
+        await _connecting(bot, message.from_user.id, found.username)
+    await state.clear()
 
 
 async def _connecting(bot: Bot, person_id: int, username: str) -> None:

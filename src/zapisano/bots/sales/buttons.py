@@ -13,6 +13,9 @@ from zapisano.bots.attach import suggested_name
 from zapisano.bots.model import suggest_username
 from zapisano.tenancy import Tenant
 
+NEW = "new"
+BUTTON_NAME_LENGTH = 24
+
 
 class Go(CallbackData, prefix="go"):
     """Open a screen."""
@@ -21,7 +24,7 @@ class Go(CallbackData, prefix="go"):
 
 
 class Buy(CallbackData, prefix="buy"):
-    """A plan was picked: for a new business, or for a tenant that exists."""
+    """A plan was picked: for a tenant that exists, for a `NEW` one, or it is not said yet."""
 
     plan: str
     tenant: str = ""
@@ -37,6 +40,11 @@ class Create(CallbackData, prefix="create"):
     """Show again how to create the tenant's bot."""
 
     tenant: str
+
+
+def short(name: str) -> str:
+    """Cut a business's name to what a button can show."""
+    return name if len(name) <= BUTTON_NAME_LENGTH else name[: BUTTON_NAME_LENGTH - 1] + "…"
 
 
 def button(text: str, data: CallbackData) -> InlineKeyboardButton:

@@ -12,10 +12,10 @@ from aiogram.utils.i18n import gettext as _
 from zapisano import subscriptions
 from zapisano.bots import store
 from zapisano.bots.model import OWNER_START
-from zapisano.bots.sales.buttons import Create, Go, Renew, back, button
+from zapisano.bots.sales.buttons import Create, Go, Renew, back, button, short
 from zapisano.bots.sales.prompt import prompt
 from zapisano.bots.sales.renewal import own_tenant
-from zapisano.bots.sales.words import day, state_name
+from zapisano.bots.sales.words import day, reopening_note, state_name
 from zapisano.bots.screens import answer, keyboard, link, quote, show
 from zapisano.db import Database
 from zapisano.settings import Settings
@@ -23,7 +23,6 @@ from zapisano.tenancy import State, Tenant
 from zapisano.tenancy import store as tenants
 
 MOST_SHOWN = 10
-BUTTON_NAME_LENGTH = 24
 
 
 @dataclass(frozen=True)
@@ -35,24 +34,30 @@ class Mine:
     paid_until: datetime | None
 
 
-async def _mine(database: Database, person_id: int) -> list[Mine]:
+async def _mine(database: Database, person_id: int, now: datetime) -> list[Mine]:
     async with database.shared() as conn:
         lines: list[Mine] = []
-        for tenant in (await tenants.of_owner(conn, person_id))[-MOST_SHOWN:]:
+        for tenant in await tenants.of_owner(conn, person_id, archived=True):
             row = await store.of_tenant(conn, tenant.id)
             paid = await subscriptions.find(conn, tenant.id)
-            username = row.username if row else None
-            lines.append(Mine(tenant, username, paid.paid_until if paid else None))
-    return lines
+            paid_until = paid.paid_until if paid else None
+            if tenant.state is State.ARCHIVED and (paid_until is None or paid_until <= now):
+                continue  # closed, and nothing is left of it
+            lines.append(Mine(tenant, row.username if row else None, paid_until))
+    return lines[-MOST_SHOWN:]
 
 
 async def mine(
-    event: Message | CallbackQuery, state: FSMContext, database: Database, settings: Settings
+    event: Message | CallbackQuery,
+    state: FSMContext,
+    database: Database,
+    settings: Settings,
+    now: datetime,
 ) -> None:
     """Show the list."""
     assert event.from_user is not None  # noqa: S101 # a private chat
     await state.clear()
-    lines = await _mine(database, event.from_user.id)
+    lines = await _mine(database, event.from_user.id, now)
     if not lines:
         text = _("You have no bots yet. The first one can be working in a few minutes.")
         buy = [button(_("See the prices"), Go(to="plans"))]
@@ -60,7 +65,9 @@ async def mine(
         return
     text = _("<b>My bots</b>") + "".join(_line(line, settings) for line in lines)
     rows = [_buttons(line) for line in lines]
-    another = [button(_("One more bot"), Go(to="plans"))]
+    if any(line.tenant.state is State.ARCHIVED for line in lines):
+        text += reopening_note(settings)
+    another = [button(_("One more bot"), Go(to="more"))]
     await show(event, text, keyboard(*rows, another, back("start")))
 
 
@@ -75,7 +82,9 @@ def _line(line: Mine, settings: Settings) -> str:
 
 
 def _buttons(line: Mine) -> list[InlineKeyboardButton]:
-    name = line.tenant.name[:BUTTON_NAME_LENGTH]
+    name = short(line.tenant.name)
+    if line.tenant.state is State.ARCHIVED:
+        return []
     row = [button(_("Extend: {name}").format(name=name), Renew(tenant=line.tenant.id))]
     if line.tenant.state is State.AWAITING_BOT and not line.username:
         row.append(button(_("Create the bot"), Create(tenant=line.tenant.id)))

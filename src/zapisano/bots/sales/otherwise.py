@@ -6,7 +6,7 @@ from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots import store
 from zapisano.bots.model import BotRow
-from zapisano.bots.sales.buttons import Go, button
+from zapisano.bots.sales.buttons import Go, button, short
 from zapisano.bots.sales.prompt import find_awaiting, prompt
 from zapisano.bots.screens import keyboard, link, quote
 from zapisano.db import Database
@@ -28,10 +28,14 @@ async def otherwise(message: Message, bot: Bot, database: Database) -> None:
         names = {row.tenant_id: await tenants.get(conn, row.tenant_id or "") for row in owned}
     own = [(row, names[row.tenant_id]) for row in owned[-MOST_SHOWN:]]
     rows = [
-        [link(_("⚙️ Manage: {name}").format(name=tenant.name), row.owner_link)]
+        [link(_("⚙️ Manage: {name}").format(name=short(tenant.name)), row.owner_link)]
         for row, tenant in own
     ]
-    plans = button(_("One more bot") if own else _("See the prices"), Go(to="plans"))
+    plans = (
+        button(_("One more bot"), Go(to="more"))
+        if own
+        else button(_("See the prices"), Go(to="plans"))
+    )
     rows.append([plans, button(_("My bots"), Go(to="mine"))])
     text = _way_on(message.text or "", own)
     await message.answer(text, reply_markup=keyboard(*rows))

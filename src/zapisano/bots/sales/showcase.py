@@ -6,7 +6,7 @@ from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 from aiogram.utils.i18n import gettext as _
 
-from zapisano.bots.sales.buttons import Buy, Go, back, button
+from zapisano.bots.sales.buttons import NEW, Buy, Go, back, button
 from zapisano.bots.sales.prompt import find_awaiting, prompt
 from zapisano.bots.sales.renewal import show_renewal
 from zapisano.bots.sales.words import plan_line
@@ -71,15 +71,29 @@ def _start_buttons() -> InlineKeyboardMarkup:
     )
 
 
-async def plans(tap: CallbackQuery, state: FSMContext, settings: Settings) -> None:
-    """Show the price list."""
-    await state.clear()
-    rows = [[button(plan_line(plan), Buy(plan=plan.id))] for plan in settings.plans.values()]
+async def plans(event: Message | CallbackQuery, state: FSMContext, settings: Settings) -> None:
+    """Show the price list; whatever was being written is over."""
+    await _show_plans(event, state, settings, tenant="")
+
+
+async def plans_of_one_more(tap: CallbackQuery, state: FSMContext, settings: Settings) -> None:
+    """Show the price list to an owner who wants one more bot."""
+    await _show_plans(tap, state, settings, tenant=NEW)
+
+
+async def _show_plans(
+    event: Message | CallbackQuery, state: FSMContext, settings: Settings, *, tenant: str
+) -> None:
+    rows = [
+        [button(plan_line(plan), Buy(plan=plan.id, tenant=tenant))]
+        for plan in settings.plans.values()
+    ]
     text = _(
         "<b>Choose for how long</b>\n\n"
         "One payment, no automatic charges. Everything is included in every plan."
     )
-    await show(tap, text, keyboard(*rows, back("start")))
+    await show(event, text, keyboard(*rows, back("start")))
+    await state.clear()
 
 
 async def help_screen(event: Message | CallbackQuery, settings: Settings) -> None:
@@ -150,6 +164,7 @@ def routes() -> Router:
     router.message.register(arrive, CommandStart())
     router.callback_query.register(start, Go.filter(F.to == "start"))
     router.callback_query.register(plans, Go.filter(F.to == "plans"))
+    router.callback_query.register(plans_of_one_more, Go.filter(F.to == "more"))
     router.message.register(help_screen, Command("help"))
     router.callback_query.register(help_screen, Go.filter(F.to == "help"))
     router.message.register(privacy, Command("privacy"))

@@ -61,6 +61,14 @@ def pause_note(tenant: Tenant, settings: Settings) -> str:
     return note
 
 
+def reopening_note(settings: Settings) -> str:
+    """Say whom to ask about a closed business; '' where there is no contact."""
+    if not settings.support_contact:
+        return ""
+    note = _("\n\nTo have a closed business opened again, write: {contact}")
+    return note.format(contact=quote(settings.support_contact))
+
+
 def decline_reason(reason: str) -> str:
     """Say why no money has come; YooKassa's reasons are an open set, so some stay unsaid."""
     known = {

@@ -116,8 +116,8 @@ async def read(message: Message, visitor: Visitor, state: FSMContext, bot: Bot) 
         await put(bot, chat_id, asked.message_id, typed.prompt(asked, value))
         return
     except TooMany:
-        await state.clear()
         await message.answer(_("There are too many already. Please change one of those."))
+        await state.clear()
         return
     screen = typed.prompt(more) if more else await _screen(visitor, typed.leads_to(asked))
     await remove(message)

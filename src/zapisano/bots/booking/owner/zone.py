@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from aiogram.utils.i18n import gettext as _
 
-from zapisano.booking import owner, rules_of
+from zapisano.booking import next_visit, owner, rules_of
 from zapisano.bots.booking.buttons import Do, button
 from zapisano.bots.booking.owner.press import Press
 from zapisano.bots.booking.person import Visitor
@@ -50,7 +50,10 @@ async def zone(press: Press) -> Screen:
     rows.append([button(_("✏️ Another zone"), Do(act="type", word="zone"))])
     rows.append([button(_("‹ Back"), Do(act="menu"))])
     text = _("<b>Time zone</b>: {zone}\nWhat time is it at your place now?")
-    return Screen(text.format(zone=escape(zone_name(current.key))), rows)
+    text = text.format(zone=escape(zone_name(current.key)))
+    if await next_visit(press.conn, press.visitor.now):
+        text += "\n\n" + _("No booking is moved by this: each is shown by the new clock.")
+    return Screen(text, rows)
 
 
 def _now_in(name: str, visitor: Visitor) -> str:
