@@ -35,7 +35,7 @@ def create_api(
         title="Zapisano",
         version=__version__,
         summary="The operator's side: tenants and what happens to them. The token is "
-        "MASTER_API_TOKEN; where none is set, master_api_token in .zapisano/secrets.json.",
+        "MASTER_API_TOKEN; where none is set, master_api_token in secrets.json of the data folder.",
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,

@@ -10,7 +10,7 @@ from telegram_bots import until
 from waiting import somebody_waits
 
 from zapisano.bots import store
-from zapisano.bots.attach import claim
+from zapisano.bots.attach import claim, redirect
 from zapisano.bots.errors import BotTaken
 from zapisano.bots.inbox import without_tokens
 from zapisano.bots.jobs import Attach, HandleUpdate
@@ -301,6 +301,42 @@ async def test_attaching_survives_a_telegram_that_fails(
     await house.idle()
     said = [m["text"] for m in await buyer.phone.answers(buyer.sales)]
     assert sum("работает" in text for text in said) == 1
+
+
+async def test_an_address_that_telegram_cannot_reach_is_waited_for(
+    house: House, buyer: Buyer
+) -> None:
+    """A fresh domain or certificate: nothing is lost that would need an operator."""
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.offer()
+    house.simulator.fail("bad_webhook", method="setWebhook", times=3)
+    made = await buyer.creates()
+    await buyer.hears(f"@{made['username']} работает")
+
+
+@pytest.mark.parametrize("again", ["pasted", "restarted"])
+async def test_a_bot_whose_connection_was_given_up_is_connected_anew(
+    house: House, buyer: Buyer, again: str
+) -> None:
+    _, token = house.simulator.new_bot(buyer.phone.person)
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.offer()
+    async with house.database.shared() as conn:
+        await store.insert(
+            conn,
+            bot_id=int(token.partition(":")[0]),
+            tenant_id=TenantId("client_001"),
+            username="given_up_bot",
+            token=house.parts.bots.vault.lock(token),
+            managed=False,
+        )
+    if again == "pasted":
+        await buyer.says(token)
+        await buyer.hears("Подключаем")
+    else:
+        await redirect(house.database, house.settings)
+    await buyer.hears("работает")
+    await house.bot_of(buyer.phone.person)
 
 
 async def test_attach_may_be_repeated(house: House, buyer: Buyer) -> None:

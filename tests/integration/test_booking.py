@@ -514,6 +514,23 @@ async def test_after_a_change_of_zone_a_clock_time_means_another_moment(
     assert await jobs(witness) == [("created", "customer")] * 2 + [("moved", "customer")]
 
 
+async def test_the_zone_is_not_changed_between_the_look_and_the_booking(
+    database: Database, tenant: str, witness: Witness
+) -> None:
+    async def change_zone() -> None:
+        async with database.tenant(tenant) as conn:
+            await owner.set_zone(conn, "Asia/Vladivostok")
+
+    async with database.tenant(tenant) as conn:
+        made = await booking.book(conn, ANNA, wish(14), NOW)
+        changing = asyncio.create_task(change_zone())
+        await until(lambda: somebody_waits(witness))  # the change, for the booking
+    await changing
+    rows = await witness.fetch("SELECT time_zone, lower(busy) AS at FROM client_001.bookings")
+    assert [(row["time_zone"], row["at"].hour) for row in rows] == [("Europe/Moscow", 11)]
+    assert made.booking.starts_at.hour == 11
+
+
 async def test_a_day_is_the_places_own_whatever_zone_was_agreed(
     database: Database, tenant: str
 ) -> None:

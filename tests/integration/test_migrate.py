@@ -144,6 +144,20 @@ async def test_a_tenant_that_is_in_use_does_not_hold_up_the_others(
     assert (await migration(settings, folder).run()).migrated == ["client_003"]
 
 
+async def test_tenants_in_use_are_no_canaries(
+    settings: Settings, database: Database, witness: Witness, folder: Path
+) -> None:
+    await seed(database, 4, lambda _: None)
+    add_revision(folder)
+    async with witness.transaction():
+        for tenant in ("client_001", "client_002"):
+            await witness.execute(f"LOCK TABLE {tenant}.services IN ACCESS SHARE MODE")
+        report = await migration(settings, folder).run()
+    assert (list(report.failed), report.locked) == (["client_001", "client_002"], 2)
+    assert not report.looks_wrong
+    assert await at_head(witness) == 2
+
+
 async def test_a_shared_table_that_is_in_use_is_waited_for_in_turns(
     settings: Settings, database: Database, witness: Witness, folder: Path
 ) -> None:

@@ -40,7 +40,8 @@ def test_other_fields_are_read() -> None:
     assert checked_name("  Мужская \n стрижка ") == "Мужская стрижка"
     assert checked_name("💇\u200d♀️ Стрижка") == "💇\u200d♀️ Стрижка"
     assert checked_duration(" 45 ") == 45
-    assert checked_price("1 500,50 ₽") == Decimal("1500.50")
+    for typed in ("1 500,50 ₽", "1500.50 руб", "1500,5р.", "1500.5 рублей", "1500.50 RUB"):
+        assert checked_price(typed) == Decimal("1500.50")
     assert checked_zone("asia/novosibirsk").key == "Asia/Novosibirsk"
     assert checked_phone("7 (916) 020-03-46") == checked_phone("+79160200346") == "+79160200346"
     assert checked_day("31.12", TODAY) == date(2026, 12, 31)

@@ -15,14 +15,14 @@ def test_both_languages_say_the_same_things() -> None:
 @pytest.mark.parametrize(
     ("amount", "russian", "english"),
     [
-        ("299.00", "299 ₽", "₽299"),
-        ("1490.00", "1 490 ₽", "₽1,490"),
-        ("1490.50", "1 490,50 ₽", "₽1,490.50"),
+        ("299.00", "299 ₽", "299 ₽"),
+        ("1490.00", "1 490 ₽", "1 490 ₽"),
+        ("1490.50", "1 490,50 ₽", "1 490.50 ₽"),
     ],
 )
 def test_sums(amount: str, russian: str, english: str) -> None:
     assert roubles(Decimal(amount), "ru").replace("\N{NO-BREAK SPACE}", " ") == russian
-    assert roubles(Decimal(amount), "en") == english
+    assert roubles(Decimal(amount), "en").replace("\N{NO-BREAK SPACE}", " ") == english
 
 
 @pytest.mark.parametrize(

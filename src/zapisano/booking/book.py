@@ -83,7 +83,7 @@ async def free_slot(
         SlotTaken: it is offered, but somebody has it.
         NotOffered: it is not offered at all.
     """
-    rules = await store.rules(conn)
+    rules = await store.rules_that_stay(conn)
     noon = datetime.combine(wish.day, time(12), UTC)
     calendars = await store.calendars(
         conn,

@@ -35,7 +35,11 @@ MIN_DURATION_MINUTES, MAX_DURATION_MINUTES = 5, DAY_MINUTES
 
 
 class Status(StrEnum):
-    """Where a booking is in its life; the first two keep its time taken."""
+    """Where a booking is in its life.
+
+    The overlap rule guards the time of the first two. A completed one keeps its time in the bot:
+    the customer may still be there.
+    """
 
     HELD = "held"
     ACTIVE = "active"
@@ -255,13 +259,16 @@ def checked_duration(value: str) -> int:
     return minutes
 
 
+_ROUBLES = re.compile(r"(₽|р\.?|руб\.?|рубл(ь|я|ей)|rub\.?|rur)$", re.IGNORECASE)
+
+
 def checked_price(value: str) -> Decimal:
     """Return roubles with two places.
 
     Raises:
         BadField: it is no sum of 0 to 99 999 999.99.
     """
-    text = re.sub(r"[\s₽]", "", value).replace(",", ".")
+    text = _ROUBLES.sub("", re.sub(r"\s", "", value)).replace(",", ".")
     try:
         price = Decimal(text)
     except InvalidOperation:

@@ -205,14 +205,20 @@ async def misfits(conn: TenantConnection, staff_id: int, now: datetime) -> list[
     Raises:
         UnknownStaff: there is none.
     """
-    one = await member(conn, staff_id)
-    calendar = await store.working_time(conn, one.id)
-    rules = await store.rules(conn)
-    return [
-        booking
-        for booking in await store.upcoming_with(conn, one.id, now)
-        if not (one.active and fits(calendar, rules, booking.starts_at, booking.ends_at))
-    ]
+    return await _misfits_of(conn, await member(conn, staff_id), now)
+
+
+async def staff_with_misfits(conn: TenantConnection, now: datetime) -> set[StaffId]:
+    """Return who has bookings to come that their schedule leaves out."""
+    return {one.id for one in await store.staff(conn) if await _misfits_of(conn, one, now)}
+
+
+async def _misfits_of(conn: TenantConnection, one: Staff, now: datetime) -> list[Booking]:
+    to_come = await store.upcoming_with(conn, one.id, now)
+    if not (to_come and one.active):
+        return to_come
+    calendar, rules = await store.working_time(conn, one.id), await store.rules(conn)
+    return [b for b in to_come if not fits(calendar, rules, b.starts_at, b.ends_at)]
 
 
 async def set_hours(conn: TenantConnection, staff_id: int, weekday: int, value: str) -> None:

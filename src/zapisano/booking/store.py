@@ -26,6 +26,7 @@ from zapisano.booking.model import (
 )
 from zapisano.db import Row, TenantConnection
 
+_RULES: LiteralString = "SELECT time_zone, slot_minutes, lead_minutes, horizon_days FROM settings"
 # `here.begins` is the start by the clock of the place. The row's own date, time and zone are what
 # was agreed; the owner may have moved the place to another zone since.
 _BOOKING: LiteralString = """
@@ -67,9 +68,15 @@ async def lock_staff(conn: TenantConnection, staff: Sequence[StaffId]) -> None:
 
 async def rules(conn: TenantConnection) -> Rules:
     """Return how this tenant offers its time."""
-    row = await conn.fetchrow(
-        "SELECT time_zone, slot_minutes, lead_minutes, horizon_days FROM settings"
-    )
+    return _rules(await conn.fetchrow(_RULES))
+
+
+async def rules_that_stay(conn: TenantConnection) -> Rules:
+    """Return them; nobody changes them until this transaction ends."""
+    return _rules(await conn.fetchrow(_RULES + " FOR SHARE"))
+
+
+def _rules(row: Row | None) -> Rules:
     assert row is not None  # noqa: S101 # written when the schema was made, one row by constraint
     return Rules(
         ZoneInfo(row["time_zone"]), row["slot_minutes"], row["lead_minutes"], row["horizon_days"]

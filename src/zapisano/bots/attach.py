@@ -47,8 +47,9 @@ async def claim(
 ) -> bool:
     """Give a bot to the tenant of this person that waits for one; say whether anything changed.
 
-    The same bot again changes nothing, or brings its new token. A bot whose tenant is archived
-    is free for another tenant of the same person.
+    The same bot again changes nothing, or brings its new token; pasted once more, a bot that could
+    not be connected is tried anew. A bot whose tenant is archived is free for another tenant of
+    the same person.
 
     Raises:
         BotTaken: the bot works for somebody else.
@@ -60,7 +61,10 @@ async def claim(
     if known is not None:
         served = await _tenant_of(conn, known, owner_id)
         if served.state is not State.ARCHIVED:
-            return await _renew(conn, vault, known, token, username)
+            renewed = await _renew(conn, vault, known, token, username)
+            if not (renewed or managed or known.attached_at):
+                await enqueue(conn, Attach(bot_id))
+            return renewed
     if waiting is None:
         waiting = await _bereft(conn, owner_id)
     if known is not None:

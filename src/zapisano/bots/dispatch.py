@@ -27,7 +27,7 @@ from zapisano.bots.screens import answer
 from zapisano.bots.storage import Memory, serving, tenant_prefix
 from zapisano.bots.wording import error_text
 from zapisano.db import Database
-from zapisano.errors import AppError, Passing
+from zapisano.errors import AppError, BrokenSetting, Passing
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
 from zapisano.tenancy import State
@@ -111,7 +111,7 @@ class EveryRefusalTold(BaseMiddleware):
         """Tell what was refused, where the person is looking."""
         try:
             return await handler(event, data)
-        except Passing:
+        except (Passing, BrokenSetting):
             raise
         except BlockedByPerson as error:
             log.info("nobody_to_answer", reason=error.code)

@@ -85,14 +85,14 @@ class Notices:
                 )
             else:
                 text = _("✅ Payment received. “{name}” is paid until {day}.")
-                text += pause_note(tenant, self.settings)
-            until = day(paid.paid_until, self.settings)
-            await self._say(order.buyer_id, text.format(name=name, day=until))
+            text = text.format(name=name, day=day(paid.paid_until, self.settings))
+            await self._say(order.buyer_id, text + pause_note(tenant, self.settings))
 
     async def order_canceled(self, job: OrderCanceled) -> None:
         """No money has come, and none will by this payment."""
         async with self.bots.database.shared() as conn:
             order = await orders.get(conn, job.order_id)
+            tenant = await tenants.get(conn, order.tenant_id) if order.tenant_id else None
         with speaking(SALES, order.buyer_language):
             text = _(
                 "The payment for “{name}” did not go through: nothing was charged.\n{reason}"
@@ -102,7 +102,8 @@ class Notices:
                 [link(_("Try again"), checkout_url(self.settings, order.id))],
                 [button(_("Choose another plan"), other)],
             )
-            await self._say(order.buyer_id, text, buttons)
+            note = pause_note(tenant, self.settings) if tenant else ""
+            await self._say(order.buyer_id, text + note, buttons)
 
     async def tenant_ready(self, job: TenantReady) -> None:
         """The schema is there: the owner is asked to create the bot, and reminded of it later."""
@@ -182,11 +183,13 @@ class Notices:
         """Tell the owner that a tenant is paused, put away or back."""
         async with self.bots.database.shared() as conn:
             tenant = await tenants.get(conn, job.tenant_id)
+            waits = await _waits(conn, tenant)
         if tenant.state != job.state:
             return
         with _nobody_there():
             if tenant.state is State.AWAITING_BOT:
-                await self._prompt(tenant, reminder=True)
+                if waits:  # else its bot is being connected, and that tells
+                    await self._prompt(tenant, reminder=True)
                 return
             with speaking(SALES, tenant.owner_language):
                 await self._say(tenant.owner_id, *_change(tenant, self.settings))

@@ -15,7 +15,7 @@ from aiogram.types import TelegramObject
 from zapisano.bots import store
 from zapisano.bots.jobs import HandleUpdate
 from zapisano.db import CONNECTION_LOST, Database, SharedConnection
-from zapisano.errors import Busy, Passing
+from zapisano.errors import BrokenSetting, Busy, Passing
 from zapisano.jobs import hurry, left
 from zapisano.telemetry import get_logger
 
@@ -63,15 +63,18 @@ class InOrder(BaseMiddleware):
             await self._refuse_to_overtake(data["database"], place, earlier)
         try:
             result = await handler(event, data)
-        except (Passing, *CONNECTION_LOST):
+        except (Passing, BrokenSetting, *CONNECTION_LOST):
             raise  # it comes again
         except Exception:  # raised again; it is a bug, and nobody waits for that
-            self._over.append(place.job)
+            await self._give_way(data["database"], place)
             raise
+        await self._give_way(data["database"], place)
+        return result
+
+    async def _give_way(self, database: Database, place: Place) -> None:
         self._over.append(place.job)
         if place.tried:
-            await _call_the_next(data["database"], place)
-        return result
+            await _call_the_next(database, place)
 
     async def _refuse_to_overtake(
         self, database: Database, place: Place, earlier: list[int]

@@ -54,6 +54,8 @@ UNREACHABLE = (
 )
 # Only these are messages to a chat; answering a button is not.
 MESSAGES = ("send", "edit", "copy", "forward")
+# Telegram cannot resolve, reach or trust our address: for the operator to mend, not for the code.
+OUR_ADDRESS = "bad webhook"
 NOBODY_THERE = ("chat not found", "user is deactivated", "bot was kicked", "peer_id_invalid")
 
 
@@ -157,6 +159,8 @@ class Translate(BaseRequestMiddleware):
         except TelegramBadRequest as error:
             if any(part in error.message.lower() for part in NOBODY_THERE):
                 raise BlockedByPerson from error
+            if OUR_ADDRESS in error.message.lower():
+                raise Upstream(f"WEBHOOK_URL: Telegram says “{error.message}”.") from error
             raise
         except (TelegramUnauthorizedError, TelegramNotFound) as error:
             await self._doubt(bot, error)

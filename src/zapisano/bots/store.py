@@ -96,15 +96,15 @@ async def attached(
 
 
 async def misdirected(conn: SharedConnection, base: str | None) -> list[int]:
-    """Return the attached bots whose updates Telegram does not bring below `base`.
+    """Return the bots whose updates Telegram does not bring below `base`, new ones among them.
 
     With None those that it still brings anywhere. Bots that nobody would hear are left out.
     """
     rows = await conn.fetch(
         """SELECT b.bot_id FROM shared.bots AS b JOIN shared.tenants AS t ON t.id = b.tenant_id
-           WHERE b.attached_at IS NOT NULL AND b.unauthorized_times < 2 AND t.state <> 'archived'
-               AND b.webhook_url IS DISTINCT FROM $1::text || '/telegram/' || b.path
-           ORDER BY b.attached_at""",
+           WHERE b.unauthorized_times < 2 AND t.state <> 'archived' AND (b.attached_at IS NULL
+               OR b.webhook_url IS DISTINCT FROM $1::text || '/telegram/' || b.path)
+           ORDER BY b.attached_at NULLS FIRST""",
         base,
     )
     return [row["bot_id"] for row in rows]

@@ -40,11 +40,17 @@ class Report:
     behind: int = 0
     migrated: list[str] = field(default_factory=list[str])
     failed: dict[str, str] = field(default_factory=dict[str, str])
+    locked: int = 0  # of the failed ones, those that somebody was using just then
 
     @property
     def untried(self) -> int:
         """How many tenants are still behind because the canaries have failed."""
         return self.behind - len(self.migrated) - len(self.failed)
+
+    @property
+    def looks_wrong(self) -> bool:
+        """Whether the canaries have failed, and so the change itself is to be suspected."""
+        return not self.migrated and len(self.failed) - self.locked >= CANARIES
 
 
 class Migration:
@@ -140,7 +146,7 @@ class Migration:
         done = 0
         while done < len(behind) and not self.report.migrated:
             await self._batch(conn, behind[done : done + 1])
-            if len(self.report.failed) == CANARIES:
+            if self.report.looks_wrong:
                 return
             done += 1
         while done < len(behind):
@@ -161,6 +167,7 @@ class Migration:
         except (AppError, PostgresError) as error:
             if len(batch) == 1:
                 self.report.failed[batch[0]] = str(error)
+                self.report.locked += isinstance(error, Busy)
             return False
         self.report.migrated.extend(migrated)
         self.report.behind -= len(batch) - len(migrated)

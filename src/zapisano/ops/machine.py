@@ -23,7 +23,7 @@ NO_DISK_BYTES = 100 * 1024**2
 PRIVATE_NAMES = ("localhost", ".localhost", ".local", ".internal", ".lan", ".home.arpa")
 NEW_SECRET = "python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"  # noqa: S105 # a command
 
-OWN_KEY = "is not set: `zapisano up` makes one and keeps it in the data folder"
+OWN_KEY = "is not set: `zapisano up` has its own, in secrets.json of the data folder (keep a copy)"
 
 
 async def check_machine(settings: Settings) -> list[Check]:

@@ -32,7 +32,7 @@ async def migrate(settings: Settings, *, go_on: bool = False) -> None:
     screen.say(f"The shared schema is up to date; tenants migrated: {len(report.migrated)}.")
     if not report.failed:
         return
-    if report.untried or not go_on:
+    if report.looks_wrong or not go_on:
         raise TenantsFailed("\n".join(["These tenants stayed as they were:", *_why(report)]))
     for line in _why(report):
         _warn(f"Not migrated: {line} Mend it, then: zapisano migrate")

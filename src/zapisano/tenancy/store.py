@@ -222,5 +222,5 @@ async def furnish(
         await conn.execute("UPDATE settings SET time_zone = $1", time_zone)
     if language == "en":
         await conn.execute("UPDATE services SET name = 'Haircut' WHERE name = 'Стрижка'")
-        await conn.execute("UPDATE staff SET name = 'Barber' WHERE name = 'Мастер'")
+        await conn.execute("UPDATE staff SET name = 'Specialist' WHERE name = 'Мастер'")
     await conn.execute("SET LOCAL search_path TO pg_catalog")

@@ -81,9 +81,11 @@ async def pay(request: Request, order_id: str) -> Response:
     """Lead on to YooKassa's page."""
     state = state_of(request)
     order: Order | None = None
+    tenant: Tenant | None = None
     try:
         async with state.database.shared() as conn:
             order = await _load(conn, order_id)
+            tenant = await _tenant_of(conn, order)
             await refuse_closed(conn, order)
             if order.status is Status.CANCELED:
                 order = await retry_order(conn, state.settings, order.id, state.now())
@@ -93,7 +95,7 @@ async def pay(request: Request, order_id: str) -> Response:
     except OrderClosed:
         return _redirect(request, f"/checkout/{order.id if order else order_id}/return")
     except (BusinessClosed, ProviderUnavailable, ProviderRefused, Refused, Busy) as error:
-        return _trouble(request, order, error)
+        return _trouble(request, order, tenant, error)
     return RedirectResponse(page, 303, headers=_headers(state.settings))
 
 
@@ -106,16 +108,15 @@ async def _page(request: Request, order_id: str, *, coming_back: bool) -> Respon
                 return _redirect(request, f"/checkout/{order.id}")
             if order.is_open and order.payment_id:
                 await _ask_after(conn, state, order.payment_id, coming_back=coming_back)
-            tenant = await tenants.get(conn, order.tenant_id) if order.tenant_id else None
+            tenant = await _tenant_of(conn, order)
             paid_until = await _all_paid_until(conn, state.settings, order, tenant, state.now())
             bot = await tenants.sales_bot_username(conn)
     except UnknownOrder:
         return _missing(request)
     except Busy as error:
-        return _trouble(request, None, error)
-    context = _order_context(request, state.settings, order)
+        return _trouble(request, None, None, error)
+    context = _order_context(request, state.settings, order, tenant)
     context["step"] = _step(order, tenant, coming_back=coming_back)
-    context["is_paused"] = tenant is not None and tenant.is_paused_by_operator
     context["paid_until"] = paid_until
     context["chat_url"] = f"{state.settings.telegram_link_base}/{bot}" if bot else ""
     context["refresh"] = _next_refresh(request) if context["step"] == "waiting" else None
@@ -133,6 +134,10 @@ async def _load(conn: SharedConnection, order_id: str) -> Order:
             break
         known = successor
     return order
+
+
+async def _tenant_of(conn: SharedConnection, order: Order) -> Tenant | None:
+    return await tenants.get(conn, order.tenant_id) if order.tenant_id else None
 
 
 async def _ask_after(
@@ -168,9 +173,10 @@ def _step(order: Order, tenant: Tenant | None, *, coming_back: bool) -> str:
 
     Nothing is sold to a closed business; what was paid after it was closed is a person's affair.
     """
-    if order.is_open and coming_back and order.requested_at is not None:
+    closed = tenant is not None and tenant.state is tenancy.State.ARCHIVED
+    if order.is_open and order.requested_at is not None and (coming_back or closed):
         return "waiting"
-    if tenant is not None and tenant.state is tenancy.State.ARCHIVED:
+    if tenant is not None and closed:
         if order.is_open or order.status is Status.CANCELED:
             return "closed"
         if order.paid_at is not None and order.paid_at > tenant.changed_at:
@@ -187,7 +193,9 @@ def _next_refresh(request: Request) -> str | None:
     return str(request.url.include_query_params(n=done + 1).query)
 
 
-def _order_context(request: Request, settings: Settings, order: Order) -> dict[str, Any]:
+def _order_context(
+    request: Request, settings: Settings, order: Order, tenant: Tenant | None
+) -> dict[str, Any]:
     language = _language(request, order)
     plan = settings.plans.get(order.plan)
     return {
@@ -198,7 +206,7 @@ def _order_context(request: Request, settings: Settings, order: Order) -> dict[s
         "sum": roubles(order.amount, language),
         "reason": reason_text(language, order.cancel_reason),
         "trouble": None,
-        "is_paused": False,
+        "is_paused": tenant is not None and tenant.is_paused_by_operator,
         "paid_until": "",
         "refresh": None,
         "chat_url": "",
@@ -218,14 +226,16 @@ def _missing(request: Request) -> Response:
     return _html(request, "notice.html", context, 404)
 
 
-def _trouble(request: Request, order: Order | None, error: AppError) -> Response:
+def _trouble(
+    request: Request, order: Order | None, tenant: Tenant | None, error: AppError
+) -> Response:
     """Say kindly what went wrong, with the button to try again."""
     note(error)
     text = next(text for kind, text in TROUBLES if isinstance(error, kind))
     if order is None:
         context = {"language": _language(request, None), "heading": "trouble_heading", "text": text}
         return _html(request, "notice.html", context, error.status)
-    context = _order_context(request, state_of(request).settings, order)
+    context = _order_context(request, state_of(request).settings, order, tenant)
     context["step"] = "closed" if isinstance(error, BusinessClosed) else "pay"
     return _html(request, "order.html", {**context, "trouble": text}, error.status)
 

@@ -37,6 +37,7 @@ RUSSIAN: Mapping[str, str] = {
     "all_done_heading": "Готово, оплата получена",
     "all_done": "Оплачено до {day}. Больше ничего делать не нужно.",
     "done_paused": "Оплачено до {day}.",
+    "still_paused": "Бот по-прежнему приостановлен: паузу снимает поддержка.",
     "to_chat": "Вернуться в чат",
     "canceled_heading": "Оплата не прошла",
     "canceled": "Деньги не списаны. Можно попробовать ещё раз, той же или другой картой.",
@@ -64,7 +65,7 @@ ENGLISH: Mapping[str, str] = {
     "renew_heading": "Renewal of your booking bot",
     "company": "Company",
     "plan": "Plan",
-    "days": "Time",
+    "days": "Paid time",
     "sum": "To pay",
     "sum_paid": "Paid",
     "pay": "Pay {sum}",
@@ -90,6 +91,7 @@ ENGLISH: Mapping[str, str] = {
     "all_done_heading": "Done, your payment has arrived",
     "all_done": "Paid until {day}. Nothing more to do.",
     "done_paused": "Paid until {day}.",
+    "still_paused": "The bot is still paused: support ends that.",
     "to_chat": "Return to the chat",
     "canceled_heading": "The payment did not go through",
     "canceled": "You have not been charged. You may try again, with the same card or another.",
@@ -150,10 +152,8 @@ def reason_text(language: str, reason: str | None) -> str:
 def roubles(amount: Decimal, language: str) -> str:
     """Write a sum as people do: `1 490 ₽`, with kopecks only where there are some."""
     whole = amount == amount.to_integral_value()
-    digits = f"{amount:,.0f}" if whole else f"{amount:,.2f}"
-    if language == "en":
-        return f"₽{digits}"
-    return digits.replace(",", NO_BREAK).replace(".", ",") + NO_BREAK + "₽"
+    digits = (f"{amount:,.0f}" if whole else f"{amount:,.2f}").replace(",", NO_BREAK)
+    return (digits if language == "en" else digits.replace(".", ",")) + NO_BREAK + "₽"
 
 
 def days_text(days: int, language: str) -> str:

@@ -67,7 +67,8 @@ async def done(tap: CallbackQuery, callback_data: Pick, visitor: Visitor) -> Non
         await show(tap, screen, explain(error) or "", alert=True)
         return
     async with visitor.database.tenant(visitor.tenant.id) as conn:
-        card = await mine.card(conn, booked.booking, visitor, _("You are booked!"))
+        title = _("Your booking is moved!") if callback_data.move else _("You are booked!")
+        card = await mine.card(conn, booked.booking, visitor, title)
     await show(tap, card, _("Done"))
 
 

@@ -195,6 +195,10 @@ async def confirm_screen(conn: TenantConnection, visitor: Visitor, pick: Pick) -
         lines.append("👤 " + escape(chosen or _("Anybody")))
     if not pick.move and (price := (await service_of(conn, pick.service)).price):
         lines.append(f"💰 {money(price)}")
+    if pick.move:
+        booking = await booking_of(conn, pick.move, visitor.person.user_id)
+        was = f"{day_name(booking.date)}, {booking.time:%H:%M}"
+        lines.append(_("Was: {moment}").format(moment=was))
     text = _("✅ Move here") if pick.move else _("✅ Book")
     rows = [[button(text, pick.to(Step.DONE))], [button(_("‹ Back"), pick.to(Step.DAY))]]
     return Screen("\n".join(lines), rows)

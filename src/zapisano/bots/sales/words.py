@@ -57,7 +57,7 @@ def pause_note(tenant: Tenant, settings: Settings) -> str:
         return ""
     note = _("\n\n⏸ Support has paused it: paying adds days, but does not end the pause.")
     if settings.support_contact:
-        note += " " + _("Write first: {contact}").format(contact=quote(settings.support_contact))
+        note += " " + _("Ask about it: {contact}").format(contact=quote(settings.support_contact))
     return note
 
 

@@ -81,6 +81,8 @@ def fail_before(fault: Fault) -> Response | None:
         raise ApiError(500, "Internal Server Error")
     if fault.kind == "401":
         raise UNAUTHORIZED
+    if fault.kind == "bad_webhook":
+        raise ApiError(400, "Bad Request: bad webhook: Failed to resolve host")
     return None
 
 

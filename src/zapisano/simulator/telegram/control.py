@@ -15,7 +15,7 @@ from zapisano.simulator.telegram.store import accounts
 from zapisano.simulator.telegram.store.database import transaction
 from zapisano.simulator.telegram.world import Fault, World
 
-Kind = Literal["429", "500", "401", "timeout", "reset", "lost_answer"]
+Kind = Literal["429", "500", "401", "bad_webhook", "timeout", "reset", "lost_answer"]
 Positive = Annotated[float, Field(gt=0, le=1_000_000)]
 
 

@@ -7,7 +7,7 @@ from aiogram.utils.i18n import gettext as _
 
 from zapisano.booking import owner, rules_of
 from zapisano.booking.availability import today
-from zapisano.booking.model import Calendar, Stretch, stretches
+from zapisano.booking.model import Calendar, Staff, StaffId, Stretch, stretches
 from zapisano.bots.booking.buttons import Do, button
 from zapisano.bots.booking.owner.press import Press
 from zapisano.bots.booking.screen import Rows, Screen
@@ -26,14 +26,26 @@ EVERY_DAY = 0
 
 
 async def staff(press: Press) -> Screen:
-    """Everybody, a button each; those who take no bookings are marked."""
+    """Everybody, a button each; marked are those without bookings and those with misfits."""
+    warned = await owner.staff_with_misfits(press.conn, press.visitor.now)
     rows: Rows = [
-        [button(("" if one.active else "🙈 ") + one.name, Do(act="member", id=one.id))]
+        [
+            button(
+                _mark(one, warned) + one.name,
+                Do(act="member", id=one.id),
+            )
+        ]
         for one in await owner.staff(press.conn)
     ]
     rows.append([button(_("➕ Add a person"), Do(act="type", word="staff.add"))])
     rows.append([button(_("‹ Back"), Do(act="menu"))])
     return Screen(_("<b>Staff</b>\nPress somebody to change their hours."), rows)
+
+
+def _mark(one: Staff, warned: set[StaffId]) -> str:
+    if one.id in warned:
+        return "⚠️ "
+    return "" if one.active else "🙈 "
 
 
 async def member(press: Press) -> Screen:
