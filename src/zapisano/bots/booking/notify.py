@@ -47,6 +47,22 @@ log = get_logger("zapisano.bots")
 
 
 @dataclass(frozen=True)
+class Scene:
+    """What a notice speaks of: a booking in a tenant that is served, and by which bot."""
+
+    tenant: Tenant
+    bot: Bot
+    booking: Booking
+    customer: Person | None
+    staff: bool  # whether it is worth a word who does it
+
+    @property
+    def language(self) -> str:
+        """The customer's."""
+        return _language(self.customer, self.tenant)
+
+
+@dataclass(frozen=True)
 class BookingNotices:
     """Tells people about bookings, in the bot of their tenant. One per process."""
 
@@ -69,59 +85,47 @@ class BookingNotices:
 
     async def tell(self, job: Tell) -> None:
         """Tell one person of a change."""
-        found = await self._tenant(job.tenant_id)
-        if found is None:
+        scene = await self._scene(job.tenant_id, job.booking_id)
+        if scene is None:
             return
-        tenant, bot = found
-        async with self.database.tenant(tenant.id) as conn:
-            booking = await booking_of(conn, job.booking_id, None)
-            customer = await customer_of(conn, booking)
-            in_charge = await people_in_charge(conn, tenant.owner_id)
-            many = len(await staff_offered(conn)) > 1
-        if job.user_id == booking.user_id:
-            with speaking(BOOKING, _language(customer, tenant)):
-                screen = _for_customer(booking, job, staff=many)
-            await self._to_customer(bot, tenant, booking, customer, screen)
-        elif job.user_id in in_charge:
+        if job.user_id == scene.booking.user_id:
+            with speaking(BOOKING, scene.language):
+                screen = _for_customer(scene.booking, job, staff=scene.staff)
+            await self._to_customer(scene, screen)
+            return
+        async with self.database.tenant(scene.tenant.id) as conn:
+            in_charge = await people_in_charge(conn, scene.tenant.owner_id)
+        if job.user_id in in_charge:
             actor = in_charge.get(job.actor_id) if job.actor_id else None
-            with speaking(BOOKING, _language(in_charge[job.user_id], tenant)):
-                screen = _for_owner(booking, customer, job, actor, staff=many)
-            await self._to_one_in_charge(bot, tenant, booking, job.user_id, screen)
+            with speaking(BOOKING, _language(in_charge[job.user_id], scene.tenant)):
+                screen = _for_owner(scene, job, actor)
+            await self._to_one_in_charge(scene, job.user_id, screen)
 
     async def remind(self, job: Remind) -> None:
         """Remind the customer, if the booking still stands and it is the time to."""
-        found = await self._tenant(job.tenant_id)
-        if found is None:
+        scene = await self._scene(job.tenant_id, job.booking_id)
+        if scene is None:
             return
-        tenant, bot = found
-        async with self.database.tenant(tenant.id) as conn:
-            booking = await booking_of(conn, job.booking_id, None)
-            customer = await customer_of(conn, booking)
-            many = len(await staff_offered(conn)) > 1
+        tenant, booking = scene.tenant, scene.booking
         if not is_needed(booking, job.hours, self.now()):
             log.info("reminder_not_needed", booking=booking.id, hours=job.hours)
             return
-        with speaking(BOOKING, _language(customer, tenant)):
-            screen = _reminder(booking, tenant, staff=many)
-        if await self._to_customer(bot, tenant, booking, customer, screen):
+        with speaking(BOOKING, scene.language):
+            screen = _reminder(booking, tenant, staff=scene.staff)
+        if await self._to_customer(scene, screen):
             async with self.database.tenant(tenant.id) as conn:
                 await journal.record(conn, "booking.reminded", str(booking.id), hours=job.hours)
 
     async def send_file(self, job: SendFile) -> None:
         """Send the booking as a file; then have the number asked for, once per person."""
-        found = await self._tenant(job.tenant_id)
-        if found is None:
+        scene = await self._scene(job.tenant_id, job.booking_id)
+        if scene is None or not scene.booking.stands(self.now()):
             return
-        tenant, bot = found
-        async with self.database.tenant(tenant.id) as conn:
-            booking = await booking_of(conn, job.booking_id, None)
-            customer = await customer_of(conn, booking)
-        if not booking.stands(self.now()):
-            return
-        with speaking(BOOKING, _language(customer, tenant)):
+        tenant, booking = scene.tenant, scene.booking
+        with speaking(BOOKING, scene.language):
             file = calendar_file(booking, tenant, self.now())
             caption = _caption(booking, moved=job.moved)
-        sending = bot.send_document(booking.user_id, file, caption=caption)
+        sending = scene.bot.send_document(booking.user_id, file, caption=caption)
         if await self._reaches(tenant, booking.user_id, sending):
             async with self.database.tenant(tenant.id) as conn:
                 if await ask_phone_once(conn, booking.user_id, self.now()):
@@ -129,15 +133,24 @@ class BookingNotices:
 
     async def ask_phone(self, job: AskPhone) -> None:
         """Ask a customer for their number."""
-        found = await self._tenant(job.tenant_id)
-        if found is None:
+        scene = await self._scene(job.tenant_id, job.booking_id)
+        if scene is None:
             return
+        person = scene.booking.user_id
+        with speaking(BOOKING, scene.language):
+            await self._reaches(scene.tenant, person, phone.ask(scene.bot, person))
+
+    async def _scene(self, tenant_id: str, booking_id: int) -> Scene | None:
+        """Return what there is to speak of; None when there is nobody to speak."""
+        found = await self._tenant(tenant_id)
+        if found is None:
+            return None
         tenant, bot = found
         async with self.database.tenant(tenant.id) as conn:
-            booking = await booking_of(conn, job.booking_id, None)
+            booking = await booking_of(conn, booking_id, None)
             customer = await customer_of(conn, booking)
-        with speaking(BOOKING, _language(customer, tenant)):
-            await self._reaches(tenant, booking.user_id, phone.ask(bot, booking.user_id))
+            many = len(await staff_offered(conn)) > 1
+        return Scene(tenant, bot, booking, customer, many)
 
     async def _tenant(self, tenant_id: str) -> tuple[Tenant, Bot] | None:
         """Return a tenant that is served, and its bot; None when there is nobody to speak."""
@@ -159,28 +172,24 @@ class BookingNotices:
             return False
         return True
 
-    async def _to_customer(
-        self, bot: Bot, tenant: Tenant, booking: Booking, customer: Person | None, screen: Screen
-    ) -> bool:
+    async def _to_customer(self, scene: Scene, screen: Screen) -> bool:
         """Write to a customer, unless they have blocked the bot; the owner's screens say so."""
-        if customer and customer.blocked_at:
-            log.info("customer_has_blocked_the_bot", booking=booking.id)
+        if scene.customer and scene.customer.blocked_at:
+            log.info("customer_has_blocked_the_bot", booking=scene.booking.id)
             return False
-        return await self._send(bot, tenant, booking.user_id, screen)
+        return await self._send(scene, scene.booking.user_id, screen)
 
-    async def _to_one_in_charge(
-        self, bot: Bot, tenant: Tenant, booking: Booking, user_id: int, screen: Screen
-    ) -> None:
-        told = await self._send(bot, tenant, user_id, screen)
-        if user_id != tenant.owner_id:
+    async def _to_one_in_charge(self, scene: Scene, user_id: int, screen: Screen) -> None:
+        told = await self._send(scene, user_id, screen)
+        if user_id != scene.tenant.owner_id:
             return
-        if told or await self._tell_in_sales_chat(tenant, screen):
-            async with self.database.tenant(tenant.id) as conn:
-                await journal.record(conn, "booking.owner_told", str(booking.id))
+        if told or await self._tell_in_sales_chat(scene.tenant, screen):
+            async with self.database.tenant(scene.tenant.id) as conn:
+                await journal.record(conn, "booking.owner_told", str(scene.booking.id))
 
-    async def _send(self, bot: Bot, tenant: Tenant, user_id: int, screen: Screen) -> bool:
-        sending = bot.send_message(user_id, screen.text, reply_markup=screen.keyboard)
-        return await self._reaches(tenant, user_id, sending)
+    async def _send(self, scene: Scene, user_id: int, screen: Screen) -> bool:
+        sending = scene.bot.send_message(user_id, screen.text, reply_markup=screen.keyboard)
+        return await self._reaches(scene.tenant, user_id, sending)
 
     async def _reaches(self, tenant: Tenant, user_id: int, sending: Awaitable[object]) -> bool:
         """Send; False, and remembered, when the person has blocked the bot."""
@@ -197,23 +206,17 @@ def _language(person: Person | None, tenant: Tenant) -> str:
     return person.language if person else tenant.owner_language
 
 
-def _for_owner(
-    booking: Booking,
-    customer: Person | None,
-    job: BookingChanged,
-    actor: Person | None,
-    *,
-    staff: bool,
-) -> Screen:
+def _for_owner(scene: Scene, job: BookingChanged, actor: Person | None) -> Screen:
+    booking = scene.booking
     titles = {
         Change.CREATED: _("🆕 New booking"),
         Change.MOVED: _("🔁 Booking moved"),
         Change.CANCELLED: _("✖️ Booking cancelled"),
     }
-    lines = [f"<b>{titles[job.change]}</b>", details(booking, staff=staff)]
+    lines = [f"<b>{titles[job.change]}</b>", details(booking, staff=scene.staff)]
     if job.was_at:
         lines.append(_("Was: {moment}").format(moment=moment(job.was_at, booking.time_zone)))
-    lines.append(f"🙋 {who(booking, customer)}")
+    lines.append(f"🙋 {who(booking, scene.customer)}")
     if actor and actor.name and job.change is Change.CANCELLED:
         lines.append(_("Cancelled by {name}").format(name=escape(actor.name)))
     return Screen("\n".join(lines))
