@@ -146,10 +146,11 @@ def _named(error: BaseException) -> str:
 def tell_supervisor(state: str) -> None:
     """Speak systemd's `sd_notify` protocol (`READY=1`, `STATUS=…`) where somebody listens."""
     address = os.environ.get("NOTIFY_SOCKET", "")
-    # A supervisor that is gone needs no word, and its absence must not keep us from stopping.
+    # A supervisor that is gone needs no word, and one that does not listen must not hold us up.
     with suppress(OSError):
         if address:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+                notify.setblocking(False)
                 notify.sendto(state.encode(), _unix_address(address))
 
 

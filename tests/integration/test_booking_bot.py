@@ -148,6 +148,18 @@ async def walk_to_confirm(guest: Guest, time: str) -> dict[str, object]:
     return await guest.sees("Всё верно?")
 
 
+async def test_who_comes_too_late_is_told_though_the_tap_is_too_old_to_be_answered(
+    salon: Salon,
+) -> None:
+    anna, boris = await salon.guest("Анна"), await salon.guest("Борис")
+    confirms = [await walk_to_confirm(guest, "14:00") for guest in (anna, boris)]
+    await anna.press(confirms[0], "✅")
+    await anna.sees("Вы записаны!")
+    salon.simulator.fail("429", method="answerCallbackQuery", bot=salon.bot, retry_after=12)
+    await boris.press(confirms[1], "✅")
+    await boris.sees("Извините, это время только что заняли.", "Ближайшее свободное время:")
+
+
 async def test_a_full_day_offers_the_next_free_time(salon: Salon, witness: Witness) -> None:
     anna = await salon.guest("Анна")
     await anna.say("/book")

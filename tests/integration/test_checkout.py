@@ -252,6 +252,21 @@ async def test_a_closed_business_is_not_sold(
         assert (await store.get(conn, order.id)).requested_at is None
 
 
+async def test_a_payment_under_way_is_never_said_to_be_none(
+    buyer: Buyer, browser: httpx.AsyncClient, tenants: tuple[Tenant, Tenant]
+) -> None:
+    """The buyer is on YooKassa's page while the business is closed, and has a second tab."""
+    order = await buyer.orders(tenant_id=tenants[0].id)
+    await buyer.starts(order)
+    await archive(buyer.database, buyer.settings, tenants[0].id, now=MOMENT)
+    assert "Ждём подтверждения" in words(await browser.get(f"/checkout/{order.id}"))
+    pressed = await browser.post(f"/checkout/{order.id}/pay")
+    assert (pressed.status_code, pressed.headers["location"]) == (
+        303,
+        f"/checkout/{order.id}/return",
+    )
+
+
 async def test_money_for_a_business_closed_meanwhile_is_looked_at(
     buyer: Buyer, browser: httpx.AsyncClient, tenants: tuple[Tenant, Tenant]
 ) -> None:
@@ -299,6 +314,9 @@ async def test_a_paid_renewal_says_until_when_and_asks_for_nothing(
     assert "Следующий шаг" not in page
     english = words(await browser.get(f"/checkout/{order.id}/return?lang=en"))
     assert "Paid until 22.12.2026. Nothing more to do." in english
+    another = await buyer.orders(tenant_id=tenants[0].id)
+    page = words(await browser.get(f"/checkout/{another.id}"))
+    assert "Сейчас оплачено до 22.12.2026: новые дни прибавятся." in page
 
 
 @pytest.mark.parametrize(

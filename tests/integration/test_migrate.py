@@ -144,6 +144,20 @@ async def test_a_tenant_that_is_in_use_does_not_hold_up_the_others(
     assert (await migration(settings, folder).run()).migrated == ["client_003"]
 
 
+async def test_a_change_that_others_have_had_is_not_suspected_again(
+    settings: Settings, database: Database, witness: Witness, folder: Path
+) -> None:
+    await seed(database, 5, lambda _: None)
+    for odd in ("client_003", "client_004"):
+        await witness.execute(f"ALTER TABLE {odd}.services ADD COLUMN note text")
+    add_revision(folder)
+    for migrated in (3, 0):
+        report = await migration(settings, folder).run()
+        assert len(report.migrated) == migrated
+        assert list(report.failed) == ["client_003", "client_004"]
+        assert not report.looks_wrong
+
+
 async def test_tenants_in_use_are_no_canaries(
     settings: Settings, database: Database, witness: Witness, folder: Path
 ) -> None:
@@ -282,7 +296,7 @@ async def test_the_command_names_the_failed_and_ends_with_an_error(
     await migrate_command(settings, go_on=True)  # a start: the others must not stay down
     assert "Not migrated: client_001: It is at version t0000" in capsys.readouterr().out
     await seed(database, 1, lambda _: None)
-    await witness.execute(odd)
+    await witness.execute(odd)  # all three: nobody has shown that the change is right
     for go_on in (False, True):
         with pytest.raises(TenantsFailed, match=r"client_002: .*\n1 more were not tried"):
             await migrate_command(settings, go_on=go_on)

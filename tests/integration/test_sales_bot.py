@@ -9,7 +9,7 @@ from house import Buyer, House, due
 from telegram_bots import until
 
 from zapisano.bots.jobs import RemindToAttach
-from zapisano.payments import OrderCanceled
+from zapisano.payments import OrderCanceled, OrderPaid
 from zapisano.tenancy import Suspension, TenantId, archive, register, suspend
 from zapisano.tenancy import resume as resume_tenant
 
@@ -359,6 +359,19 @@ async def test_money_for_a_closed_business_is_not_called_paid_time(
     said = await buyer.hears("но бизнес «Ромашка» закрыт")
     assert "посмотрит человек" in said["text"]
     assert "продлено" not in said["text"]
+
+
+async def test_who_paid_in_time_is_not_told_of_a_person_who_looks(
+    house: House, buyer: Buyer
+) -> None:
+    """Telegram was away when it was paid; the business is closed when it is back."""
+    order_id = await buyer.orders("Ромашка")
+    await house.pay(order_id)
+    await buyer.creates()
+    await house.bot_of(buyer.phone.person)
+    await archive(house.database, house.settings, TenantId("client_001"), now=datetime.now(UTC))
+    await house.do(OrderPaid(order_id, "client_001", is_new=False))
+    await buyer.hears("«Ромашка»: продлено до")
 
 
 async def test_a_buyer_who_has_blocked_the_bot_holds_nothing_up(house: House, buyer: Buyer) -> None:

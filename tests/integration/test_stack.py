@@ -375,6 +375,14 @@ def test_a_part_that_keeps_failing_is_given_up(stack: Stack) -> None:
     assert not stack.is_ready()
 
 
+def test_files_named_from_here_are_the_same_for_the_demos_parts(root: Path) -> None:
+    env = {FOLDER: str(root), "ZAPISANO_PLANS_FILE": "my.toml", "ZAPISANO_LOG_FILE": ""}
+    made = plan.demo(StackConfig.from_environment(env))
+    part = next(process for process in made.processes if process.name == "worker")
+    assert part.env["ZAPISANO_PLANS_FILE"] == str(Path.cwd() / "my.toml")
+    assert part.env["ZAPISANO_LOG_FILE"] == ""
+
+
 def test_what_the_migration_says_of_itself_is_shown(stack: Stack) -> None:
     running = stack.start_and_wait(SAID="Isolation by role is off.")
     assert "Isolation by role is off." in stack.screen()

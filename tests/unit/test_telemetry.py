@@ -96,3 +96,15 @@ def test_a_supervisor_that_is_gone_stops_nobody(
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
     tell_supervisor("STOPPING=1")
+
+
+def test_a_supervisor_that_does_not_listen_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "full")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(path)
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
+        for number in range(2000):  # more than any queue of datagrams takes
+            tell_supervisor(f"STATUS={number}")
+        assert listener.recv(100) == b"STATUS=0"

@@ -142,9 +142,9 @@ async def tell(update: Update, error: AppError) -> None:
         return
     person = source.user if isinstance(source, ManagedBotUpdated) else source.from_user
     text = error_text(error, language_of(person.language_code if person else None))
-    if isinstance(source, CallbackQuery):
-        await answer(source, text, alert=True)
-    elif isinstance(source, Message):
+    if isinstance(source, CallbackQuery) and await answer(source, text, alert=True):
+        return
+    if isinstance(source, Message):
         await source.answer(text)
-    elif update.bot and person:
+    elif update.bot and person:  # of a tap, too, that is too old to be answered
         await update.bot.send_message(person.id, text)

@@ -85,9 +85,10 @@ class InOrder(BaseMiddleware):
         person is here now. Once only, for each attempt is one of those a job has.
         """
         async with database.shared() as conn:
-            to_come = await left(conn, earlier)
+            still = await left(conn, earlier)
+            to_come = [job for job in earlier if job in still]
             if to_come and place.job not in self._refused:
-                await hurry(conn, min(to_come))
+                await hurry(conn, to_come[0])
         if to_come:
             self._refused.append(place.job)
             raise Busy("An earlier update of this person has not been handled yet.")

@@ -20,7 +20,7 @@ from zapisano.bots.model import BotRow
 from zapisano.bots.registry import Bots, open_bots
 from zapisano.db import CONNECTION_LOST, Database
 from zapisano.db.jsonb import storable
-from zapisano.errors import AppError, Passing
+from zapisano.errors import AppError, BrokenSetting, Passing
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
 
@@ -172,7 +172,7 @@ def alone_polling(settings: Settings, database: Database, dispatch: Dispatch) ->
         job = HandleUpdate(row.bot_id, inbox.without_tokens(update, bots.vault))
         try:
             await dispatch.handle(job)
-        except (Passing, *CONNECTION_LOST):
+        except (Passing, BrokenSetting, *CONNECTION_LOST):
             raise
         except Exception:  # a runner
             # One update that meets a bug must not hold up the next.

@@ -50,13 +50,15 @@ async def show(
     return (await event.bot.send_message(event.from_user.id, text, reply_markup=buttons)).message_id
 
 
-async def answer(tap: CallbackQuery, text: str | None = None, *, alert: bool = False) -> None:
-    """Answer a tap; one that Telegram has already given up is no trouble."""
+async def answer(tap: CallbackQuery, text: str | None = None, *, alert: bool = False) -> bool:
+    """Answer a tap; return False for one that Telegram has already given up."""
     try:
         await tap.answer(text, show_alert=alert)
     except TelegramBadRequest as error:
         if not any(part in error.message.lower() for part in LATE):
             raise
+        return False
+    return True
 
 
 async def remove(message: Message, message_id: int | None = None) -> None:

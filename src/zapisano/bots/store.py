@@ -285,8 +285,8 @@ async def place_in_line(
            FROM shared.updates AS me
            LEFT JOIN shared.pgqueuer AS my ON my.id = me.job_id
            LEFT JOIN LATERAL (
-               SELECT latest.job_id AS id FROM (
-                   SELECT u.job_id FROM shared.updates AS u
+               SELECT latest.job_id AS id, latest.update_id FROM (
+                   SELECT u.job_id, u.update_id FROM shared.updates AS u
                    WHERE u.bot_id = me.bot_id AND u.person_id = me.person_id
                        AND u.update_id < me.update_id
                    ORDER BY u.update_id DESC LIMIT $3) AS latest
@@ -294,7 +294,7 @@ async def place_in_line(
         + TO_COME
         + """) AS still ON still.id = latest.job_id
            ) AS earlier ON true
-           WHERE me.bot_id = $1 AND me.update_id = $2""",
+           WHERE me.bot_id = $1 AND me.update_id = $2 ORDER BY earlier.update_id""",
         bot_id,
         update_id,
         LOOK_BACK,

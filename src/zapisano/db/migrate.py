@@ -41,6 +41,7 @@ class Report:
     migrated: list[str] = field(default_factory=list[str])
     failed: dict[str, str] = field(default_factory=dict[str, str])
     locked: int = 0  # of the failed ones, those that somebody was using just then
+    proven: bool = False  # some tenant stands at the head already
 
     @property
     def untried(self) -> int:
@@ -49,8 +50,12 @@ class Report:
 
     @property
     def looks_wrong(self) -> bool:
-        """Whether the canaries have failed, and so the change itself is to be suspected."""
-        return not self.migrated and len(self.failed) - self.locked >= CANARIES
+        """Whether the canaries have failed, and so the change itself is to be suspected.
+
+        Not one that other tenants have had, now or in an earlier run.
+        """
+        proven = self.proven or self.migrated
+        return not proven and len(self.failed) - self.locked >= CANARIES
 
 
 class Migration:
@@ -142,6 +147,7 @@ class Migration:
         """
         behind = await tenants_behind(conn, self._folder)
         self.report.behind = len(behind)
+        self.report.proven = await _some_tenant_at(conn, head("tenant", self._folder))
         on_progress(0, len(behind))
         done = 0
         while done < len(behind) and not self.report.migrated:
@@ -195,6 +201,11 @@ async def tenants_behind(conn: OwnerConnection, folder: Path = FOLDER) -> list[S
         head("tenant", folder),
     )
     return [SchemaName(row["schema_name"]) for row in rows]
+
+
+async def _some_tenant_at(conn: OwnerConnection, version: str) -> bool:
+    found = "SELECT EXISTS (SELECT 1 FROM shared.tenant_versions WHERE version_num = $1)"
+    return bool(await conn.fetchval(found, version))
 
 
 async def guard_schema(conn: OwnerConnection, schema: SchemaName) -> None:

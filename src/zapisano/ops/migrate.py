@@ -7,6 +7,8 @@ from zapisano.ops import screen
 from zapisano.settings import Settings
 from zapisano.telemetry import tell_supervisor
 
+MOST_NAMED = 5
+
 
 class TenantsFailed(AppError):
     """Some tenants could not be migrated; the others were."""
@@ -35,7 +37,10 @@ async def migrate(settings: Settings, *, go_on: bool = False) -> None:
     if report.looks_wrong or not go_on:
         raise TenantsFailed("\n".join(["These tenants stayed as they were:", *_why(report)]))
     for line in _why(report):
-        _warn(f"Not migrated: {line} Mend it, then: zapisano migrate")
+        screen.say(f"Not migrated: {line}")
+    first = ", ".join(sorted(report.failed)[:MOST_NAMED])
+    named = f"{len(report.failed)} ({first})"
+    _warn(f"Tenants that could not be migrated: {named}. zapisano migrate says why.")
 
 
 def _why(report: Report) -> list[str]:

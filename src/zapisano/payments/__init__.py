@@ -1,6 +1,12 @@
 """Orders, the YooKassa client, the inbox and settle."""
 
-from zapisano.payments.checkout import create_order, refuse_closed, retry_order, start_payment
+from zapisano.payments.checkout import (
+    create_order,
+    refuse_closed,
+    retry_order,
+    start_payment,
+    was_closed_before,
+)
 from zapisano.payments.handlers import payments_handlers
 from zapisano.payments.inbox import read_notification, receive
 from zapisano.payments.jobs import OrderCanceled, OrderPaid, Poll, Settle
@@ -52,4 +58,5 @@ __all__ = [
     "retry_order",
     "settle",
     "start_payment",
+    "was_closed_before",
 ]

@@ -21,6 +21,7 @@ REAL_WORLD = (
     *("DATABASE_", "POSTGRES_", "REDIS_", "TELEGRAM_", "YOOKASSA_", "MASTER_", "CLIENT_"),
     *("SALES_BOT_", "WEBHOOK_", "LEGACY_", "SIMULATOR_", "APP_DATABASE_", "PG"),
 )
+FILES = ("ZAPISANO_PLANS_FILE", "ZAPISANO_LOG_FILE")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 OFF = ("0", "false", "no", "off")
 
@@ -44,7 +45,8 @@ def demo(config: StackConfig) -> Plan:
         "DATABASE_URL": postgres.dsn(),
         "REDIS_URL": valkey.url,
     }
-    env = {**_without_real_world(config.environment), **_own_settings(config), **made}
+    given = _from_here(_without_real_world(config.environment))
+    env = {**given, **_own_settings(config), **made}
     admin = postgres.dsn(DATABASE, user=SUPERUSER)
     simulator = Process("simulator", _module("zapisano.simulator"), env)
     needs = (simulator, postgres.process(), valkey.process())
@@ -185,6 +187,15 @@ def _without_real_world(environment: Mapping[str, str]) -> dict[str, str]:
         name: value
         for name, value in environment.items()
         if not name.upper().startswith(REAL_WORLD) and name.lower() not in PROXIES
+    }
+
+
+def _from_here(environment: Mapping[str, str]) -> dict[str, str]:
+    """Make the files that are named from here absolute: the demo's parts run in its folder."""
+    here = Path.cwd()
+    return {
+        name: str(here / value) if value and name in FILES else value
+        for name, value in environment.items()
     }
 
 

@@ -114,12 +114,16 @@ class Postgres:
 
     def is_ready(self) -> bool:
         """Whether it takes connections (`pg_isready`: not yet during recovery)."""
-        asked = subprocess.run(  # noqa: S603 - a fixed program
-            [str(self.programs / "pg_isready"), "-h", LOOPBACK, "-p", str(self.port), "-t", "2"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=False,
-        )
+        ask = str(self.programs / "pg_isready")
+        try:
+            asked = subprocess.run(  # noqa: S603 - a fixed program
+                [ask, "-h", LOOPBACK, "-p", str(self.port), "-t", "2"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=False,
+            )
+        except OSError:
+            return False  # no memory or process left to ask with; asked again soon
         return asked.returncode == 0
 
     def prepare(self, lock: int) -> None:

@@ -31,6 +31,7 @@ from zapisano.payments import (
     refuse_closed,
     retry_order,
     start_payment,
+    was_closed_before,
 )
 from zapisano.payments import store as money
 from zapisano.payments.model import read_order_id
@@ -94,7 +95,11 @@ async def pay(request: Request, order_id: str) -> Response:
         return _missing(request)
     except OrderClosed:
         return _redirect(request, f"/checkout/{order.id if order else order_id}/return")
-    except (BusinessClosed, ProviderUnavailable, ProviderRefused, Refused, Busy) as error:
+    except BusinessClosed as error:
+        if order and order.is_open and order.requested_at is not None:  # money may be on its way
+            return _redirect(request, f"/checkout/{order.id}/return")
+        return _trouble(request, order, tenant, error)
+    except (ProviderUnavailable, ProviderRefused, Refused, Busy) as error:
         return _trouble(request, order, tenant, error)
     return RedirectResponse(page, 303, headers=_headers(state.settings))
 
@@ -109,7 +114,7 @@ async def _page(request: Request, order_id: str, *, coming_back: bool) -> Respon
             if order.is_open and order.payment_id:
                 await _ask_after(conn, state, order.payment_id, coming_back=coming_back)
             tenant = await _tenant_of(conn, order)
-            paid_until = await _all_paid_until(conn, state.settings, order, tenant, state.now())
+            paid_until = await _paid_until(conn, state.settings, tenant, state.now())
             bot = await tenants.sales_bot_username(conn)
     except UnknownOrder:
         return _missing(request)
@@ -151,19 +156,14 @@ async def _ask_after(
     await jobs.schedule(conn, job, at=state.now(), subject=payment_id)
 
 
-async def _all_paid_until(
-    conn: SharedConnection, settings: Settings, order: Order, tenant: Tenant | None, now: datetime
+async def _paid_until(
+    conn: SharedConnection, settings: Settings, tenant: Tenant | None, now: datetime
 ) -> str:
-    """Return until which day all is paid; '' as long as something is left to do in the chat.
-
-    What was new when it was ordered has its bot to be made; what was prolonged most often has one.
-    """
-    if order.status is not Status.PAID or tenant is None:
+    """Return until which day a bot is paid; '' where it is not, or is still to be made."""
+    if tenant is None or tenant.state not in {tenancy.State.ACTIVE, tenancy.State.SUSPENDED}:
         return ""
-    if tenant.state in {tenancy.State.PROVISIONING, tenancy.State.AWAITING_BOT}:
-        return ""
-    paid = await subscriptions.get(conn, tenant.id)
-    if tenant.state is tenancy.State.ARCHIVED or paid.paid_until <= now:
+    paid = await subscriptions.find(conn, tenant.id)
+    if paid is None or paid.paid_until <= now:
         return ""
     return f"{paid.paid_until.astimezone(ZoneInfo(settings.time_zone)):%d.%m.%Y}"
 
@@ -176,11 +176,10 @@ def _step(order: Order, tenant: Tenant | None, *, coming_back: bool) -> str:
     closed = tenant is not None and tenant.state is tenancy.State.ARCHIVED
     if order.is_open and order.requested_at is not None and (coming_back or closed):
         return "waiting"
-    if tenant is not None and closed:
-        if order.is_open or order.status is Status.CANCELED:
-            return "closed"
-        if order.paid_at is not None and order.paid_at > tenant.changed_at:
-            return "review"
+    if closed and (order.is_open or order.status is Status.CANCELED):
+        return "closed"
+    if tenant is not None and was_closed_before(order, tenant):
+        return "review"
     return "pay" if order.is_open else order.status.value
 
 

@@ -62,9 +62,10 @@ async def done(tap: CallbackQuery, callback_data: Pick, visitor: Visitor) -> Non
     try:
         booked = await _write(visitor, callback_data)
     except (SlotTaken, NotOffered) as error:
+        reason = explain(error) or ""
         async with visitor.database.tenant(visitor.tenant.id) as conn:
-            screen = await picking.taken_screen(conn, visitor, callback_data)
-        await show(tap, screen, explain(error) or "", alert=True)
+            screen = await picking.taken_screen(conn, visitor, callback_data, reason)
+        await show(tap, screen, reason, alert=True)
         return
     async with visitor.database.tenant(visitor.tenant.id) as conn:
         title = _("Your booking is moved!") if callback_data.move else _("You are booked!")

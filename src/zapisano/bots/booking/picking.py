@@ -197,6 +197,8 @@ async def confirm_screen(conn: TenantConnection, visitor: Visitor, pick: Pick) -
         lines.append(f"💰 {money(price)}")
     if pick.move:
         booking = await booking_of(conn, pick.move, visitor.person.user_id)
+        if booking.price:
+            lines.append(f"💰 {money(booking.price)}")
         was = f"{day_name(booking.date)}, {booking.time:%H:%M}"
         lines.append(_("Was: {moment}").format(moment=was))
     text = _("✅ Move here") if pick.move else _("✅ Book")

@@ -85,12 +85,12 @@ def _buttons(line: Mine) -> list[InlineKeyboardButton]:
     name = short(line.tenant.name)
     if line.tenant.state is State.ARCHIVED:
         return []
-    row = [button(_("Extend: {name}").format(name=name), Renew(tenant=line.tenant.id))]
+    extend = button(_("Extend: {name}").format(name=name), Renew(tenant=line.tenant.id))
     if line.tenant.state is State.AWAITING_BOT and not line.username:
-        row.append(button(_("Create the bot"), Create(tenant=line.tenant.id)))
-    elif line.username:
-        row.append(link(_("Open"), f"https://t.me/{line.username}?start={OWNER_START}"))
-    return row
+        return [button(_("Create the bot"), Create(tenant=line.tenant.id)), extend]
+    if line.username:
+        return [extend, link(_("Open"), f"https://t.me/{line.username}?start={OWNER_START}")]
+    return [extend]
 
 
 async def create(tap: CallbackQuery, callback_data: Create, database: Database) -> None:

@@ -114,12 +114,16 @@ class Courier:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             answer, problem = None, wrong_connection(error)
         lane.busy = False
-        if answer is None or problem:
-            lane.retry_at = time.monotonic() + lane.delay
-            lane.delay = min(lane.delay * 2, LONGEST_DELAY_SECONDS)
-            accounts.set_webhook_error(self.database, self.bot_id, int(time.time()), problem)
+        lane.retry_at = time.monotonic() + lane.delay
+        lane.delay = min(lane.delay * 2, LONGEST_DELAY_SECONDS)
+        try:
+            if answer is None or problem:
+                accounts.set_webhook_error(self.database, self.bot_id, int(time.time()), problem)
+                return
+            updates.take(self.database, self.bot_id, update.update_id)
+        except sqlite3.OperationalError:
+            LOG.exception("The simulated Telegram cannot reach its state")
             return
-        updates.take(self.database, self.bot_id, update.update_id)
         self.lanes.pop(update.person_id, None)
         await self.obey(answer)
 

@@ -52,8 +52,8 @@ async def zone(press: Press) -> Screen:
     text = _("<b>Time zone</b>: {zone}\nWhat time is it at your place now?")
     text = text.format(zone=escape(zone_name(current.key)))
     if await owner.staff_with_misfits(press.conn, press.visitor.now):
-        text += "\n\n" + _("⚠️ Some bookings are outside the schedule.")
-        rows.insert(0, [button(_("👥 Staff"), Do(act="staff"))])
+        text += "\n\n" + _("⚠️ Some bookings are outside the schedule: see 👥 Staff.")
+        rows.insert(-1, [button(_("👥 Staff"), Do(act="staff"))])
     if await next_visit(press.conn, press.visitor.now):
         text += "\n\n" + _("No booking is moved by this: each is shown by the new clock.")
     return Screen(text, rows)
