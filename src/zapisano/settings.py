@@ -35,6 +35,10 @@ Network = IPv4Network | IPv6Network
 Networks = Annotated[tuple[Network, ...], NoDecode]
 
 
+MAX_PLAN_DAYS = 3660
+MAX_PLAN_PRICE = Decimal("99999999.99")  # what an order's amount can hold
+
+
 class Plan:
     """One line of the price list: how long, how much."""
 
@@ -52,9 +56,11 @@ class Plan:
             raise BrokenSetting(
                 f"ZAPISANO_PLANS_FILE: plan [{plan_id}] needs name, days and price"
             ) from error
-        if self.days < 1 or not self.price.is_finite() or self.price <= 0:
+        is_sum = self.price.is_finite() and 0 < self.price <= MAX_PLAN_PRICE
+        if not (1 <= self.days <= MAX_PLAN_DAYS and is_sum):
             raise BrokenSetting(
-                f"ZAPISANO_PLANS_FILE: plan [{plan_id}]: days and price must be above zero"
+                f"ZAPISANO_PLANS_FILE: plan [{plan_id}]: days must be 1 to {MAX_PLAN_DAYS}, "
+                f"the price above zero and at most {MAX_PLAN_PRICE}"
             )
 
 

@@ -143,6 +143,9 @@ def _named(error: BaseException) -> str:
     return f"{name}: {known}" if known else name
 
 
+PATIENCE_SECONDS = 2.0  # with a supervisor whose queue is full
+
+
 def tell_supervisor(state: str) -> None:
     """Speak systemd's `sd_notify` protocol (`READY=1`, `STATUS=…`) where somebody listens."""
     address = os.environ.get("NOTIFY_SOCKET", "")
@@ -150,7 +153,7 @@ def tell_supervisor(state: str) -> None:
     with suppress(OSError):
         if address:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-                notify.setblocking(False)
+                notify.settimeout(PATIENCE_SECONDS)
                 notify.sendto(state.encode(), _unix_address(address))
 
 

@@ -1,5 +1,6 @@
 """The doctor finds what is wrong with each connection and credential, and shows no secret."""
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -208,6 +209,20 @@ async def test_telegram(well: Settings) -> None:
     assert well.sales_bot_token.get_secret_value() not in str(away)
     none = await check_telegram(well.model_copy(update={"sales_bot_token": SecretStr("")}))
     assert "SALES_BOT_TOKEN" in none[0].found
+
+
+async def test_a_stranger_in_a_partners_place_fails_that_check_alone(well: Settings) -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        there = well.model_copy(update={"telegram_api_base": f"http://127.0.0.1:{port}"})
+        found = {check.name: check.outcome for check in await examine(there)}
+    assert found["Telegram"] is Outcome.FAILED
+    assert found["YooKassa"] is Outcome.OK
 
 
 async def test_a_webhook_that_leads_elsewhere(well: Settings, simulator: Simulator) -> None:

@@ -195,6 +195,12 @@ async def test_a_broken_body_is_refused(api: httpx.AsyncClient, content: bytes) 
     assert answer.headers["content-type"] == PROBLEM
 
 
+async def test_a_body_nested_too_deeply_is_malformed(api: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await api.post("/api/tenants", content=b"[" * 60_000, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_large_body_is_not_read(api: httpx.AsyncClient, chunked: bool) -> None:
     async def chunks() -> AsyncGenerator[bytes]:

@@ -74,6 +74,19 @@ def test_a_broken_price_list_is_one_line(
     assert "\n" not in caught.value.detail
 
 
+@pytest.mark.parametrize(
+    "wrong", ["days = 0", "days = 10000000", "price = -1", "price = nan", "price = 1e9"]
+)
+def test_a_price_list_that_could_not_be_kept_is_refused(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    given = {"days": "days = 30", "price": "price = 299", wrong.partition(" ")[0]: wrong}
+    (bare / "plans.toml").write_text('[1m]\nname = "1 месяц"\n' + "\n".join(given.values()))
+    monkeypatch.setenv("ZAPISANO_PLANS_FILE", str(bare / "plans.toml"))
+    with pytest.raises(BrokenSetting, match=r"plan \[1m\]: days must be 1 to 3660"):
+        _ = load().plans
+
+
 def test_a_file_of_settings_that_is_no_text_is_named(bare: Path) -> None:
     (bare / ".env").write_bytes(b"WEBHOOK_URL=\xff\xfe")
     with pytest.raises(BrokenSetting, match=r"^\.env: is not UTF-8"):

@@ -1,9 +1,11 @@
 """The stack's pure parts: settings, addresses, environments, redis-cli's way to print."""
 
 import base64
+import errno
 import io
 import os
 import re
+from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from zapisano.stack.process import Process, in_order
 from zapisano.stack.psql import call
 from zapisano.stack.redis_cli import Failure, Reply, Status
 from zapisano.stack.refusal import Refusal
-from zapisano.stack.terminal import panel, program
+from zapisano.stack.terminal import Terminal, panel, program
 
 
 def test_every_broken_setting_is_named_at_once() -> None:
@@ -31,6 +33,25 @@ def test_every_broken_setting_is_named_at_once() -> None:
         "ZAPISANO_WEBHOOK_PORT",
         "ZAPISANO_DATA_DIR",
     ]
+
+
+def test_a_screen_and_a_folder_without_room_stop_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_room(_pids: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    running = folder.Running(api_url="http://a", webhook_url="http://w")
+    screen = Terminal("up", tmp_path, running)
+    screen.on_ready.append(no_room)
+    screen.all_ready({"worker": 1})
+    assert "could not be noted" in capsys.readouterr().out
+    full = Path("/dev/full").open("w")  # noqa: SIM115 # closing it fails, too
+    with redirect_stdout(full):
+        screen.note("worker is up again")
+        screen.stopped()
+    with suppress(OSError):
+        full.close()
 
 
 def test_an_empty_environment_is_enough() -> None:

@@ -37,7 +37,7 @@ from zapisano.bots.sales.words import day, decline_reason, inside_quotes, pause_
 from zapisano.bots.screens import keyboard, link
 from zapisano.db import SharedConnection
 from zapisano.jobs import enqueue, schedule
-from zapisano.payments import OrderCanceled, OrderPaid, was_closed_before
+from zapisano.payments import OrderCanceled, OrderPaid, was_paid_when_closed
 from zapisano.payments import store as orders
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
@@ -74,11 +74,12 @@ class Notices:
             order = await orders.get(conn, job.order_id)
             tenant = await tenants.get(conn, job.tenant_id)
             paid = await subscriptions.get(conn, tenant.id)
+            in_review = await was_paid_when_closed(conn, order)
         with speaking(SALES, order.buyer_language):
             name = inside_quotes(order.company_name)
             if job.is_new:
                 text = _("✅ Payment received. We are making the bot for “{name}”…")
-            elif was_closed_before(order, tenant):
+            elif in_review:
                 text = _(
                     "Payment received, but “{name}” is closed. A person is looking at it and will "
                     "write to you here."

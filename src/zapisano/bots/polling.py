@@ -66,11 +66,14 @@ class Polling:
 
     async def run(self) -> None:
         """Poll until `stop`."""
-        log.warning(
-            "updates_are_polled",
-            remedy="set WEBHOOK_URL; polling is for development and serves few bots",
-            most_bots=MOST_BOTS,
-        )
+        if self._only_tenant:
+            log.info("one_tenant_is_served", tenant=self._only_tenant)
+        else:
+            log.warning(
+                "updates_are_polled",
+                remedy="set WEBHOOK_URL; polling is for development and serves few bots",
+                most_bots=MOST_BOTS,
+            )
         try:
             while not self._stopping.is_set():
                 await self._start_missing()

@@ -25,6 +25,7 @@ from zapisano.vault import Vault
 
 BATCH_SIZE = 50
 CANARIES = 2
+LOCKED_ENOUGH = 10  # tenants in a row that somebody uses, each waited for: it is not their hour
 LOCK_TIMEOUT: LiteralString = "5s"
 PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)
 MIGRATION_LOCK = 7_260_921  # any constant: one migration at a time per database
@@ -41,7 +42,7 @@ class Report:
     migrated: list[str] = field(default_factory=list[str])
     failed: dict[str, str] = field(default_factory=dict[str, str])
     locked: int = 0  # of the failed ones, those that somebody was using just then
-    proven: bool = False  # some tenant stands at the head already
+    proven: bool = False  # most tenants stand at the head already
 
     @property
     def untried(self) -> int:
@@ -147,12 +148,14 @@ class Migration:
         """
         behind = await tenants_behind(conn, self._folder)
         self.report.behind = len(behind)
-        self.report.proven = await _some_tenant_at(conn, head("tenant", self._folder))
+        done_before = await _tenants_at(conn, head("tenant", self._folder))
+        self.report.proven = done_before > len(behind)
         on_progress(0, len(behind))
         done = 0
         while done < len(behind) and not self.report.migrated:
+            on_progress(done, len(behind))
             await self._batch(conn, behind[done : done + 1])
-            if self.report.looks_wrong:
+            if self.report.looks_wrong or self.report.locked >= LOCKED_ENOUGH:
                 return
             done += 1
         while done < len(behind):
@@ -203,9 +206,9 @@ async def tenants_behind(conn: OwnerConnection, folder: Path = FOLDER) -> list[S
     return [SchemaName(row["schema_name"]) for row in rows]
 
 
-async def _some_tenant_at(conn: OwnerConnection, version: str) -> bool:
-    found = "SELECT EXISTS (SELECT 1 FROM shared.tenant_versions WHERE version_num = $1)"
-    return bool(await conn.fetchval(found, version))
+async def _tenants_at(conn: OwnerConnection, version: str) -> int:
+    found = "SELECT count(*) FROM shared.tenant_versions WHERE version_num = $1"
+    return int(await conn.fetchval(found, version))
 
 
 async def guard_schema(conn: OwnerConnection, schema: SchemaName) -> None:

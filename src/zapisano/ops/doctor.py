@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 
 from rich.console import Console
@@ -15,10 +15,11 @@ from zapisano.errors import AppError
 from zapisano.ops import screen
 from zapisano.ops.database import check_database
 from zapisano.ops.machine import check_machine
-from zapisano.ops.model import Check, Outcome
+from zapisano.ops.model import Check, Outcome, failed
 from zapisano.ops.services import check_redis, check_telegram, check_yookassa
 from zapisano.settings import Settings
 
+Room = Callable[[Settings], Awaitable[list[Check]]]
 MARKS = {
     Outcome.OK: "[green]✓[/]",
     Outcome.WARNING: "[yellow]![/]",
@@ -35,8 +36,18 @@ class Unwell(AppError):
 async def examine(settings: Settings) -> list[Check]:
     """Make every check; the slow ones side by side."""
     rooms = (check_database, check_redis, check_telegram, check_yookassa, check_machine)
-    found = await asyncio.gather(*(room(settings) for room in rooms))
+    found = await asyncio.gather(*(_look(room, settings) for room in rooms))
     return [check for checks in found for check in checks]
+
+
+async def _look(room: Room, settings: Settings) -> list[Check]:
+    """Make one room's checks; what answers in no way that we know fails that room alone."""
+    try:
+        return await room(settings)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        name = room.__name__.removeprefix("check_").capitalize()
+        what = f"answers in no way that we know ({type(error).__name__})"
+        return [failed(name, what, "see that the address in the settings is the right one")]
 
 
 async def report(settings: Settings, *, as_json: bool) -> None:

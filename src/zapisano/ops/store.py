@@ -54,8 +54,7 @@ async def unheard_bots(conn: OwnerConnection, webhook_url: str) -> int:
         await conn.fetchval(
             """SELECT count(b.bot_id)
                FROM shared.bots AS b JOIN shared.tenants AS t ON t.id = b.tenant_id
-               WHERE b.attached_at IS NOT NULL AND b.unauthorized_times < 2
-                   AND t.state <> 'archived'
+               WHERE b.unauthorized_times < 2 AND t.state <> 'archived'
                    AND b.webhook_url IS DISTINCT FROM $1 || '/telegram/' || b.path""",
             webhook_url,
         )

@@ -1,12 +1,6 @@
 """Orders, the YooKassa client, the inbox and settle."""
 
-from zapisano.payments.checkout import (
-    create_order,
-    refuse_closed,
-    retry_order,
-    start_payment,
-    was_closed_before,
-)
+from zapisano.payments.checkout import create_order, refuse_closed, retry_order, start_payment
 from zapisano.payments.handlers import payments_handlers
 from zapisano.payments.inbox import read_notification, receive
 from zapisano.payments.jobs import OrderCanceled, OrderPaid, Poll, Settle
@@ -27,7 +21,7 @@ from zapisano.payments.provider import (
     ProviderUnavailable,
     UnknownPayment,
 )
-from zapisano.payments.settle import Outcome, settle
+from zapisano.payments.settle import Outcome, settle, was_paid_when_closed
 from zapisano.payments.yookassa import YooKassa
 
 __all__ = [
@@ -58,5 +52,5 @@ __all__ = [
     "retry_order",
     "settle",
     "start_payment",
-    "was_closed_before",
+    "was_paid_when_closed",
 ]

@@ -30,7 +30,7 @@ from zapisano.payments.model import (
 from zapisano.payments.provider import Payment, Provider, ProviderRefused
 from zapisano.settings import Plan, Settings
 from zapisano.telemetry import get_logger
-from zapisano.tenancy import LANGUAGES, State, Tenant, TenantId, UnknownTenant, checked_name
+from zapisano.tenancy import LANGUAGES, State, TenantId, UnknownTenant, checked_name
 from zapisano.tenancy import store as tenants
 
 # Of YooKassa's page: https://yookassa.ru/developers/api#create_payment, confirmation.locale
@@ -201,12 +201,6 @@ async def refuse_closed(conn: SharedConnection, order: Order) -> None:
         return
     if (await tenants.get(conn, order.tenant_id)).state is State.ARCHIVED:
         raise BusinessClosed
-
-
-def was_closed_before(order: Order, tenant: Tenant) -> bool:
-    """Say whether an order was paid though its business was closed: a person looks at that."""
-    closed = tenant.state is State.ARCHIVED
-    return closed and order.paid_at is not None and order.paid_at > tenant.changed_at
 
 
 async def start_payment(

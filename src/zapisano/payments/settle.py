@@ -198,6 +198,13 @@ async def _grant(
         await review(conn, Reason.ARCHIVED, payment_id=payment.id, order_id=order.id)
 
 
+async def was_paid_when_closed(conn: SharedConnection, order: Order) -> bool:
+    """Say whether an order was paid though its business was closed, and a person looks at it."""
+    if order.status is not Status.PAID:
+        return False
+    return await store.is_reviewed(conn, order.id, Reason.ARCHIVED)
+
+
 async def _tenant_of(conn: SharedConnection, order: Order) -> Tenant | None:
     """Return the tenant that the order prolongs, if any.
 

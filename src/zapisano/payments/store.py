@@ -229,6 +229,18 @@ async def add_review(
     )
 
 
+async def is_reviewed(conn: SharedConnection, order_id: OrderId, reason: Reason) -> bool:
+    """Say whether an order is before a person for this reason."""
+    return bool(
+        await conn.fetchval(
+            """SELECT EXISTS (SELECT 1 FROM shared.reviews
+               WHERE order_id = $1 AND reason = $2 AND closed_at IS NULL)""",
+            order_id,
+            reason,
+        )
+    )
+
+
 async def close_reviews(conn: SharedConnection, payment_id: str, now: datetime) -> None:
     """Close what was open about a payment that has turned out well."""
     await conn.execute(

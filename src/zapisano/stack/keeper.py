@@ -167,7 +167,11 @@ class Keeper:
             log = self._folder / "logs" / f"{name}.log"
             since = rotate(log)
             notify = Notify.listen(run, name)
-            running = launch(self.process, log=log, lock=lock, notify=str(notify.path))
+            try:
+                running = launch(self.process, log=log, lock=lock, notify=str(notify.path))
+            except OSError:
+                notify.close()
+                raise
         self.child = Child(running, _exit_of(running), log, since, notify)
         return self.child
 
@@ -188,6 +192,7 @@ class Keeper:
         finally:
             is_up = ready.done() and ready.result()
             ready.cancel()
+            await asyncio.wait({ready})  # its socket's number may be another's in a moment
             for status in child.notify.statuses():
                 self._screen.note(status)
             child.notify.close()

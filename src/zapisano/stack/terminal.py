@@ -5,9 +5,10 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.status import Status
 from rich.table import Table
@@ -25,6 +26,14 @@ NAMES = {
 }
 
 
+class Unbroken(Console):
+    """A console whose reader may go away: rich would end the program."""
+
+    def on_broken_pipe(self) -> None:
+        """Be silent from now on."""
+        self.quiet = True
+
+
 class Terminal:
     """The supervisor's `Screen` on a terminal, or line by line into a pipe.
 
@@ -32,7 +41,7 @@ class Terminal:
     """
 
     def __init__(self, mode: str, folder: Path, running: Running) -> None:
-        self._console = Console(highlight=False)
+        self._console = Unbroken(highlight=False)
         self._mode = mode
         self._folder = folder
         self._running = running
@@ -51,22 +60,25 @@ class Terminal:
     def ready(self, name: str) -> None:
         """Take it from the spinner and tick it off."""
         self._waiting.remove(name)
-        self._console.print(Text.assemble(("  ✓ ", "green"), NAMES.get(name, name)))
+        self._print(Text.assemble(("  ✓ ", "green"), NAMES.get(name, name)))
         self._refresh()
 
     def note(self, text: str) -> None:
         """A line with the time of day."""
-        self._console.print(Text.assemble((f"{time.strftime('%H:%M:%S')} ", "dim"), text))
+        self._print(Text.assemble((f"{time.strftime('%H:%M:%S')} ", "dim"), text))
 
     def all_ready(self, pids: Mapping[str, int]) -> None:
         """Record what runs, and the first time say where to click."""
         for tell in self.on_ready:
-            tell(pids)
+            try:
+                tell(pids)
+            except OSError as error:  # a full disk: what runs goes on
+                self.note(f"what runs could not be noted in {self._folder}: {error.strerror}")
         if not self._is_ready:
             self._is_ready = True
             self._end_status()
             seconds = seconds_since_start()
-            self._console.print(panel(self._mode, self._folder, self._running, seconds))
+            self._print(panel(self._mode, self._folder, self._running, seconds))
             for go_on in self.on_greeted:
                 go_on()
 
@@ -75,12 +87,17 @@ class Terminal:
         self._end_status()
         for end in self.on_stopping:
             end()
-        self._console.print(Text("\nStopping; Ctrl-C again hurries.", "dim"))
+        self._print(Text("\nStopping; Ctrl-C again hurries.", "dim"))
 
     def stopped(self) -> None:
         """All is down."""
         self._end_status()
-        self._console.print(Text(f"Stopped. Everything is kept in {self._folder}", "dim"))
+        self._print(Text(f"Stopped. Everything is kept in {self._folder}", "dim"))
+
+    def _print(self, what: RenderableType) -> None:
+        """Show it; a screen that cannot be written (a log on a full disk) stops nothing."""
+        with suppress(OSError):
+            self._console.print(what)
 
     def _refresh(self) -> None:
         if self._is_ready or not self._console.is_terminal:

@@ -31,7 +31,7 @@ from zapisano.payments import (
     refuse_closed,
     retry_order,
     start_payment,
-    was_closed_before,
+    was_paid_when_closed,
 )
 from zapisano.payments import store as money
 from zapisano.payments.model import read_order_id
@@ -115,13 +115,16 @@ async def _page(request: Request, order_id: str, *, coming_back: bool) -> Respon
                 await _ask_after(conn, state, order.payment_id, coming_back=coming_back)
             tenant = await _tenant_of(conn, order)
             paid_until = await _paid_until(conn, state.settings, tenant, state.now())
+            in_review = await was_paid_when_closed(conn, order)
             bot = await tenants.sales_bot_username(conn)
     except UnknownOrder:
         return _missing(request)
     except Busy as error:
         return _trouble(request, None, None, error)
     context = _order_context(request, state.settings, order, tenant)
-    context["step"] = _step(order, tenant, coming_back=coming_back)
+    context["step"] = (
+        "review" if in_review else _step(order, context["is_closed"], coming_back=coming_back)
+    )
     context["paid_until"] = paid_until
     context["chat_url"] = f"{state.settings.telegram_link_base}/{bot}" if bot else ""
     context["refresh"] = _next_refresh(request) if context["step"] == "waiting" else None
@@ -168,18 +171,12 @@ async def _paid_until(
     return f"{paid.paid_until.astimezone(ZoneInfo(settings.time_zone)):%d.%m.%Y}"
 
 
-def _step(order: Order, tenant: Tenant | None, *, coming_back: bool) -> str:
-    """Name the part of the page that fits the order.
-
-    Nothing is sold to a closed business; what was paid after it was closed is a person's affair.
-    """
-    closed = tenant is not None and tenant.state is tenancy.State.ARCHIVED
-    if order.is_open and order.requested_at is not None and (coming_back or closed):
+def _step(order: Order, is_closed: bool, *, coming_back: bool) -> str:
+    """Name the part of the page that fits the order. Nothing is sold to a closed business."""
+    if order.is_open and order.requested_at is not None and (coming_back or is_closed):
         return "waiting"
-    if closed and (order.is_open or order.status is Status.CANCELED):
+    if is_closed and (order.is_open or order.status is Status.CANCELED):
         return "closed"
-    if tenant is not None and was_closed_before(order, tenant):
-        return "review"
     return "pay" if order.is_open else order.status.value
 
 
@@ -205,6 +202,7 @@ def _order_context(
         "sum": roubles(order.amount, language),
         "reason": reason_text(language, order.cancel_reason),
         "trouble": None,
+        "is_closed": tenant is not None and tenant.state is tenancy.State.ARCHIVED,
         "is_paused": tenant is not None and tenant.is_paused_by_operator,
         "paid_until": "",
         "refresh": None,

@@ -132,6 +132,8 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
         raise error
     if error.status_code == TooLarge.status:
         return problem(TooLarge())
+    if error.status_code == Malformed.status:
+        return problem(Malformed())
     code, title = f"http_{error.status_code}", HTTPStatus(error.status_code).phrase
     detail = DETAILS.get(error.status_code, error.detail)
     log.info("request_refused", code=code)

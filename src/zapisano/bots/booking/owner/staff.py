@@ -26,7 +26,7 @@ EVERY_DAY = 0
 
 
 async def staff(press: Press) -> Screen:
-    """Everybody, a button each; marked are those without bookings and those with misfits."""
+    """Everybody, a button each; marked are who takes no bookings, and who has misfits."""
     warned = await owner.staff_with_misfits(press.conn, press.visitor.now)
     rows: Rows = [
         [
@@ -43,9 +43,7 @@ async def staff(press: Press) -> Screen:
 
 
 def _mark(one: Staff, warned: set[StaffId]) -> str:
-    if one.id in warned:
-        return "⚠️ "
-    return "" if one.active else "🙈 "
+    return ("" if one.active else "🙈 ") + ("⚠️ " if one.id in warned else "")
 
 
 async def member(press: Press) -> Screen:
