@@ -29,9 +29,9 @@ from integration.payments_fixtures import (
 from zapisano.app import create_api
 from zapisano.db import Database
 from zapisano.jobs import tick
-from zapisano.payments import Order, Status, settle, store
+from zapisano.payments import Order, Status, reopen, settle, store
 from zapisano.settings import Settings
-from zapisano.tenancy import Suspension, Tenant, activate, archive, suspend
+from zapisano.tenancy import Suspension, Tenant, activate, archive, restore, suspend
 
 MOMENT = datetime(2026, 11, 22, 9, tzinfo=UTC)
 
@@ -279,6 +279,23 @@ async def test_money_for_a_business_closed_meanwhile_is_looked_at(
     page = words(await browser.get(f"/checkout/{after.id}"))
     assert "Проверяем ваш платёж" in page
     assert "Готово" not in page
+
+
+async def test_money_for_a_business_open_again_is_paid_time(
+    buyer: Buyer, browser: httpx.AsyncClient, tenants: tuple[Tenant, Tenant], witness: Witness
+) -> None:
+    async with buyer.database.shared() as conn:
+        await activate(conn, tenants[0].id)
+    order, payment_id = await buyer.pays(tenant_id=tenants[0].id)
+    await archive(buyer.database, buyer.settings, tenants[0].id, now=MOMENT)
+    await settle(buyer.database, buyer.provider, buyer.settings, payment_id, MOMENT)
+    assert "Проверяем ваш платёж" in words(await browser.get(f"/checkout/{order.id}"))
+    await restore(buyer.database, buyer.settings, tenants[0].id, now=MOMENT)
+    assert "Готово" in words(await browser.get(f"/checkout/{order.id}"))
+    async with buyer.database.shared() as conn:
+        await reopen(conn, tenants[0], MOMENT)
+    left = "SELECT count(*) FROM shared.reviews WHERE closed_at IS NULL"
+    assert await witness.fetchval(left) == 0
 
 
 async def test_a_pause_by_support_is_told_before_and_after_paying(

@@ -42,11 +42,11 @@ class Report:
     migrated: list[str] = field(default_factory=list[str])
     failed: dict[str, str] = field(default_factory=dict[str, str])
     locked: int = 0  # of the failed ones, those that somebody was using just then
-    proven: bool = False  # most tenants stand at the head already
+    proven: bool = False  # an earlier run has brought tenants to the head
 
     @property
     def untried(self) -> int:
-        """How many tenants are still behind because the canaries have failed."""
+        """How many tenants are still behind because the first ones have failed, or were in use."""
         return self.behind - len(self.migrated) - len(self.failed)
 
     @property
@@ -148,8 +148,7 @@ class Migration:
         """
         behind = await tenants_behind(conn, self._folder)
         self.report.behind = len(behind)
-        done_before = await _tenants_at(conn, head("tenant", self._folder))
-        self.report.proven = done_before > len(behind)
+        self.report.proven = await _is_proven(conn, head("tenant", self._folder))
         on_progress(0, len(behind))
         done = 0
         while done < len(behind) and not self.report.migrated:
@@ -206,9 +205,17 @@ async def tenants_behind(conn: OwnerConnection, folder: Path = FOLDER) -> list[S
     return [SchemaName(row["schema_name"]) for row in rows]
 
 
-async def _tenants_at(conn: OwnerConnection, version: str) -> int:
-    found = "SELECT count(*) FROM shared.tenant_versions WHERE version_num = $1"
-    return int(await conn.fetchval(found, version))
+async def _is_proven(conn: OwnerConnection, version: str) -> bool:
+    """Say whether tenants were brought to this version before, and not only born at it.
+
+    Those have lower numbers than some that are behind; or they are the most.
+    """
+    found = """SELECT coalesce(2 * count(*) FILTER (WHERE version_num = $1) > count(*), false)
+            OR coalesce(min(number) FILTER (WHERE version_num = $1)
+                < max(number) FILTER (WHERE version_num <> $1), false)
+        FROM (SELECT version_num, row_number() OVER (ORDER BY length(schema_name), schema_name)
+                  AS number FROM shared.tenant_versions) AS numbered"""
+    return bool(await conn.fetchval(found, version))
 
 
 async def guard_schema(conn: OwnerConnection, schema: SchemaName) -> None:

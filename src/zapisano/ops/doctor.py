@@ -20,6 +20,13 @@ from zapisano.ops.services import check_redis, check_telegram, check_yookassa
 from zapisano.settings import Settings
 
 Room = Callable[[Settings], Awaitable[list[Check]]]
+ROOMS: dict[str, Room] = {
+    "PostgreSQL": check_database,
+    "Redis": check_redis,
+    "Telegram": check_telegram,
+    "YooKassa": check_yookassa,
+    "This machine": check_machine,
+}
 MARKS = {
     Outcome.OK: "[green]✓[/]",
     Outcome.WARNING: "[yellow]![/]",
@@ -35,17 +42,15 @@ class Unwell(AppError):
 
 async def examine(settings: Settings) -> list[Check]:
     """Make every check; the slow ones side by side."""
-    rooms = (check_database, check_redis, check_telegram, check_yookassa, check_machine)
-    found = await asyncio.gather(*(_look(room, settings) for room in rooms))
+    found = await asyncio.gather(*(_look(name, room, settings) for name, room in ROOMS.items()))
     return [check for checks in found for check in checks]
 
 
-async def _look(room: Room, settings: Settings) -> list[Check]:
+async def _look(name: str, room: Room, settings: Settings) -> list[Check]:
     """Make one room's checks; what answers in no way that we know fails that room alone."""
     try:
         return await room(settings)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        name = room.__name__.removeprefix("check_").capitalize()
         what = f"answers in no way that we know ({type(error).__name__})"
         return [failed(name, what, "see that the address in the settings is the right one")]
 

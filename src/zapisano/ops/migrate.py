@@ -39,14 +39,15 @@ async def migrate(settings: Settings, *, go_on: bool = False) -> None:
     for line in _why(report):
         screen.say(f"Not migrated: {line}")
     first = ", ".join(sorted(report.failed)[:MOST_NAMED])
-    named = f"{len(report.failed)} ({first})"
+    named = f"{len(report.failed) + report.untried} ({first}, …)"
     _warn(f"Tenants that could not be migrated: {named}. zapisano migrate says why.")
 
 
 def _why(report: Report) -> list[str]:
     lines = [f"{tenant}: {reason}" for tenant, reason in sorted(report.failed.items())]
     if report.untried:
-        lines.append(f"{report.untried} more were not tried: the first ones show that they fail.")
+        why = "the first ones show that they fail" if report.looks_wrong else "too many are in use"
+        lines.append(f"{report.untried} more were not tried: {why}.")
     return lines
 
 

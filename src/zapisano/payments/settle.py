@@ -198,11 +198,16 @@ async def _grant(
         await review(conn, Reason.ARCHIVED, payment_id=payment.id, order_id=order.id)
 
 
-async def was_paid_when_closed(conn: SharedConnection, order: Order) -> bool:
-    """Say whether an order was paid though its business was closed, and a person looks at it."""
-    if order.status is not Status.PAID:
+async def was_paid_when_closed(conn: SharedConnection, order: Order, tenant: Tenant) -> bool:
+    """Say whether an order was paid though its business is closed, and a person looks at it."""
+    if order.status is not Status.PAID or tenant.state is not State.ARCHIVED:
         return False
     return await store.is_reviewed(conn, order.id, Reason.ARCHIVED)
+
+
+async def reopen(conn: SharedConnection, tenant: Tenant, now: datetime) -> None:
+    """A closed business is open again: what came for it meanwhile is paid time like any other."""
+    await store.close_reviews_of(conn, tenant.id, Reason.ARCHIVED, now)
 
 
 async def _tenant_of(conn: SharedConnection, order: Order) -> Tenant | None:

@@ -190,13 +190,12 @@ class Keeper:
         try:
             await self._wait_for(ready, child)
         finally:
-            is_up = ready.done() and ready.result()
             ready.cancel()
             await asyncio.wait({ready})  # its socket's number may be another's in a moment
             for status in child.notify.statuses():
                 self._screen.note(status)
             child.notify.close()
-        if is_up:
+        if not ready.cancelled() and ready.result():
             self._is_up()
         code = await child.exited
         if self.process.ready is Ready.EXIT and code == 0:

@@ -93,10 +93,14 @@ class Notify:
             own_folder = Path(tempfile.mkdtemp(prefix="zapisano-", dir="/tmp"))
             path = own_folder / path.name
         path.unlink(missing_ok=True)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        listening.bind(str(path))
-        listening.setblocking(False)
-        return cls(listening, path, own_folder)
+        made = cls(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), path, own_folder)
+        try:
+            made.socket.bind(str(path))
+        except OSError:
+            made.close()
+            raise
+        made.socket.setblocking(False)
+        return made
 
     def statuses(self) -> list[str]:
         """What was said of one's state (STATUS=) and not read yet."""

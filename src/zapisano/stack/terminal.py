@@ -96,8 +96,11 @@ class Terminal:
 
     def _print(self, what: RenderableType) -> None:
         """Show it; a screen that cannot be written (a log on a full disk) stops nothing."""
-        with suppress(OSError):
+        try:
             self._console.print(what)
+        except OSError:
+            with suppress(OSError), self._console.capture():
+                pass  # dropped, or rich would keep it, and all that follows
 
     def _refresh(self) -> None:
         if self._is_ready or not self._console.is_terminal:

@@ -115,7 +115,7 @@ async def _page(request: Request, order_id: str, *, coming_back: bool) -> Respon
                 await _ask_after(conn, state, order.payment_id, coming_back=coming_back)
             tenant = await _tenant_of(conn, order)
             paid_until = await _paid_until(conn, state.settings, tenant, state.now())
-            in_review = await was_paid_when_closed(conn, order)
+            in_review = tenant is not None and await was_paid_when_closed(conn, order, tenant)
             bot = await tenants.sales_bot_username(conn)
     except UnknownOrder:
         return _missing(request)

@@ -131,9 +131,10 @@ class Gate:
     async def _notify_early(self, created: str | None) -> None:
         """Let the payer be faster than our answer: pay what was created, and tell the shop now."""
         if created is not None:
-            payment: dict[str, Any] = json.loads(created)
-            if payment["status"] == "pending":
-                self._kassa.pay(str(payment["id"]), any_card())
+            made: dict[str, Any] = json.loads(created)
+            payment = self._kassa.payment(str(made["id"]))
+            if payment.status == "pending":  # it may be a kept answer, and the payment further
+                self._kassa.pay(payment.id, any_card())
         await self._courier.hand_over_now()
 
 
