@@ -37,7 +37,7 @@ from zapisano.bots.sales.words import day, decline_reason, inside_quotes, pause_
 from zapisano.bots.screens import keyboard, link
 from zapisano.db import SharedConnection
 from zapisano.jobs import enqueue, schedule
-from zapisano.payments import OrderCanceled, OrderPaid, reopen, was_paid_when_closed
+from zapisano.payments import OrderCanceled, OrderPaid, was_paid_when_closed
 from zapisano.payments import store as orders
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
@@ -45,6 +45,7 @@ from zapisano.tenancy import (
     State,
     Tenant,
     TenantChanged,
+    TenantId,
     TenantReady,
 )
 from zapisano.tenancy import store as tenants
@@ -169,11 +170,12 @@ class Notices:
     async def tenant_changed(self, job: TenantChanged) -> None:
         """A tenant is paused, put away or back: shut or open its bot, and have its owner told."""
         async with self.bots.database.shared() as conn:
+            paid = job.restored and await subscriptions.lift_if_paid(
+                conn, TenantId(job.tenant_id), self.now()
+            )
+            if paid:
+                return  # and that tells
             tenant = await tenants.get(conn, job.tenant_id)
-            if job.restored:
-                await reopen(conn, tenant, self.now())
-                if await subscriptions.lift_if_paid(conn, tenant.id, self.now()):
-                    return  # and that tells
             if tenant.state == job.state:  # else it has changed again, and that job tells
                 await _open_or_shut(conn, tenant)
                 await enqueue(conn, TellOfChange(tenant.id, tenant.state))

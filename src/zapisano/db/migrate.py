@@ -42,7 +42,7 @@ class Report:
     migrated: list[str] = field(default_factory=list[str])
     failed: dict[str, str] = field(default_factory=dict[str, str])
     locked: int = 0  # of the failed ones, those that somebody was using just then
-    proven: bool = False  # an earlier run has brought tenants to the head
+    proven: bool = False  # an earlier run seems to have brought tenants to the head
 
     @property
     def untried(self) -> int:
@@ -206,11 +206,11 @@ async def tenants_behind(conn: OwnerConnection, folder: Path = FOLDER) -> list[S
 
 
 async def _is_proven(conn: OwnerConnection, version: str) -> bool:
-    """Say whether tenants were brought to this version before, and not only born at it.
+    """Guess whether tenants were brought to this version before, and not only born at it.
 
     Those have lower numbers than some that are behind; or they are the most.
     """
-    found = """SELECT coalesce(2 * count(*) FILTER (WHERE version_num = $1) > count(*), false)
+    found = """SELECT 2 * count(*) FILTER (WHERE version_num = $1) > count(*)
             OR coalesce(min(number) FILTER (WHERE version_num = $1)
                 < max(number) FILTER (WHERE version_num <> $1), false)
         FROM (SELECT version_num, row_number() OVER (ORDER BY length(schema_name), schema_name)

@@ -38,9 +38,9 @@ async def migrate(settings: Settings, *, go_on: bool = False) -> None:
         raise TenantsFailed("\n".join(["These tenants stayed as they were:", *_why(report)]))
     for line in _why(report):
         screen.say(f"Not migrated: {line}")
-    first = ", ".join(sorted(report.failed)[:MOST_NAMED])
-    named = f"{len(report.failed) + report.untried} ({first}, …)"
-    _warn(f"Tenants that could not be migrated: {named}. zapisano migrate says why.")
+    count, first = len(report.failed) + report.untried, sorted(report.failed)[:MOST_NAMED]
+    named = ", ".join(first) + (", …" if count > len(first) else "")
+    _warn(f"Tenants that could not be migrated: {count} ({named}). zapisano migrate says why.")
 
 
 def _why(report: Report) -> list[str]:

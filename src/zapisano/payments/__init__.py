@@ -21,7 +21,7 @@ from zapisano.payments.provider import (
     ProviderUnavailable,
     UnknownPayment,
 )
-from zapisano.payments.settle import Outcome, reopen, settle, was_paid_when_closed
+from zapisano.payments.settle import Outcome, settle, was_paid_when_closed
 from zapisano.payments.yookassa import YooKassa
 
 __all__ = [
@@ -49,7 +49,6 @@ __all__ = [
     "read_notification",
     "receive",
     "refuse_closed",
-    "reopen",
     "retry_order",
     "settle",
     "start_payment",

@@ -205,11 +205,6 @@ async def was_paid_when_closed(conn: SharedConnection, order: Order, tenant: Ten
     return await store.is_reviewed(conn, order.id, Reason.ARCHIVED)
 
 
-async def reopen(conn: SharedConnection, tenant: Tenant, now: datetime) -> None:
-    """A closed business is open again: what came for it meanwhile is paid time like any other."""
-    await store.close_reviews_of(conn, tenant.id, Reason.ARCHIVED, now)
-
-
 async def _tenant_of(conn: SharedConnection, order: Order) -> Tenant | None:
     """Return the tenant that the order prolongs, if any.
 

@@ -250,20 +250,6 @@ async def close_reviews(conn: SharedConnection, payment_id: str, now: datetime) 
     )
 
 
-async def close_reviews_of(
-    conn: SharedConnection, tenant: TenantId, reason: Reason, now: datetime
-) -> None:
-    """Close what was open for this reason about a tenant's orders."""
-    await conn.execute(
-        """UPDATE shared.reviews AS r SET closed_at = $3 FROM shared.orders AS o
-           WHERE o.id = r.order_id AND o.tenant_id = $1 AND r.reason = $2
-               AND r.closed_at IS NULL""",
-        tenant,
-        reason,
-        now,
-    )
-
-
 async def keep_notification(
     conn: SharedConnection, event: str, object_id: str, body: object, sender: str, *, open_: bool
 ) -> Received:

@@ -88,12 +88,13 @@ class Notify:
     @classmethod
     def listen(cls, folder: Path, name: str) -> "Notify":
         """Listen in `folder`, or in a short temporary one where that is too deep."""
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         path, own_folder = folder / f"{name}.sock", None
         if len(os.fsencode(path)) > MAX_SOCKET_PATH:
             own_folder = Path(tempfile.mkdtemp(prefix="zapisano-", dir="/tmp"))
             path = own_folder / path.name
         path.unlink(missing_ok=True)
-        made = cls(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), path, own_folder)
+        made = cls(listening, path, own_folder)
         try:
             made.socket.bind(str(path))
         except OSError:

@@ -100,7 +100,7 @@ class Terminal:
             self._console.print(what)
         except OSError:
             with suppress(OSError), self._console.capture():
-                pass  # dropped, or rich would keep it, and all that follows
+                pass  # rich would keep it, and all that follows
 
     def _refresh(self) -> None:
         if self._is_ready or not self._console.is_terminal:
