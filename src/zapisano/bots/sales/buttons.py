@@ -15,6 +15,7 @@ from zapisano.tenancy import Tenant
 
 NEW = "new"
 BUTTON_NAME_LENGTH = 24
+MOST_BUSINESSES = 10  # of one person, on one screen
 
 
 class Go(CallbackData, prefix="go"):

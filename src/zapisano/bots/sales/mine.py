@@ -12,7 +12,7 @@ from aiogram.utils.i18n import gettext as _
 from zapisano import subscriptions
 from zapisano.bots import store
 from zapisano.bots.model import OWNER_START
-from zapisano.bots.sales.buttons import Create, Go, Renew, back, button, short
+from zapisano.bots.sales.buttons import MOST_BUSINESSES, Create, Go, Renew, back, button, short
 from zapisano.bots.sales.prompt import prompt
 from zapisano.bots.sales.renewal import own_tenant
 from zapisano.bots.sales.words import day, reopening_note, state_name
@@ -21,8 +21,6 @@ from zapisano.db import Database
 from zapisano.settings import Settings
 from zapisano.tenancy import State, Tenant
 from zapisano.tenancy import store as tenants
-
-MOST_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ async def _mine(database: Database, person_id: int, now: datetime) -> list[Mine]
             if tenant.state is State.ARCHIVED and (paid_until is None or paid_until <= now):
                 continue  # closed, and nothing is left of it
             lines.append(Mine(tenant, row.username if row else None, paid_until))
-    return lines[-MOST_SHOWN:]
+    return lines[-MOST_BUSINESSES:]
 
 
 async def mine(

@@ -12,7 +12,7 @@ from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.inbox import SEALED_MARK
 from zapisano.bots.model import MISTYPED, BotRow
-from zapisano.bots.sales.buttons import NEW, Buy, Renew, back, button, short
+from zapisano.bots.sales.buttons import MOST_BUSINESSES, NEW, Buy, Renew, back, button, short
 from zapisano.bots.sales.renewal import order_of, own_tenant, pay_for, show_order, show_renewal
 from zapisano.bots.sales.showcase import plans
 from zapisano.bots.sales.words import plan_line
@@ -22,8 +22,6 @@ from zapisano.errors import Refused
 from zapisano.payments import create_order
 from zapisano.settings import Plan, Settings
 from zapisano.tenancy import store as tenants
-
-MOST_SHOWN = 10
 
 
 class Buying(StatesGroup):
@@ -48,7 +46,7 @@ async def choose_business(
         return
     rows = [
         [button(_("Extend: {name}").format(name=short(one.name)), Buy(plan=plan.id, tenant=one.id))]
-        for one in owned[-MOST_SHOWN:]
+        for one in owned[-MOST_BUSINESSES:]
     ]
     new = [button(_("➕ A new bot"), Buy(plan=plan.id, tenant=NEW))]
     text = _("<b>{plan}</b>\n\nExtend the bot that you have, or make a new one?")

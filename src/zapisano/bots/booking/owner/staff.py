@@ -29,12 +29,7 @@ async def staff(press: Press) -> Screen:
     """Everybody, a button each; marked are who takes no bookings, and who has misfits."""
     warned = await owner.staff_with_misfits(press.conn, press.visitor.now)
     rows: Rows = [
-        [
-            button(
-                _mark(one, warned) + one.name,
-                Do(act="member", id=one.id),
-            )
-        ]
+        [button(_mark(one, warned) + one.name, Do(act="member", id=one.id))]
         for one in await owner.staff(press.conn)
     ]
     rows.append([button(_("➕ Add a person"), Do(act="type", word="staff.add"))])
