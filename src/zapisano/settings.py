@@ -15,7 +15,14 @@ from typing import Annotated, cast
 from urllib.parse import quote, urlsplit
 from zoneinfo import available_timezones
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from zapisano.errors import BrokenSetting
@@ -33,8 +40,10 @@ YOOKASSA_NETWORKS = (
 
 Network = IPv4Network | IPv6Network
 Networks = Annotated[tuple[Network, ...], NoDecode]
+Names = Annotated[tuple[str, ...], NoDecode]
 
 
+MOST_CREDITS = 1_000_000
 MAX_PLAN_DAYS = 3660
 MAX_PLAN_PRICE = Decimal("99999999.99")  # what an order's amount can hold
 
@@ -130,6 +139,30 @@ class Settings(BaseSettings):
     yookassa_test: bool | None = None
     legacy_sales_until: date | None = None
 
+    migration_secret: SecretStr = NO_SECRET
+    cron_secret: SecretStr = NO_SECRET
+    nextauth_secret: SecretStr = NO_SECRET
+    auth_secret: SecretStr = NO_SECRET
+    auth_secret_1: SecretStr = NO_SECRET
+    auth_secret_2: SecretStr = NO_SECRET
+    auth_secret_3: SecretStr = NO_SECRET
+    auth_session_query: str = ""
+    credits_port: int = Field(3000, validation_alias="ZAPISANO_CREDITS_PORT", ge=1, le=65535)
+    credits_origins: Names = ()
+    credits_opening: Decimal = Field(Decimal("50.00"), ge=0, le=MOST_CREDITS, decimal_places=2)
+    credits_test_opening: Decimal = Field(
+        Decimal("100.00"), ge=0, le=MOST_CREDITS, decimal_places=2
+    )
+    credits_test_accounts: Names = ("test@doctor-opus.ru", "support@doctor-opus.ru")
+    credits_most_per_charge: Decimal = Field(
+        Decimal("1000.00"), gt=0, le=MOST_CREDITS, decimal_places=2
+    )
+    credits_prices_file: Path = Path(__file__).with_name("prices.toml")
+    credits_per_rouble: Decimal = Field(Decimal(1), gt=0, le=1000, decimal_places=4)
+    credits_low_balance: Decimal | None = Field(None, ge=0, le=MOST_CREDITS, decimal_places=2)
+    credits_webhook_url: str = ""
+    credits_webhook_secret: SecretStr = NO_SECRET
+
     client_id: str = "default"
     redis_key_prefix: str = ""
 
@@ -139,6 +172,25 @@ class Settings(BaseSettings):
         """Read a comma-separated list of addresses and networks."""
         if isinstance(value, str):
             return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("credits_test_accounts", "credits_origins", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        """Read a comma-separated list of addresses, in lower case."""
+        if isinstance(value, str):
+            return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("migration_secret")
+    @classmethod
+    def _is_hard_to_guess(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        length = len(value.get_secret_value())
+        if 0 < length < SHORTEST_SECRET_KEY and not info.data.get("demo"):
+            raise ValueError(
+                f"needs at least {SHORTEST_SECRET_KEY} characters; make one with: "
+                "openssl rand -base64 32"
+            )
         return value
 
     @field_validator("time_zone")
@@ -187,7 +239,12 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "webhook_url", "public_url", "telegram_api_base", "telegram_link_base", "yookassa_api_url"
+        "webhook_url",
+        "public_url",
+        "telegram_api_base",
+        "telegram_link_base",
+        "yookassa_api_url",
+        "credits_webhook_url",
     )
     @classmethod
     def _no_trailing_slash(cls, value: str) -> str:
@@ -211,6 +268,18 @@ class Settings(BaseSettings):
         password = self.redis_password.get_secret_value()
         login = f":{quote(password, safe='')}@" if password else ""
         return f"redis://{login}{self.redis_host}:{self.redis_port}/0"
+
+    @property
+    def session_secrets(self) -> tuple[str, ...]:
+        """What the web app seals its sessions with, the newest first, as Auth.js reads them."""
+        secrets = (
+            self.auth_secret_3,
+            self.auth_secret_2,
+            self.auth_secret_1,
+            self.nextauth_secret,
+            self.auth_secret,
+        )
+        return tuple(one.get_secret_value() for one in secrets if one.get_secret_value())
 
     @property
     def checkout_base(self) -> str:

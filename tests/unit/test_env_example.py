@@ -10,7 +10,7 @@ from zapisano.settings import Settings, load
 from zapisano.stack.config import SIMULATOR_PORT
 
 EXAMPLE = Path(__file__).resolve().parents[2] / ".env.example"
-LINE = re.compile(r"^#([A-Z_]+)=(.*)$", re.MULTILINE)
+LINE = re.compile(r"^#([A-Z0-9_]+)=(.*)$", re.MULTILINE)
 
 
 def names(field: str) -> set[str]:

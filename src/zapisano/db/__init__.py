@@ -12,7 +12,7 @@ from zapisano.db.connection import (
     TenantConnection,
     connection_is_lost,
 )
-from zapisano.db.database import START_PATIENCE_SECONDS, Database, open_database
+from zapisano.db.database import START_PATIENCE_SECONDS, Database, open_alone, open_database
 
 __all__ = [
     "CONNECTION_LOST",
@@ -27,5 +27,6 @@ __all__ = [
     "SharedConnection",
     "TenantConnection",
     "connection_is_lost",
+    "open_alone",
     "open_database",
 ]

@@ -1,22 +1,32 @@
-"""The two chains of migrations, read by Alembic and rendered offline into plain statements.
+"""The three chains of migrations, read by Alembic and rendered offline into plain statements.
 
 Alembic is imported inside the functions that need it: that takes most of a second, and a process
 that only serves renders nothing.
 """
 
 import io
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, LiteralString, cast
 
+from zapisano.db.connection import OwnerConnection
+
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
-Chain = Literal["shared", "tenant"]
+Chain = Literal["shared", "tenant", "credits"]
 FOLDER = Path(__file__).with_name("migrations")
 VERSION_TABLES: dict[Chain, LiteralString] = {
     "shared": "schema_version",
     "tenant": "tenant_version",
+    "credits": "schema_version",
+}
+# Where a chain's version is kept. Credits may be alone on a database, so they keep their own.
+VERSION_SCHEMAS: dict[Chain, LiteralString] = {
+    "shared": "shared",
+    "tenant": "shared",
+    "credits": "credits",
 }
 # The newest version of the shared chain, to be known without reading the chain; a test compares.
 SHARED_HEAD = "s0004"
@@ -82,11 +92,17 @@ def render(
             "starting_rev": start,
             "fn": upgrade,
             "version_table": VERSION_TABLES[chain],
-            "version_table_schema": "shared",
+            "version_table_schema": VERSION_SCHEMAS[chain],
             "output_buffer": buffer,
         },
     )
     with Operations.context(context):
         context.run_migrations()
-    kept = [s for s in buffer.all if chain == "shared" or not s.startswith("CREATE TABLE shared.")]
+    kept = [s for s in buffer.all if chain != "tenant" or not s.startswith("CREATE TABLE shared.")]
     return cast("tuple[LiteralString, ...]", tuple(kept))
+
+
+async def apply(conn: OwnerConnection, statements: Iterable[LiteralString]) -> None:
+    """Run statements one by one: some engines (Citus) refuse several in one string."""
+    for statement in statements:
+        await conn.execute(statement)

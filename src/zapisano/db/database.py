@@ -57,6 +57,12 @@ class Database:
             yield SharedConnection(raw)
 
     @asynccontextmanager
+    async def statements(self) -> AsyncGenerator[SharedConnection]:
+        """Lend a connection on which every statement is a transaction of its own: one trip each."""
+        async with self._pool.acquire() as raw:
+            yield SharedConnection(raw)
+
+    @asynccontextmanager
     async def tenant(self, tenant_id: str) -> AsyncGenerator[TenantConnection]:
         """Open a transaction inside a tenant: one trip sets its search path and its role."""
         begin = self._enter(tenant_id)
@@ -160,6 +166,19 @@ async def open_database(
     if not database.isolated and not quiet:
         log.warning("isolation_by_role_is_off", remedy=roles.remedy(settings))
     return database
+
+
+def open_alone(settings: Settings) -> Database:
+    """Open a database that may have nothing but credits; nobody is asked until it is used.
+
+    Raises:
+        BrokenSetting: no address is set.
+    """
+    explicit = settings.app_database_url.get_secret_value()
+    if not explicit:
+        settings.require("database_url")
+    dsn = explicit or settings.database_url.get_secret_value()
+    return Database(settings, dsn=dsn, isolated=bool(explicit))
 
 
 async def _log_in(settings: Settings) -> Database:

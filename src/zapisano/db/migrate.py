@@ -1,20 +1,21 @@
-"""Migrations: two Alembic chains, rendered offline, applied statement by statement by asyncpg.
+"""Migrations: Alembic chains, rendered offline, applied statement by statement by asyncpg.
 
-`shared` is the registry, money and jobs; `tenant` is the inside of every tenant's schema. Alembic
+`shared` is the registry, money and jobs; `tenant` is the inside of every tenant's schema; `credits`
+is installed by `POST /api/admin/migrate` and kept up to date here (`db/ledger.py`). Alembic
 keeps its own books: the shared chain in `shared.schema_version`, the tenant chain through the view
 `shared.tenant_version`, which shows each schema its own row of `shared.tenant_versions`.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import LiteralString
 
 from asyncpg import PostgresError
 
-from zapisano.db import roles, walls
-from zapisano.db.chains import FOLDER, head, knows, render
+from zapisano.db import ledger, roles, walls
+from zapisano.db.chains import FOLDER, apply, head, knows, render
 from zapisano.db.connection import OwnerConnection
 from zapisano.db.database import database_name
 from zapisano.db.names import SchemaName, quoted, tenant_role
@@ -110,6 +111,8 @@ class Migration:
             await self._shared(conn)
             await self._check_key(conn)
             self.report.isolated = await roles.ensure_roles(conn, self._settings)
+            if await ledger.is_installed(conn):
+                await ledger.upgrade(conn, self._folder)
             await walls.ensure(conn, self._database)
 
     async def _shared(self, conn: OwnerConnection) -> None:
@@ -253,9 +256,3 @@ async def migrate_tenant(
     await conn.execute("SET LOCAL search_path TO " + quoted(schema))
     await apply(conn, render("tenant", version, end=end, folder=folder))
     await conn.execute("SET LOCAL search_path TO pg_catalog")
-
-
-async def apply(conn: OwnerConnection, statements: Iterable[LiteralString]) -> None:
-    """Run statements one by one: some engines (Citus) refuse several in one string."""
-    for statement in statements:
-        await conn.execute(statement)

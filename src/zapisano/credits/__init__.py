@@ -1,0 +1,1 @@
+"""Prepaid credits: wallets, postings, holds, and whose session it is."""

@@ -1,0 +1,243 @@
+"""The way to the ledger: requests that wait at one instant travel together.
+
+While a batch is under way, whatever else arrives waits and is the next batch; there is no timer,
+so a request that comes alone goes at once. All requests of one address take the same lane. A
+caller who gives up does not take the batch along. A batch whose connection was lost may be done or
+not: what has a key is asked again by it, and whoever has none is told that nobody knows.
+"""
+
+import asyncio
+import zlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from zapisano.credits.model import (
+    Account,
+    AccountFrozen,
+    Answer,
+    Item,
+    Outcome,
+    OutcomeUnknown,
+    Posted,
+    Rules,
+    Verb,
+    posted,
+)
+from zapisano.credits.store import movements as store
+from zapisano.db import Connection, Database, connection_is_lost
+from zapisano.errors import Busy, Conflict
+from zapisano.telemetry import get_logger
+
+log = get_logger("zapisano.credits")
+
+LANES = 2
+LARGEST_BATCH = 512
+LONGEST_QUEUE = 20_000  # of a lane; about a second of work
+ATTEMPTS_TO_MEND = 5
+# Between attempts to ask again after a lost connection: a restart of PostgreSQL takes seconds.
+PAUSES_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0)
+TO_MEND = {Outcome.NO_ACCOUNT, Outcome.EXPIRY_DUE, Outcome.TWIN}
+
+
+@dataclass(slots=True)
+class _Waiting:
+    item: Item
+    answer: asyncio.Future[Answer]
+
+    def tell(self, answer: Answer) -> None:
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+    def fail(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class _Lost(Exception):
+    """The connection went while the database was working."""
+
+
+class Ledger:
+    """Moves credits, each movement a commit of its own, batched with those beside it."""
+
+    def __init__(
+        self,
+        database: Database,
+        rules: Rules,
+        now: Callable[[], datetime],
+        *,
+        lanes: int = LANES,
+    ) -> None:
+        """Nothing is opened until somebody asks."""
+        self.rules = rules
+        self._database = database
+        self._now = now
+        self._lanes = [_Lane(database, rules, now) for _ in range(lanes)]
+
+    async def post(self, item: Item) -> Posted:
+        """Do what `item` asks for; an account that is not there yet is made.
+
+        Raises:
+            Insufficient, KeyReused, TooMuch, NotRefundable, UnknownHold, HoldClosed,
+            AccountFrozen: nothing was moved.
+            OutcomeUnknown: nobody can know whether it was.
+            Busy: nothing was moved; with a key, asking again is safe in any case.
+        """
+        lane = self._lanes[zlib.crc32(item.email.encode()) % len(self._lanes)]
+        answer = await lane.ask(item)
+        if answer.outcome in TO_MEND:
+            async with self._database.statements() as conn:
+                return await post(conn, self.rules, item, self._now())
+        return posted(answer)
+
+    async def account(self, email: str) -> Account:
+        """Return an account as it stands now; a first visit makes it.
+
+        Raises:
+            AccountFrozen: the operator has to decide about it.
+        """
+        async with self._database.statements() as conn:
+            return await account(conn, self.rules, email, self._now())
+
+    async def close(self) -> None:
+        """Finish what is waiting."""
+        for lane in self._lanes:
+            await lane.close()
+
+
+async def post(conn: Connection, rules: Rules, item: Item, now: datetime) -> Posted:
+    """Do what `item` asks for on this connection: in the caller's transaction, if it is in one.
+
+    Raises:
+        As `Ledger.post`.
+    """
+    for _ in range(ATTEMPTS_TO_MEND):
+        (answer,) = await store.post(conn, rules, [item], now)
+        if answer.outcome not in TO_MEND:
+            return posted(answer)
+        await _mend(conn, rules, item.email, answer.outcome, now)
+    raise Busy
+
+
+async def account(conn: Connection, rules: Rules, email: str, now: datetime) -> Account:
+    """Return an account as it stands at `now`; a first visit makes it.
+
+    Raises:
+        AccountFrozen: the operator has to decide about it.
+    """
+    for _ in range(ATTEMPTS_TO_MEND):
+        found = await store.find_account(conn, email)
+        if found is None:
+            await _mend(conn, rules, email, Outcome.NO_ACCOUNT, now)
+        elif found.expires_at is not None and found.expires_at <= now:
+            await _mend(conn, rules, email, Outcome.EXPIRY_DUE, now)
+        else:
+            return found
+    raise Busy
+
+
+async def _mend(
+    conn: Connection, rules: Rules, email: str, outcome: Outcome, now: datetime
+) -> None:
+    if outcome is Outcome.EXPIRY_DUE:
+        await store.expire(conn, rules, email, now)
+    elif outcome is Outcome.NO_ACCOUNT and not await store.open_account(conn, rules, email):
+        raise AccountFrozen
+
+
+class _Lane:
+    """One batch under way at a time."""
+
+    def __init__(self, database: Database, rules: Rules, now: Callable[[], datetime]) -> None:
+        self._database, self._rules, self._now = database, rules, now
+        self._waiting: deque[_Waiting] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    async def ask(self, item: Item) -> Answer:
+        if len(self._waiting) >= LONGEST_QUEUE:
+            raise Busy
+        waiting = _Waiting(item, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        return await waiting.answer
+
+    async def close(self) -> None:
+        if self._task is not None:
+            await self._task
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                # Whoever has given up before being sent is left out.
+                count = min(len(self._waiting), LARGEST_BATCH)
+                taken = (self._waiting.popleft() for _ in range(count))
+                if batch := [one for one in taken if not one.answer.done()]:
+                    await self._serve(batch)
+        finally:
+            self._task = None
+
+    async def _serve(self, batch: Sequence[_Waiting]) -> None:
+        """Answer everybody in the batch, with an error if it must be."""
+        try:
+            answers = await self._send([one.item for one in batch])
+        except _Lost:
+            await self._ask_again(batch)
+        except Exception as error:  # noqa: BLE001 # a runner's: it goes to those who wait
+            if len(batch) > 1 and not isinstance(error, Busy):
+                # One of them is at fault: the others must not suffer for it.
+                for one in batch:
+                    await self._serve([one])
+                return
+            for one in batch:
+                one.fail(error)
+        else:
+            for one, answer in zip(batch, answers, strict=True):
+                one.tell(answer)
+
+    async def _send(self, items: Sequence[Item]) -> list[Answer]:
+        """Send a batch in one trip.
+
+        Raises:
+            _Lost: it may be done or not.
+            Busy: it is not done.
+        """
+        async with self._database.statements() as conn:
+            try:
+                if len(items) == 1 and (answer := await self._charge(conn, items[0])):
+                    return [answer]
+                return await store.post(conn, self._rules, items, self._now())
+            except Exception as error:  # raised again
+                if connection_is_lost(error.__cause__ or error):
+                    raise _Lost from error
+                raise
+
+    async def _charge(self, conn: Connection, item: Item) -> Answer | None:
+        """Take the short way, where there is one."""
+        if item.verb is not Verb.CHARGE or item.amount is None:
+            return None
+        try:
+            return await store.charge(conn, self._rules, item, self._now())
+        except Conflict:  # somebody has used the key at this very instant
+            return None
+
+    async def _ask_again(self, batch: Sequence[_Waiting]) -> None:
+        """Ask by their keys what became of them, until the database answers again."""
+        log.warning("batch_lost", items=len(batch))
+        keyed = [one for one in batch if one.item.key is not None]
+        for one in batch:
+            if one.item.key is None:
+                one.fail(OutcomeUnknown())
+        for pause_seconds in PAUSES_SECONDS if keyed else ():
+            await asyncio.sleep(pause_seconds)
+            try:
+                answers = await self._send([one.item for one in keyed])
+            except (Busy, _Lost):
+                continue
+            for one, answer in zip(keyed, answers, strict=True):
+                one.tell(answer)
+            return
+        for one in keyed:
+            one.fail(Busy())

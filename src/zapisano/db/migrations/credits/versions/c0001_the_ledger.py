@@ -1,0 +1,169 @@
+"""Credits: the two documented tables, and the double-entry ledger under them.
+
+`public.user_balances` and `public.credit_transactions` are the source document's, to the letter;
+they may be there already, with data of the system that was before us. Everything else is added.
+"""
+
+from alembic import op
+
+revision = "c0001"
+down_revision = None
+
+DOCUMENTED = (
+    """CREATE TABLE IF NOT EXISTS public.user_balances (
+        id SERIAL PRIMARY KEY,
+        email VARCHAR(255) UNIQUE NOT NULL,
+        balance DECIMAL(10,2) DEFAULT 50.00 CHECK (balance >= -5.00),
+        total_spent DECIMAL(10,2) DEFAULT 0.00,
+        is_test_account BOOLEAN DEFAULT true,
+        created_at TIMESTAMP WITH TIME ZONE DEFAULT CURRENT_TIMESTAMP,
+        updated_at TIMESTAMP WITH TIME ZONE DEFAULT CURRENT_TIMESTAMP
+    )""",
+    "CREATE INDEX IF NOT EXISTS idx_user_balances_email ON public.user_balances (email)",
+    """CREATE TABLE IF NOT EXISTS public.credit_transactions (
+        id SERIAL PRIMARY KEY,
+        email VARCHAR(255) NOT NULL,
+        amount DECIMAL(10,2) NOT NULL,
+        operation TEXT NOT NULL,
+        metadata JSONB,
+        balance_after DECIMAL(10,2) NOT NULL,
+        created_at TIMESTAMP WITH TIME ZONE DEFAULT CURRENT_TIMESTAMP
+    )""",
+    """CREATE INDEX IF NOT EXISTS idx_transactions_email_date
+       ON public.credit_transactions (email, created_at DESC)""",
+)
+
+# NOT VALID: what is in an adopted table stays as it is; every new row and every change obeys.
+ADDED = (
+    # held: under open holds. remainder: charged, and less than a hundredth yet. promo: of the
+    # balance, what is of grants that end. expires_at: no hold and no grant ends before it.
+    # movement, head: the account's last one, and its link; without them it is not adopted yet.
+    # frozen: why nobody may move it until the operator has decided.
+    """ALTER TABLE public.user_balances
+        ADD COLUMN held numeric(10,2) NOT NULL DEFAULT 0,
+        ADD COLUMN remainder numeric(14,12) NOT NULL DEFAULT 0,
+        ADD COLUMN promo numeric(10,2) NOT NULL DEFAULT 0,
+        ADD COLUMN expires_at timestamptz,
+        ADD COLUMN movement bigint,
+        ADD COLUMN head bytea,
+        ADD COLUMN frozen text,
+        ADD CONSTRAINT user_balances_is_a_number CHECK (frozen IS NOT NULL
+            OR (balance IS NOT NULL AND balance <> 'NaN'
+                AND total_spent IS NOT NULL AND total_spent <> 'NaN')) NOT VALID,
+        ADD CONSTRAINT user_balances_held CHECK (held >= 0 AND held <> 'NaN') NOT VALID,
+        ADD CONSTRAINT user_balances_promo CHECK (promo >= 0 AND promo <> 'NaN') NOT VALID,
+        ADD CONSTRAINT user_balances_remainder
+            CHECK (remainder >= 0 AND remainder < 0.01) NOT VALID""",
+    """CREATE INDEX user_balances_expiry ON public.user_balances (expires_at)
+       WHERE expires_at IS NOT NULL""",
+    "CREATE INDEX user_balances_spelling ON public.user_balances (lower(email))",
+    """ALTER TABLE public.credit_transactions ADD CONSTRAINT credit_transactions_is_a_charge
+       CHECK (amount > 0 AND amount <> 'NaN' AND balance_after <> 'NaN') NOT VALID""",
+)
+
+LEDGER = (
+    # The other side of every movement: the house's own accounts, with numbers below zero.
+    """CREATE TABLE credits.house_accounts (
+        account smallint PRIMARY KEY CHECK (account < 0),
+        name text NOT NULL UNIQUE
+    )""",
+    """INSERT INTO credits.house_accounts (account, name) VALUES
+        (-1, 'revenue'), (-2, 'promo'), (-3, 'cash_in'), (-4, 'holds'), (-5, 'adjustments'),
+        (-6, 'carried_over')""",
+    "CREATE SEQUENCE credits.movements",
+    # Two rows for every movement, which sum to zero: the user's, which tells everything, and the
+    # house's, which has an amount alone. No foreign key to user_balances: it would lock that row
+    # once more for every posting; `zapisano credits verify` looks for strays.
+    """CREATE TABLE credits.postings (
+        account integer NOT NULL,
+        movement bigint NOT NULL,
+        amount numeric(12,2) NOT NULL CHECK (amount <> 'NaN'),
+        counter smallint,
+        kind text,
+        balance_after numeric(10,2),
+        cost numeric(22,12),
+        remainder numeric(14,12),
+        hold uuid,
+        refers bigint,
+        key text,
+        params bytea,
+        operation text,
+        metadata jsonb,
+        transaction integer,
+        created_at timestamptz,
+        link bytea,
+        PRIMARY KEY (account, movement),
+        CONSTRAINT postings_sides CHECK (CASE WHEN account < 0
+            THEN counter IS NULL AND kind IS NULL AND link IS NULL
+            ELSE counter < 0 AND kind IS NOT NULL AND balance_after IS NOT NULL
+                AND remainder IS NOT NULL AND created_at IS NOT NULL AND link IS NOT NULL END),
+        CONSTRAINT postings_signs CHECK (CASE
+            WHEN kind IN ('charge', 'hold', 'lapse') THEN amount <= 0
+            WHEN kind IN ('opening', 'topup', 'grant', 'refund', 'release', 'expire')
+                THEN amount >= 0
+            ELSE kind IS NULL OR kind IN ('adjust', 'adoption') END)
+    )""",
+    """CREATE UNIQUE INDEX postings_once ON credits.postings (account, key)
+       WHERE key IS NOT NULL""",
+    """CREATE INDEX postings_refers ON credits.postings (account, refers)
+       WHERE refers IS NOT NULL""",
+    """CREATE TABLE credits.holds (
+        id uuid PRIMARY KEY,
+        account integer NOT NULL,
+        amount numeric(10,2) NOT NULL CHECK (amount > 0 AND amount <> 'NaN'),
+        promo numeric(10,2) NOT NULL CHECK (promo BETWEEN 0 AND amount),
+        state text NOT NULL CHECK (state IN ('open', 'settled', 'released', 'expired')),
+        shortfall numeric(10,2) NOT NULL DEFAULT 0 CHECK (shortfall >= 0),
+        opened bigint NOT NULL,
+        closed bigint,
+        expires_at timestamptz NOT NULL,
+        CONSTRAINT holds_closed CHECK ((state = 'open') = (closed IS NULL))
+    )""",
+    "CREATE INDEX holds_open ON credits.holds (account, expires_at) WHERE state = 'open'",
+    # A grant that ends. `id` is the movement that brought it.
+    """CREATE TABLE credits.grants (
+        id bigint PRIMARY KEY,
+        account integer NOT NULL,
+        amount numeric(10,2) NOT NULL CHECK (amount > 0 AND amount <> 'NaN'),
+        remaining numeric(10,2) NOT NULL CHECK (remaining BETWEEN 0 AND amount),
+        expires_at timestamptz NOT NULL
+    )""",
+    """CREATE INDEX grants_left ON credits.grants (account, expires_at, id)
+       WHERE remaining > 0""",
+    # What a hold or a charge has taken from which grant.
+    """CREATE TABLE credits.draws (
+        movement bigint NOT NULL,
+        grant_id bigint NOT NULL REFERENCES credits.grants (id),
+        amount numeric(10,2) NOT NULL CHECK (amount > 0),
+        PRIMARY KEY (movement, grant_id)
+    )""",
+    # Accounts that have fallen under the threshold, to be told to the app's own server.
+    """CREATE TABLE credits.alerts (
+        id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+        account integer NOT NULL,
+        movement bigint NOT NULL,
+        balance numeric(10,2) NOT NULL,
+        threshold numeric(10,2) NOT NULL,
+        created_at timestamptz NOT NULL,
+        attempts int NOT NULL DEFAULT 0,
+        next_at timestamptz,
+        delivered_at timestamptz,
+        failure text
+    )""",
+    "CREATE INDEX alerts_next ON credits.alerts (next_at) WHERE next_at IS NOT NULL",
+    """CREATE TABLE credits.server_keys (
+        id text PRIMARY KEY,
+        digest bytea NOT NULL UNIQUE,
+        name text NOT NULL CHECK (length(name) BETWEEN 1 AND 100),
+        scopes text[] NOT NULL CHECK (cardinality(scopes) > 0),
+        most numeric(10,2) CHECK (most > 0),
+        per_minute int CHECK (per_minute > 0),
+        created_at timestamptz NOT NULL,
+        revoked_at timestamptz
+    )""",
+)
+
+
+def upgrade() -> None:
+    for statement in (*DOCUMENTED, *ADDED, *LEDGER):
+        op.execute(statement)

@@ -1,0 +1,178 @@
+"""Credits: how accounts begin, are taken over, and what ends with time."""
+
+from alembic import op
+
+revision = "c0003"
+down_revision = "c0002"
+
+# Take over rows that the ledger does not know yet: one posting each, and nothing changes in what
+# is documented. Addresses that differ in case only, and sums that are no number, are frozen.
+ADOPT = """CREATE FUNCTION credits.adopt(p_email text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    at timestamptz := clock_timestamp();
+    entries credits.postings[];
+    adopted bigint := 0;
+BEGIN
+    UPDATE public.user_balances AS a SET frozen = CASE
+        WHEN a.balance IS NULL OR a.total_spent IS NULL THEN 'there is no balance'
+        WHEN a.balance = 'NaN' OR a.total_spent = 'NaN' THEN 'the balance is no number'
+        ELSE 'the address clashes' END
+    WHERE a.frozen IS NULL AND (p_email IS NULL OR lower(a.email) = p_email)
+        AND (a.balance IS NULL OR a.total_spent IS NULL
+            OR a.balance = 'NaN' OR a.total_spent = 'NaN'
+            OR lower(a.email) IN (SELECT lower(b.email) FROM public.user_balances AS b
+                WHERE (p_email IS NULL OR lower(b.email) = p_email)
+                    AND b.frozen IS DISTINCT FROM 'merged'
+                GROUP BY lower(b.email) HAVING count(*) > 1));
+    LOOP
+        SELECT array_agg(ROW(
+            a.id, nextval('credits.movements'), a.balance, -6, 'adoption', a.balance, NULL, 0,
+            NULL, NULL, NULL, NULL, 'Carried over',
+            jsonb_build_object('total_spent', a.total_spent), NULL, at, NULL
+        )::credits.postings) INTO entries
+        FROM (SELECT b.id, b.balance, b.total_spent FROM public.user_balances AS b
+            WHERE b.head IS NULL AND b.frozen IS NULL
+                AND (p_email IS NULL OR lower(b.email) = p_email)
+            ORDER BY b.id LIMIT 10000 FOR NO KEY UPDATE) AS a;
+        EXIT WHEN entries IS NULL;
+        WITH linked AS (
+            UPDATE public.user_balances AS a SET movement = e.movement, head = credits.link(
+                sha256(convert_to(lower(a.email), 'UTF8')), ROW(
+                    e.account, e.movement, e.amount, e.counter, e.kind, e.balance_after, e.cost,
+                    e.remainder, e.hold, e.refers, e.key, e.params, e.operation, e.metadata,
+                    e.transaction, e.created_at, NULL
+                )::credits.postings)
+            FROM unnest(entries) AS e WHERE a.id = e.account
+            RETURNING a.id, a.movement, a.balance, a.total_spent, a.head
+        ), written AS (
+            INSERT INTO credits.postings (account, movement, amount, counter, kind,
+                balance_after, remainder, operation, metadata, created_at, link)
+            SELECT l.id, l.movement, l.balance, -6, 'adoption', l.balance, 0, 'Carried over',
+                jsonb_build_object('total_spent', l.total_spent), at, l.head
+            FROM linked AS l
+        )
+        INSERT INTO credits.postings (account, movement, amount)
+        SELECT -6, l.movement, -l.balance FROM linked AS l;
+        adopted := adopted + cardinality(entries);
+    END LOOP;
+    RETURN adopted;
+END $$"""
+
+# The account of an address, which must be in lower case: made with its opening credits in one
+# commit, once however many ask; one that the system before us has made is adopted.
+OPEN = """CREATE FUNCTION credits.open(p_email text, p_opening numeric, p_test boolean)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    entry credits.postings;
+    made integer;
+BEGIN
+    INSERT INTO public.user_balances
+        (email, balance, total_spent, is_test_account, created_at, updated_at)
+    SELECT p_email, p_opening, 0, p_test, clock_timestamp(), clock_timestamp()
+    WHERE NOT EXISTS (SELECT FROM public.user_balances AS a WHERE lower(a.email) = p_email)
+    ON CONFLICT (email) DO NOTHING RETURNING id INTO made;
+    IF made IS NULL THEN
+        PERFORM credits.adopt(p_email);
+        RETURN CASE WHEN EXISTS (SELECT FROM public.user_balances AS a
+            WHERE lower(a.email) = p_email AND a.frozen IS NULL) THEN 'there' ELSE 'frozen' END;
+    END IF;
+    entry := ROW(
+        made, nextval('credits.movements'), p_opening, -2, 'opening', p_opening, NULL, 0, NULL,
+        NULL, NULL, NULL, 'Opening credits', NULL, NULL, clock_timestamp(), NULL
+    )::credits.postings;
+    entry.link := credits.link(sha256(convert_to(p_email, 'UTF8')), entry);
+    INSERT INTO credits.postings (account, movement, amount, counter, kind, balance_after,
+        remainder, operation, created_at, link)
+    VALUES (made, entry.movement, p_opening, -2, 'opening', p_opening, 0, entry.operation,
+        entry.created_at, entry.link), (-2, entry.movement, -p_opening, NULL, NULL, NULL, NULL,
+        NULL, NULL, NULL);
+    UPDATE public.user_balances SET movement = entry.movement, head = entry.link WHERE id = made;
+    RETURN 'made';
+END $$"""
+
+# Give back what is held by holds that have ended, take back what is left of grants that have
+# ended, and note when the next of them ends. A hold may give back to a grant, so it is first.
+EXPIRE = """CREATE FUNCTION credits.expire(
+    p_email text, p_now timestamptz, p_floor numeric, p_most numeric, p_threshold numeric
+) RETURNS integer LANGUAGE plpgsql
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    mine integer;
+    ids uuid[];
+    lots bigint[];
+    total integer := 0;
+BEGIN
+    SELECT a.id INTO mine FROM public.user_balances AS a
+    WHERE lower(a.email) = p_email AND a.frozen IS NULL FOR NO KEY UPDATE;
+    SELECT array_agg(h.id ORDER BY h.expires_at, h.id) INTO ids FROM credits.holds AS h
+    WHERE h.account = mine AND h.state = 'open' AND h.expires_at <= p_now;
+    IF ids IS NOT NULL THEN
+        total := total + credits.post_ends(p_email, p_now, p_floor, p_most, p_threshold,
+            'expire', ids, array_fill(NULL::bigint, ARRAY[cardinality(ids)]));
+    END IF;
+    SELECT array_agg(g.id ORDER BY g.expires_at, g.id) INTO lots FROM credits.grants AS g
+    WHERE g.account = mine AND g.remaining > 0 AND g.expires_at <= p_now;
+    IF lots IS NOT NULL THEN
+        total := total + credits.post_ends(p_email, p_now, p_floor, p_most, p_threshold,
+            'lapse', array_fill(NULL::uuid, ARRAY[cardinality(lots)]), lots);
+    END IF;
+    UPDATE public.user_balances SET expires_at = least(
+        (SELECT min(h.expires_at) FROM credits.holds AS h
+            WHERE h.account = mine AND h.state = 'open'),
+        (SELECT min(g.expires_at) FROM credits.grants AS g
+            WHERE g.account = mine AND g.remaining > 0))
+    WHERE id = mine;
+    RETURN total;
+END $$"""
+
+POST_ENDS = """CREATE FUNCTION credits.post_ends(
+    p_email text, p_now timestamptz, p_floor numeric, p_most numeric, p_threshold numeric,
+    p_verb text, p_holds uuid[], p_lots bigint[]
+) RETURNS integer LANGUAGE sql AS $$
+    SELECT count(*)::integer FROM credits.post(
+        p_now, p_floor, p_most, p_threshold,
+        array_fill(p_email, ARRAY[cardinality(p_holds)]),
+        array_fill(p_verb, ARRAY[cardinality(p_holds)]),
+        array_fill(NULL::numeric, ARRAY[cardinality(p_holds)]),
+        array_fill(NULL::numeric, ARRAY[cardinality(p_holds)]),
+        array_fill(false, ARRAY[cardinality(p_holds)]),
+        p_holds, array_fill(NULL::timestamptz, ARRAY[cardinality(p_holds)]), p_lots,
+        array_fill(NULL::text, ARRAY[cardinality(p_holds)]),
+        array_fill(NULL::bytea, ARRAY[cardinality(p_holds)]),
+        array_fill(CASE p_verb WHEN 'expire' THEN 'Hold expired' ELSE 'Grant ended' END,
+            ARRAY[cardinality(p_holds)]),
+        array_fill(NULL::jsonb, ARRAY[cardinality(p_holds)])
+    ) WHERE outcome = 'ok'
+$$"""
+
+# Keep a hold open for longer.
+RENEW = """CREATE FUNCTION credits.renew(
+    p_email text, p_hold uuid, p_now timestamptz, p_expires timestamptz
+) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    mine integer;
+    found credits.holds;
+BEGIN
+    SELECT a.id INTO mine FROM public.user_balances AS a
+    WHERE lower(a.email) = p_email AND a.frozen IS NULL FOR NO KEY UPDATE;
+    SELECT h.id, h.account, h.amount, h.promo, h.state, h.shortfall, h.opened, h.closed,
+        h.expires_at INTO found FROM credits.holds AS h WHERE h.id = p_hold AND h.account = mine;
+    IF found.id IS NULL THEN
+        RETURN 'no_hold';
+    ELSIF found.state <> 'open' THEN
+        RETURN 'hold_' || found.state;
+    ELSIF found.expires_at <= p_now THEN
+        RETURN 'expiry_due';
+    END IF;
+    UPDATE credits.holds SET expires_at = p_expires WHERE id = p_hold;
+    UPDATE public.user_balances SET expires_at = least(expires_at, p_expires) WHERE id = mine;
+    RETURN 'ok';
+END $$"""
+
+
+def upgrade() -> None:
+    for function in (ADOPT, OPEN, POST_ENDS, EXPIRE, RENEW):
+        op.execute(function)
+    op.execute("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA credits FROM PUBLIC")
