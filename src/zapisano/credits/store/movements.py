@@ -1,4 +1,4 @@
-"""Movements and accounts. The functions are in the migrations `c0002` and `c0003`, with their reasons."""
+"""Movements and accounts. The functions are in the migrations `c0002` and `c0003`."""
 
 from collections.abc import Sequence
 from datetime import datetime
