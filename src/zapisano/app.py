@@ -14,17 +14,18 @@ from fastapi import FastAPI
 from zapisano import __version__
 from zapisano.bots.route import telegram_router
 from zapisano.clock import utc_now
-from zapisano.db import START_PATIENCE_SECONDS, Database, open_database
+from zapisano.db import START_PATIENCE_SECONDS, Database, open_alone, open_database
 from zapisano.errors import BrokenSetting
 from zapisano.payments import YooKassa
 from zapisano.settings import Settings
 from zapisano.web import checkout, docs, events, master, metrics, webhook
+from zapisano.web.billing.routes import install_billing
 from zapisano.web.body import BodyLimit
 from zapisano.web.errors import install_error_handlers
 from zapisano.web.feed import Feed
 from zapisano.web.serving import Site, bind, serve
 
-Part = Literal["api", "webhook"]
+Part = Literal["api", "credits", "webhook"]
 
 
 def create_api(
@@ -45,9 +46,28 @@ def create_api(
     app.include_router(master.router)
     app.include_router(events.router)
     app.include_router(docs.router)
+    install_billing(app)
     app.include_router(telegram_router(settings, database), include_in_schema=False)
     app.include_router(checkout.router, include_in_schema=False)
     app.mount("/static", checkout.static_files(), name="static")
+    return app
+
+
+def create_credits(
+    settings: Settings, database: Database, *, now: Callable[[], datetime] = utc_now
+) -> FastAPI:
+    """Port 3000: credits alone, as beside a web app or on a platform of functions."""
+    app = FastAPI(
+        title="Zapisano: credits",
+        version=__version__,
+        summary="Prepaid credits for an AI web app: balances, charges, holds and top-ups.",
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    _equip(app, settings, database, now)
+    install_billing(app)
+    app.include_router(docs.router)
     return app
 
 
@@ -80,15 +100,20 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     feed: Feed | None = getattr(app.state, "feed", None)
     if feed:
         await feed.close()
+    if ledger := getattr(app.state, "ledger", None):
+        await ledger.close()
+        await app.state.limiter.close()
     await app.state.provider.close()
 
 
 CREATORS: dict[Part, Callable[[Settings, Database], FastAPI]] = {
     "api": create_api,
+    "credits": create_credits,
     "webhook": create_webhook,
 }
 PORTS: dict[Part, tuple[str, str]] = {
     "api": ("api_port", "ZAPISANO_API_PORT"),
+    "credits": ("credits_port", "ZAPISANO_CREDITS_PORT"),
     "webhook": ("webhook_port", "ZAPISANO_WEBHOOK_PORT"),
 }
 
@@ -109,7 +134,12 @@ async def run(settings: Settings, parts: Sequence[Part], *, port: int | None = N
         part: bind(settings.host, port or getattr(settings, PORTS[part][0]), PORTS[part][1])
         for part in parts
     }
-    database = await open_database(settings, patience_seconds=START_PATIENCE_SECONDS)
+    # Credits alone may be on a database that has nothing else, or is not there yet.
+    database = (
+        open_alone(settings)
+        if list(parts) == ["credits"]
+        else await open_database(settings, patience_seconds=START_PATIENCE_SECONDS)
+    )
     try:
         sites: list[Site] = []
         for part in parts:

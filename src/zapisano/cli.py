@@ -31,6 +31,12 @@ class Part(StrEnum):
     WEBHOOK = "webhook"
 
 
+class Half(StrEnum):
+    """What the API can serve without the rest."""
+
+    CREDITS = "credits"
+
+
 class TenantState(StrEnum):
     """States to choose from."""
 
@@ -65,13 +71,19 @@ def migrate(
 def serve(
     part: Annotated[Part | None, typer.Argument(help="Only this part; both without it.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Needs a part.")] = None,
+    only: Annotated[
+        Half | None, typer.Option(help="Of the API: credits alone, on port 3000.")
+    ] = None,
 ) -> None:
     """Answer over HTTP: the API and the webhook, on their two ports, in one process."""
     from zapisano import app as composition
 
+    if only and part is not Part.API:
+        raise BrokenSetting("--only: is for the API: zapisano serve api --only credits")
     if port and part is None:
         raise BrokenSetting("--port: say which part it is for: zapisano serve api --port 8080")
     parts: list[composition.Part] = [part.value] if part else ["api", "webhook"]
+    parts = [only.value] if only else parts
     _do(lambda settings: composition.run(settings, parts, port=port))
 
 

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from zapisano.credits.model import (
     Account,
@@ -24,6 +25,7 @@ from zapisano.credits.model import (
     Rules,
     Verb,
     posted,
+    refuse,
 )
 from zapisano.credits.store import movements as store
 from zapisano.db import Connection, Database, connection_is_lost
@@ -101,6 +103,15 @@ class Ledger:
         async with self._database.statements() as conn:
             return await account(conn, self.rules, email, self._now())
 
+    async def renew(self, email: str, hold: UUID, expires_at: datetime) -> None:
+        """Keep a hold open until `expires_at`.
+
+        Raises:
+            UnknownHold, HoldClosed: it has ended, or there is none.
+        """
+        async with self._database.statements() as conn:
+            await renew(conn, self.rules, email, hold, self._now(), expires_at)
+
     async def close(self) -> None:
         """Finish what is waiting."""
         for lane in self._lanes:
@@ -135,6 +146,24 @@ async def account(conn: Connection, rules: Rules, email: str, now: datetime) -> 
             await _mend(conn, rules, email, Outcome.EXPIRY_DUE, now)
         else:
             return found
+    raise Busy
+
+
+async def renew(
+    conn: Connection, rules: Rules, email: str, hold: UUID, now: datetime, expires_at: datetime
+) -> None:
+    """Keep a hold open until `expires_at`.
+
+    Raises:
+        UnknownHold, HoldClosed: it has ended, or there is none.
+    """
+    for _ in range(ATTEMPTS_TO_MEND):
+        outcome = await store.renew(conn, email, hold, now, expires_at)
+        if outcome is Outcome.OK:
+            return
+        if outcome is not Outcome.EXPIRY_DUE:
+            refuse(outcome)
+        await _mend(conn, rules, email, outcome, now)
     raise Busy
 
 

@@ -6,11 +6,12 @@ than a hundredth is carried in the account's remainder until it makes one.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 from uuid import UUID
 
 from zapisano.errors import AppError, Busy, Conflict, NotFound, Refused
@@ -147,7 +148,9 @@ class Item:
     """One thing asked of the ledger.
 
     `amount` is in credits and above zero (of an adjustment: signed); `cost` instead of it is finer
-    and is rounded down, the rest carried. `refers` is the movement that a refund returns.
+    and is rounded down, the rest carried. `refers` is the movement that a refund returns; one
+    without an amount returns all that is left of it. `asked` is the request as it was written,
+    where what is moved was computed from it: prices may change between two attempts.
     """
 
     email: str
@@ -161,6 +164,7 @@ class Item:
     expires_at: datetime | None = None
     refers: int | None = None
     partial: bool = False
+    asked: str | None = None
 
     @property
     def params(self) -> bytes | None:
@@ -171,11 +175,9 @@ class Item:
         if self.key is None:
             return None
         hold = None if self.verb is Verb.HOLD else self.hold
-        asked = [
-            self.verb, _plain(self.amount), _plain(self.cost), self.operation, self.metadata,
-            str(hold), self.refers, self.partial,
-        ]  # fmt: skip
-        return hashlib.sha256(json.dumps(asked).encode()).digest()
+        sums = [self.asked] if self.asked else [_plain(self.amount), _plain(self.cost)]
+        rest = [self.verb, self.operation, self.metadata, str(hold), self.refers, self.partial]
+        return hashlib.sha256(json.dumps([*sums, *rest]).encode()).digest()
 
 
 def _plain(number: Decimal | None) -> str:
@@ -187,7 +189,7 @@ class Answer:
     """What the ledger says of one item: the movement, what it moved and the balance after it."""
 
     outcome: Outcome
-    movement: int | None = None
+    movement: int = 0
     amount: Decimal | None = None
     balance: Decimal | None = None
     hold: UUID | None = None
@@ -225,6 +227,32 @@ class Account:
     created_at: datetime
 
 
+class HoldState(StrEnum):
+    """Where a hold is; it ends once."""
+
+    OPEN = "open"
+    SETTLED = "settled"
+    RELEASED = "released"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Credits put aside for a cost that is not known yet.
+
+    `shortfall`: what a settlement with `partial` could not charge, since the account ended.
+    """
+
+    id: UUID
+    email: str
+    amount: Decimal
+    state: HoldState
+    shortfall: Decimal
+    expires_at: datetime
+    operation: str
+    metadata: str | None
+
+
 ENDED = {
     Outcome.HOLD_SETTLED: "The hold was settled before.",
     Outcome.HOLD_RELEASED: "The hold was released before.",
@@ -232,29 +260,45 @@ ENDED = {
 }
 
 
+REFUSALS: Mapping[Outcome, type[AppError]] = {
+    Outcome.KEY_REUSED: KeyReused,
+    Outcome.TOO_MUCH: TooMuch,
+    Outcome.NOT_REFUNDABLE: NotRefundable,
+    Outcome.NO_HOLD: UnknownHold,
+}
+
+
+def refuse(outcome: Outcome) -> NoReturn:
+    """Say that nothing was done, and why.
+
+    Raises:
+        KeyReused, TooMuch, NotRefundable, UnknownHold, HoldClosed: as the outcome says.
+    """
+    if outcome in ENDED:
+        raise HoldClosed(ENDED[outcome])
+    raise REFUSALS[outcome]
+
+
 def posted(answer: Answer) -> Posted:
     """Return the movement an answer tells of.
 
     Raises:
-        Insufficient, KeyReused, TooMuch, NotRefundable, UnknownHold, HoldClosed: there is none.
+        Insufficient, and as `refuse`: there is none.
     """
-    match answer:
-        case Answer(Outcome.OK | Outcome.REPLAY, int(movement), Decimal(), Decimal()):
-            assert answer.amount is not None and answer.balance is not None  # noqa: S101, PT018 # matched
-            replay = answer.outcome is Outcome.REPLAY
-            return Posted(movement, answer.amount, answer.balance, answer.hold, replay)
-        case Answer(Outcome.INSUFFICIENT, _, Decimal(), Decimal()):
-            assert answer.amount is not None and answer.balance is not None  # noqa: S101, PT018 # matched
-            raise Insufficient(answer.balance, -answer.amount)
-        case Answer(Outcome.KEY_REUSED):
-            raise KeyReused
-        case Answer(Outcome.TOO_MUCH):
-            raise TooMuch
-        case Answer(Outcome.NOT_REFUNDABLE):
-            raise NotRefundable
-        case Answer(Outcome.NO_HOLD):
-            raise UnknownHold
-        case Answer(outcome) if outcome in ENDED:
-            raise HoldClosed(ENDED[outcome])
-        case _:
-            raise ValueError(f"no answer to anybody: {answer.outcome}")
+    if answer.outcome is Outcome.INSUFFICIENT:
+        raise Insufficient(_told(answer.balance), -_told(answer.amount))
+    if answer.outcome not in {Outcome.OK, Outcome.REPLAY}:
+        refuse(answer.outcome)
+    return Posted(
+        movement=answer.movement,
+        amount=_told(answer.amount),
+        balance_after=_told(answer.balance),
+        hold=answer.hold,
+        is_replay=answer.outcome is Outcome.REPLAY,
+    )
+
+
+def _told(number: Decimal | None) -> Decimal:
+    """What the ledger always tells with such an outcome."""
+    assert number is not None  # noqa: S101 # see `credits.post`
+    return number

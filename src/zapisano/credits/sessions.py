@@ -21,7 +21,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OctKey, thumbprint
 from joserfc.util import urlsafe_b64decode
 
-from zapisano.errors import Unauthorized
+from zapisano.errors import Refused, Unauthorized
 
 COOKIES = (
     "__Secure-authjs.session-token",
@@ -94,17 +94,34 @@ def _joined(sent: Mapping[str, str], name: str) -> str:
 
 
 def email_of(claims: Mapping[str, Any]) -> str:
-    """Return the address that is charged, in lower case: it is one person however it is written.
+    """Return the address that is charged.
 
     Raises:
         NoEmail: the session names none, or none that an account can have.
     """
     email = claims.get("email")
-    if not isinstance(email, str) or not 3 <= len(email := email.strip().lower()) <= MAX_EMAIL:
+    found = _address(email) if isinstance(email, str) else None
+    if found is None:
         raise NoEmail
-    if "@" not in email or not email.isprintable():
-        raise NoEmail
-    return email
+    return found
+
+
+def address(written: str) -> str:
+    """Read an address that a back end names, as a session's would be read.
+
+    Raises:
+        Refused: it is none.
+    """
+    if (found := _address(written)) is None:
+        raise Refused("email: is no address; it looks like anna@example.com")
+    return found
+
+
+def _address(written: str) -> str | None:
+    """Write an address in lower case: it is one person however it is written."""
+    email = written.strip().lower()
+    fits = 3 <= len(email) <= MAX_EMAIL and "@" in email and email.isprintable()
+    return email if fits else None
 
 
 def claims_of(token: Token, secrets: Sequence[str], now: datetime) -> dict[str, Any]:

@@ -3,19 +3,64 @@
 It needs nothing of the shared schema, so that credits can run alone on a database of their own.
 """
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import ClassVar
 
-from zapisano.db.chains import FOLDER, apply, knows, render
-from zapisano.db.connection import Connection, OwnerConnection
+from asyncpg import PostgresError
+
+from zapisano.db.chains import CREDITS_HEAD, FOLDER, apply, knows, render
+from zapisano.db.connection import CONNECTION_LOST, Connection, OwnerConnection
+from zapisano.db.database import Database
 from zapisano.db.names import APP_ROLE, quoted
-from zapisano.errors import Refused
+from zapisano.errors import AppError, Refused
 
 CREDITS_LOCK = 7_260_923  # any constant: one migration of credits at a time per database
+
+
+class MigrationFailed(AppError):
+    """The credits could not be migrated; nothing was changed. `reason` is safe to show."""
+
+    code: ClassVar[str] = "migration_failed"
+    text: ClassVar[str] = "Migration failed"
+
+    def __init__(self, reason: str) -> None:
+        """Keep the reason apart: the text is the source document's."""
+        super().__init__()
+        self.reason = reason
+
+
+@asynccontextmanager
+async def migrating(database: Database) -> AsyncGenerator[OwnerConnection]:
+    """Open the owner's transaction, and bring the credits to the head in it.
+
+    Raises:
+        MigrationFailed: whatever went wrong, in words for the operator.
+    """
+    try:
+        async with database.owner() as conn:
+            await upgrade(conn)
+            yield conn
+    except AppError as error:
+        raise MigrationFailed(error.detail) from error
+    except PostgresError as error:
+        raise MigrationFailed(f"PostgreSQL: {error.args[0]}") from error
+    except CONNECTION_LOST as error:
+        raise MigrationFailed("The connection to the database was lost.") from error
 
 
 async def is_installed(conn: Connection) -> bool:
     """Say whether the ledger is there."""
     return bool(await conn.fetchval("SELECT to_regclass('credits.schema_version') IS NOT NULL"))
+
+
+async def is_current(conn: Connection) -> bool:
+    """Say whether the ledger is there, and as new as this program."""
+    if not await is_installed(conn):
+        return False
+    version: str = await conn.fetchval("SELECT version_num FROM credits.schema_version")
+    return version >= CREDITS_HEAD
 
 
 async def upgrade(conn: OwnerConnection, folder: Path = FOLDER) -> None:

@@ -1,5 +1,7 @@
 """The one handler of errors over HTTP: problem JSON (RFC 9457), request ids, a count of answers.
 
+The credits' routes answer in the shape that their document prints (`plain.py`).
+
 `AppError` shows its own text; wrong input names its field; anything else is a bug: 500 without
 details, and a traceback in the log under the request's id.
 """
@@ -7,21 +9,22 @@ details, and a traceback in the log under the request's id.
 import math
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zapisano.db import CONNECTION_LOST
-from zapisano.errors import AppError, Busy, Malformed, Passing
+from zapisano.errors import AppError, Busy, Malformed, Passing, Unauthorized
 from zapisano.telemetry import HTTP_REQUESTS, get_logger
+from zapisano.web import plain
 
 log = get_logger("zapisano.web")
 
@@ -64,11 +67,17 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_middleware(RequestContext)
 
 
-def problem(error: AppError) -> JSONResponse:
-    """Write an error as problem JSON and into the log; one worth a retry says when."""
+def told(error: AppError, path: str) -> Response:
+    """Write an error in the shape of its path, and into the log; one worth a retry says when."""
     note(error)
     return _answer(
-        error.status, error.code, title_of(error.code), error.detail, _retry_after(error)
+        path,
+        error.status,
+        error.code,
+        title_of(error.code),
+        error.detail,
+        _headers(error),
+        **plain.particulars(error),
     )
 
 
@@ -77,10 +86,10 @@ def title_of(code: str) -> str:
     return code.replace("_", " ").capitalize()
 
 
-def _retry_after(error: AppError) -> dict[str, str] | None:
-    if not isinstance(error, Passing):
-        return None
-    return {"Retry-After": str(math.ceil(error.retry_after_seconds or RETRY_AFTER_SECONDS))}
+def _headers(error: AppError) -> dict[str, str]:
+    if isinstance(error, Passing):
+        return {"Retry-After": str(math.ceil(error.retry_after_seconds or RETRY_AFTER_SECONDS))}
+    return {"WWW-Authenticate": "Bearer"} if error.status == Unauthorized.status else {}
 
 
 def note(error: AppError) -> None:
@@ -92,8 +101,16 @@ def note(error: AppError) -> None:
 
 
 def _answer(
-    status: int, code: str, title: str, detail: str, headers: Mapping[str, str] | None = None
-) -> JSONResponse:
+    path: str,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    **more: object,
+) -> Response:
+    if plain.is_ours(path):
+        return plain.refusal(status, code, detail, headers, **more)
     body = {
         "type": f"urn:zapisano:problem:{code}",
         "title": title,
@@ -104,20 +121,25 @@ def _answer(
     return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
 
 
-async def _app_error(_: Request, error: Exception) -> JSONResponse:
+async def _app_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, AppError):
         raise error
-    return problem(error)
+    return told(error, request.url.path)
 
 
-async def _wrong_input(_: Request, error: Exception) -> JSONResponse:
+async def _wrong_input(request: Request, error: Exception) -> Response:
     """Name every wrong field; a body that is no JSON is malformed, not merely wrong."""
     if not isinstance(error, RequestValidationError):
         raise error
     problems: Sequence[Mapping[str, Any]] = error.errors()
     if any(one["type"] == "json_invalid" for one in problems):
-        return problem(Malformed("body: is not valid JSON"))
-    return problem(WrongInput("; ".join(f"{_field(one['loc'])}: {one['msg']}" for one in problems)))
+        return told(Malformed("body: is not valid JSON"), request.url.path)
+    return told(wrong_input(problems), request.url.path)
+
+
+def wrong_input(problems: Iterable[Mapping[str, Any]]) -> WrongInput:
+    """Name every field that pydantic complains of, and what is wrong with it."""
+    return WrongInput("; ".join(f"{_field(one['loc'])}: {one['msg']}" for one in problems))
 
 
 def _field(location: Sequence[str | int]) -> str:
@@ -126,18 +148,18 @@ def _field(location: Sequence[str | int]) -> str:
     return ".".join(str(part) for part in inner) or "body"
 
 
-async def _http_error(_: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> Response:
     """Write what the framework itself refuses: no such route, no such method."""
     if not isinstance(error, HTTPException):
         raise error
     if error.status_code == TooLarge.status:
-        return problem(TooLarge())
+        return told(TooLarge(), request.url.path)
     if error.status_code == Malformed.status:
-        return problem(Malformed())
+        return told(Malformed(), request.url.path)
     code, title = f"http_{error.status_code}", HTTPStatus(error.status_code).phrase
     detail = DETAILS.get(error.status_code, error.detail)
     log.info("request_refused", code=code)
-    return _answer(error.status_code, code, title, detail, error.headers)
+    return _answer(request.url.path, error.status_code, code, title, detail, error.headers)
 
 
 class RequestContext:
@@ -169,7 +191,7 @@ class RequestContext:
             except ClientDisconnect:
                 log.info("client_left")
             except Exception as error:  # the last resort: 500, and a traceback in the log
-                answer = _last_resort(error)
+                answer = _last_resort(error, str(scope["path"]))
                 if status:  # half an answer is out: only cutting the connection is honest
                     raise
                 await answer(scope, receive, send_with_id)
@@ -177,13 +199,13 @@ class RequestContext:
                 HTTP_REQUESTS.labels(_method(scope), _route(scope), str(status)).inc()
 
 
-def _last_resort(error: Exception) -> JSONResponse:
+def _last_resort(error: Exception, path: str) -> Response:
     """Answer to what no route expected: a lost database may come back, the rest is a bug."""
     if isinstance(error, CONNECTION_LOST):
         log.warning("database_lost", reason=type(error).__name__)
-        return problem(Busy())
+        return told(Busy(), path)
     log.error("request_failed", exc_info=error)
-    return problem(AppError())
+    return told(AppError(), path)
 
 
 def _request_id(scope: Scope) -> str:

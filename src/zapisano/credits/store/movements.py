@@ -45,7 +45,7 @@ def _number(row: Row) -> int:
 
 def _answer(row: Row) -> Answer:
     return Answer(
-        Outcome(row["outcome"]), row["movement"], row["amount"], row["balance"], row["hold"]
+        Outcome(row["outcome"]), row["movement"] or 0, row["amount"], row["balance"], row["hold"]
     )
 
 
@@ -91,12 +91,12 @@ async def expire(conn: Connection, rules: Rules, email: str, now: datetime) -> i
 
 async def renew(
     conn: Connection, email: str, hold: UUID, now: datetime, expires_at: datetime
-) -> str:
+) -> Outcome:
     """Keep a hold open until `expires_at`; return what became of that."""
     became: str = await conn.fetchval(
         "SELECT credits.renew($1, $2, $3, $4)", email, hold, now, expires_at
     )
-    return became
+    return Outcome(became)
 
 
 async def find_account(conn: Connection, email: str) -> Account | None:

@@ -1,0 +1,155 @@
+"""Holds: the worst case is put aside before the work, and settled to what it has really cost."""
+
+import uuid
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from zapisano.credits.ledger import Ledger
+from zapisano.credits.model import (
+    Hold,
+    HoldState,
+    Item,
+    Posted,
+    UnknownHold,
+    Verb,
+)
+from zapisano.credits.store import holds as store
+from zapisano.db import Database
+
+LONGEST = timedelta(hours=24)
+DEFAULT = timedelta(hours=1)
+
+
+async def hold(
+    ledger: Ledger,
+    database: Database,
+    *,
+    email: str,
+    amount: Decimal,
+    operation: str,
+    metadata: str | None,
+    key: str | None,
+    asked: str,
+    expires_at: datetime,
+) -> tuple[Posted, Hold]:
+    """Put `amount` aside until `expires_at`, when what is not settled goes back by itself.
+
+    Raises:
+        As `Ledger.post`.
+    """
+    posted = await ledger.post(
+        Item(
+            email=email,
+            verb=Verb.HOLD,
+            amount=amount,
+            operation=operation,
+            metadata=metadata,
+            key=key,
+            hold=uuid.uuid4(),
+            expires_at=expires_at,
+            asked=asked,
+        )
+    )
+    assert posted.hold is not None  # noqa: S101 # a posting of this verb has one
+    return posted, await get(database, posted.hold)
+
+
+async def get(database: Database, hold_id: UUID) -> Hold:
+    """Return a hold.
+
+    Raises:
+        UnknownHold: there is none with this id.
+    """
+    async with database.statements() as conn:
+        found = await store.find(conn, hold_id)
+    if found is None:
+        raise UnknownHold
+    return found
+
+
+async def settle(
+    ledger: Ledger,
+    found: Hold,
+    *,
+    amount: Decimal | None,
+    cost: Decimal | None,
+    operation: str | None,
+    metadata: str | None,
+    partial: bool,
+    key: str | None,
+    asked: str,
+) -> Posted:
+    """End a hold and charge what the work has cost, be it less or more than was held.
+
+    More than the account can bear is refused, or, with `partial`, charged down to the floor; what
+    is missing is kept with the hold.
+
+    Raises:
+        As `Ledger.post`; the hold stays open.
+    """
+    return await ledger.post(
+        Item(
+            email=found.email,
+            verb=Verb.SETTLE,
+            amount=amount,
+            cost=cost,
+            operation=operation or found.operation,
+            metadata=metadata or found.metadata,
+            key=key,
+            hold=found.id,
+            partial=partial,
+            asked=asked,
+        )
+    )
+
+
+async def release(ledger: Ledger, found: Hold, *, key: str | None) -> Posted:
+    """End a hold and charge nothing.
+
+    Raises:
+        As `Ledger.post`.
+    """
+    return await ledger.post(
+        Item(
+            email=found.email, verb=Verb.RELEASE, operation=found.operation, key=key, hold=found.id
+        )
+    )
+
+
+async def renew(ledger: Ledger, found: Hold, expires_at: datetime) -> Hold:
+    """Keep a hold open until `expires_at`; best done at half time.
+
+    Raises:
+        UnknownHold, HoldClosed: it has ended.
+    """
+    await ledger.renew(found.email, found.id, expires_at)
+    return replace(found, state=HoldState.OPEN, expires_at=expires_at)
+
+
+async def refund(
+    ledger: Ledger,
+    *,
+    email: str,
+    movement: int,
+    amount: Decimal | None,
+    reason: str,
+    key: str | None,
+) -> Posted:
+    """Return a charge or a part of it, together never more than it was; all that is left of it
+    where no amount is given. What is refunded does not end, whatever grant it was paid from.
+
+    Raises:
+        NotRefundable: there is no such charge of this account, or not so much is left of it.
+    """
+    return await ledger.post(
+        Item(
+            email=email,
+            verb=Verb.REFUND,
+            amount=amount,
+            operation=reason,
+            key=key,
+            refers=movement,
+        )
+    )

@@ -1,0 +1,199 @@
+"""What comes in a body: JSON whose numbers stay exact, checked field by field."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from typing import Annotated, Any, NoReturn, TypeVar, cast
+
+import simplejson
+from fastapi import Request
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from zapisano.credits.model import CENT, LARGEST
+from zapisano.errors import Malformed
+from zapisano.web.errors import wrong_input
+
+MOST_OPERATION = 200
+MOST_METADATA_BYTES = 16 * 1024
+DEEPEST_METADATA = 8
+MOST_KEY = 255
+
+
+class Unreadable(ValueError):
+    """JSON that has a number no number can be."""
+
+
+def _no_number(word: str) -> NoReturn:
+    raise Unreadable(word)
+
+
+async def read_json(request: Request) -> Any:  # JSON is anything
+    """Read the body; numbers with a point or an exponent become Decimals.
+
+    Raises:
+        Malformed: it is no JSON, or not UTF-8.
+    """
+    try:
+        return json.loads(await request.body(), parse_float=Decimal, parse_constant=_no_number)
+    except Unreadable as error:
+        raise Malformed(f"body: {error} is no number in JSON") from None
+    except (ValueError, RecursionError):
+        raise Malformed("body: is not valid JSON") from None
+
+
+def _amount(value: object) -> Decimal:
+    """Read an amount: a JSON number, or a text of one, for those who do not trust their floats."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
+        raise PydanticCustomError("amount", "must be a number")
+    try:
+        amount = Decimal(value)
+    except ArithmeticError:
+        raise PydanticCustomError("amount", "must be a number") from None
+    if not amount.is_finite():
+        raise PydanticCustomError("amount", "must be a number")
+    if amount <= 0:
+        raise PydanticCustomError("amount", "must be above zero")
+    if amount > LARGEST:
+        raise PydanticCustomError("amount", "must be at most {most}", {"most": str(LARGEST)})
+    if amount != (rounded := amount.quantize(CENT)):
+        raise PydanticCustomError("amount", "must have two decimals at most")
+    return rounded
+
+
+def _storable_text(text: str) -> str:
+    """Refuse what PostgreSQL cannot keep, and what nobody can see."""
+    if not text.strip():
+        raise PydanticCustomError("text", "must not be empty")
+    if not text.isprintable():
+        raise PydanticCustomError("text", "must hold visible characters only")
+    return text.strip()
+
+
+def _metadata(value: object) -> str | None:
+    """Write metadata as it will be kept, and check how large and how deep it is."""
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise PydanticCustomError("metadata", "must be an object")
+    if _depth(value) > DEEPEST_METADATA:
+        raise PydanticCustomError(
+            "metadata", "must be nested {most} deep at most", {"most": DEEPEST_METADATA}
+        )
+    text = simplejson.dumps(value, use_decimal=True, ensure_ascii=False)
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise PydanticCustomError("metadata", "must hold whole characters only") from None
+    if size > MOST_METADATA_BYTES:
+        raise PydanticCustomError(
+            "metadata", "must be at most {most} KiB", {"most": MOST_METADATA_BYTES // 1024}
+        )
+    if "\\u0000" in text or _has_huge_number(value):
+        raise PydanticCustomError("metadata", "holds what cannot be kept: U+0000, a huge number")
+    return text
+
+
+def _depth(value: object) -> int:
+    """How deep objects and lists are nested; never deeper than one past the limit."""
+    depth, level = 0, [value]
+    while level and depth <= DEEPEST_METADATA:
+        nested = [one for one in level if isinstance(one, dict | list)]
+        depth += bool(nested)
+        level = [inner for one in nested for inner in _inside(one)]
+        if not nested:
+            break
+    return depth
+
+
+def _inside(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(cast("dict[str, object]", value).values())
+    return cast("list[object]", value)
+
+
+def _has_huge_number(value: object) -> bool:
+    """PostgreSQL's numeric ends at 131,072 digits before the point; ours far earlier."""
+    if isinstance(value, dict | list):
+        return any(_has_huge_number(one) for one in _inside(value))
+    if isinstance(value, Decimal):
+        return not value.is_finite() or abs(value.adjusted()) > 300
+    return isinstance(value, int) and value.bit_length() > 1024
+
+
+AMOUNT_SCHEMA = {
+    "type": "number",
+    "exclusiveMinimum": 0,
+    "maximum": float(LARGEST),
+    "multipleOf": 0.01,
+    "description": "Credits, two decimals at most",
+}
+Amount = Annotated[Decimal, BeforeValidator(_amount), WithJsonSchema(AMOUNT_SCHEMA)]
+Operation = Annotated[
+    str,
+    Field(min_length=1, max_length=MOST_OPERATION, description="What it is for, for people"),
+    AfterValidator(_storable_text),
+]
+Metadata = Annotated[
+    str | None,
+    BeforeValidator(_metadata),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "description": f"Anything of yours, up to {MOST_METADATA_BYTES // 1024} KiB, nested "
+            f"{DEEPEST_METADATA} deep at most",
+        }
+    ),
+]
+
+
+class Body(BaseModel):
+    """A request's body: fields that we do not know are refused by name."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @property
+    def asked(self) -> str:
+        """The body in one writing, to tell a repetition from another request."""
+        return self.model_dump_json(exclude_defaults=True)
+
+
+T = TypeVar("T", bound=Body)
+
+
+def reader(model: type[T]) -> Callable[[Request], Awaitable[T]]:
+    """Make a dependency that reads a body as `model`."""
+
+    async def read(request: Request) -> T:
+        return checked(model, await read_json(request))
+
+    return read
+
+
+def checked(model: type[T], value: object) -> T:
+    """Read a value as `model`.
+
+    Raises:
+        WrongInput: names every wrong field.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise wrong_input(
+            {"loc": ("body", *one["loc"]), "msg": one["msg"]} for one in error.errors()
+        ) from None
+
+
+def shown(model: type[Body], example: Mapping[str, object]) -> dict[str, Any]:
+    """Describe a body in the OpenAPI document."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    content = {"application/json": {"schema": schema, "example": example}}
+    return {"requestBody": {"required": True, "content": content}}

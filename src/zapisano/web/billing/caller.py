@@ -1,0 +1,179 @@
+"""Who asks, and for whose account: a signed-in user, or a back end with a server key."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+
+from zapisano.credits import keys, sessions
+from zapisano.credits.keys import Scope, ServerKey
+from zapisano.credits.sessions import NoSession
+from zapisano.credits.store import sessions as session_store
+from zapisano.db import Database
+from zapisano.errors import AppError, Refused
+from zapisano.settings import Settings
+from zapisano.telemetry import get_logger
+from zapisano.web.errors import Forbidden
+
+log = get_logger("zapisano.web.billing")
+
+JSON = "application/json"
+
+
+class ForeignOrigin(Forbidden):
+    """A page of another site asks with its visitor's cookie."""
+
+    code: ClassVar[str] = "foreign_origin"
+    text: ClassVar[str] = "This is not allowed from a page of another site."
+
+
+class NotJson(AppError):
+    """The body is announced as something else than JSON, as a form of another site could be."""
+
+    code, status = "not_json", 415
+    text: ClassVar[str] = "Send the header Content-Type: application/json."
+
+
+class ServerKeyNeeded(Forbidden):
+    """A browser's session may not do this: whoever can release his own hold pays nothing."""
+
+    code: ClassVar[str] = "server_key_needed"
+    text: ClassVar[str] = "This needs a server key: send the header Authorization: Bearer zk_…"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A signed-in user, by `email`, or the holder of `key`."""
+
+    email: str | None
+    key: ServerKey | None
+
+    def account(self, named: str | None, scope: Scope) -> str:
+        """Return the address whose account is meant: one's own, or the one that a key names.
+
+        Raises:
+            MissingScope: the key may not do this.
+            Refused: a key names nobody, or a session somebody else.
+        """
+        self.require(scope)
+        if self.email is None:
+            if named is None:
+                raise Refused("email: say whose account it is")
+            return sessions.address(named)
+        if named is not None and sessions.address(named) != self.email:
+            raise Refused("email: a session speaks for itself; leave it out")
+        return self.email
+
+    def require(self, scope: Scope) -> None:
+        """Go on if the key may do this; what a session may do is decided by the route.
+
+        Raises:
+            MissingScope: it may not.
+        """
+        if self.key is not None:
+            self.key.require(scope)
+
+
+async def read_caller(request: Request) -> Caller:
+    """Find out who asks.
+
+    Raises:
+        NoSession, NoEmail: nobody is signed in, or nobody who can be charged.
+        Unauthorized: the server key is none of ours.
+    """
+    authorization = request.headers.get("authorization")
+    if authorization and keys.is_server_key(authorization):
+        async with _database(request).statements() as conn:
+            key = await keys.authenticate(conn, authorization)
+        if key.per_minute is not None:
+            await request.app.state.limiter.hit(
+                "key", f"{key.per_minute}/minute", key.id, fail_open=True
+            )
+        return Caller(None, key)
+    return Caller(await _signed_in(request, authorization), None)
+
+
+async def _signed_in(request: Request, authorization: str | None) -> str:
+    settings: Settings = request.app.state.settings
+    token = sessions.find_token(_cookies(request), authorization)
+    try:
+        if token is None:
+            raise NoSession("absent")
+        if settings.auth_session_query and "." not in token.value:
+            async with _database(request).statements() as conn:
+                email = await session_store.email_of(
+                    conn, settings.auth_session_query, token.value
+                )
+            if email is None:
+                raise NoSession("unknown")
+            return sessions.email_of({"email": email})
+        claims = sessions.claims_of(token, settings.session_secrets, request.app.state.now())
+        return sessions.email_of(claims)
+    except NoSession as error:
+        log.info("no_session", reason=error.reason)
+        raise
+
+
+def _cookies(request: Request) -> list[tuple[str, str]]:
+    """Read cookies as they were sent: of two with one name a framework would keep the last."""
+    sent = ";".join(request.headers.getlist("cookie"))
+    pairs = (part.partition("=") for part in sent.split(";"))
+    return [(name.strip(), value.strip().strip('"')) for name, _, value in pairs]
+
+
+def check_origin(request: Request) -> None:
+    """Let in what has no Origin, our own, and the sites in CREDITS_ORIGINS.
+
+    Raises:
+        ForeignOrigin: a page of another site asks.
+    """
+    origin = request.headers.get("origin")
+    if origin is None:
+        return
+    settings: Settings = request.app.state.settings
+    if origin.rstrip("/").lower() in {one.rstrip("/") for one in settings.credits_origins}:
+        return
+    own = {request.headers.get("host", "").lower(), urlsplit(settings.public_url).netloc.lower()}
+    if urlsplit(origin).netloc.lower() not in own - {""}:
+        raise ForeignOrigin
+
+
+def check_json(request: Request) -> None:
+    """Refuse a body that is not announced as JSON.
+
+    Raises:
+        NotJson: a form, or nothing said.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != JSON:
+        raise NotJson
+
+
+async def writer(request: Request) -> Caller:
+    """Whoever may move credits of their own, or of others by a key."""
+    check_origin(request)
+    check_json(request)
+    return await read_caller(request)
+
+
+async def server(request: Request) -> Caller:
+    """Only the holder of a server key.
+
+    Raises:
+        ServerKeyNeeded: a session asks.
+    """
+    caller = await writer(request)
+    if caller.key is None:
+        raise ServerKeyNeeded
+    return caller
+
+
+def _database(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database
+
+
+AnyCaller = Annotated[Caller, Depends(read_caller)]
+Writer = Annotated[Caller, Depends(writer)]
+Server = Annotated[Caller, Depends(server)]

@@ -1,0 +1,28 @@
+"""All routes of credits, and what they need on `request.app.state`."""
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from zapisano.credits.ledger import Ledger
+from zapisano.credits.model import Rules
+from zapisano.limits import Limiter
+from zapisano.settings import Settings
+from zapisano.web.billing import account, migrate, server
+
+
+def install_billing(app: FastAPI) -> None:
+    """Put credits on an app whose `state` has `settings`, `database` and `now`."""
+    settings: Settings = app.state.settings
+    app.state.ledger = Ledger(app.state.database, Rules.of(settings), app.state.now)
+    app.state.limiter = Limiter(settings)
+    if settings.credits_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.credits_origins),
+            allow_credentials=True,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Content-Type", "Idempotency-Key"],
+            expose_headers=["X-Error-Code", "Retry-After"],
+        )
+    for router in (migrate.router, account.router, server.router):
+        app.include_router(router)
