@@ -15,8 +15,11 @@ MODULES = sorted(p for p in SOURCE.rglob("*.py"))
 SQL_HOMES = {
     "booking/store.py",
     "bots/store.py",
+    "credits/store/history.py",
+    "credits/store/holds.py",
     "credits/store/keys.py",
     "credits/store/movements.py",
+    "credits/store/tables.py",
     "db/chains.py",
     "db/database.py",
     "db/ledger.py",

@@ -1,5 +1,6 @@
 """Integration tests: real servers and real processes."""
 
+from credit_book import book
 from house import another_buyer, buyer, house
 from salon import salon
 from simulator import own_simulator, phone, simulator, simulator_process
@@ -7,6 +8,7 @@ from telegram_bots import make_bot, new_bot
 
 __all__ = [
     "another_buyer",
+    "book",
     "buyer",
     "house",
     "make_bot",

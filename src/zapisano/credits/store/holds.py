@@ -29,4 +29,3 @@ async def find(conn: Connection, hold: UUID) -> Hold | None:
         operation=row["operation"],
         metadata=row["metadata"],
     )
-

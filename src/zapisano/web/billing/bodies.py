@@ -1,7 +1,7 @@
 """What comes in a body: JSON whose numbers stay exact, checked field by field."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, NoReturn, TypeVar, cast
 
@@ -25,6 +25,7 @@ from zapisano.web.errors import wrong_input
 MOST_OPERATION = 200
 MOST_METADATA_BYTES = 16 * 1024
 DEEPEST_METADATA = 8
+LARGEST_EXPONENT = 300
 MOST_KEY = 255
 
 
@@ -84,10 +85,13 @@ def _metadata(value: object) -> str | None:
         return None
     if not isinstance(value, dict):
         raise PydanticCustomError("metadata", "must be an object")
-    if _depth(value) > DEEPEST_METADATA:
+    levels = list(_levels(value))
+    if len(levels) > DEEPEST_METADATA:
         raise PydanticCustomError(
             "metadata", "must be nested {most} deep at most", {"most": DEEPEST_METADATA}
         )
+    if any(_is_huge(one) for level in levels for one in level):
+        raise PydanticCustomError("metadata", "holds a number that is too large")
     text = simplejson.dumps(value, use_decimal=True, ensure_ascii=False)
     try:
         size = len(text.encode())
@@ -97,21 +101,20 @@ def _metadata(value: object) -> str | None:
         raise PydanticCustomError(
             "metadata", "must be at most {most} KiB", {"most": MOST_METADATA_BYTES // 1024}
         )
-    if "\\u0000" in text or _has_huge_number(value):
-        raise PydanticCustomError("metadata", "holds what cannot be kept: U+0000, a huge number")
+    if "\\u0000" in text:
+        raise PydanticCustomError("metadata", "must not hold the character U+0000")
     return text
 
 
-def _depth(value: object) -> int:
-    """How deep objects and lists are nested; never deeper than one past the limit."""
-    depth, level = 0, [value]
-    while level and depth <= DEEPEST_METADATA:
-        nested = [one for one in level if isinstance(one, dict | list)]
-        depth += bool(nested)
+def _levels(value: object) -> Iterator[list[object]]:
+    """Yield what is in each level of nested objects and lists, to one past the limit."""
+    nested = [value]
+    for _ in range(DEEPEST_METADATA + 1):
         level = [inner for one in nested for inner in _inside(one)]
+        yield level
+        nested = [one for one in level if isinstance(one, dict | list)]
         if not nested:
-            break
-    return depth
+            return
 
 
 def _inside(value: object) -> list[object]:
@@ -120,13 +123,11 @@ def _inside(value: object) -> list[object]:
     return cast("list[object]", value)
 
 
-def _has_huge_number(value: object) -> bool:
-    """PostgreSQL's numeric ends at 131,072 digits before the point; ours far earlier."""
-    if isinstance(value, dict | list):
-        return any(_has_huge_number(one) for one in _inside(value))
+def _is_huge(value: object) -> bool:
+    """JSON allows numbers of any size; a mistake's, or an attack's, is not kept."""
     if isinstance(value, Decimal):
-        return not value.is_finite() or abs(value.adjusted()) > 300
-    return isinstance(value, int) and value.bit_length() > 1024
+        return not value.is_finite() or abs(value.adjusted()) > LARGEST_EXPONENT
+    return isinstance(value, int) and abs(value) >= 10**LARGEST_EXPONENT
 
 
 AMOUNT_SCHEMA = {

@@ -102,9 +102,7 @@ async def _signed_in(request: Request, authorization: str | None) -> str:
             raise NoSession("absent")
         if settings.auth_session_query and "." not in token.value:
             async with _database(request).statements() as conn:
-                email = await session_store.email_of(
-                    conn, settings.auth_session_query, token.value
-                )
+                email = await session_store.email_of(conn, settings.auth_session_query, token.value)
             if email is None:
                 raise NoSession("unknown")
             return sessions.email_of({"email": email})

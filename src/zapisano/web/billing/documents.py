@@ -43,9 +43,7 @@ FROZEN = refusal(
 )
 WRONG = refusal(422, "A field is missing or wrong", "amount: must be above zero")
 UNREADABLE = refusal(400, "The body cannot be read", "body: is not valid JSON")
-NOT_JSON = refusal(
-    415, "Not announced as JSON", "Send the header Content-Type: application/json."
-)
+NOT_JSON = refusal(415, "Not announced as JSON", "Send the header Content-Type: application/json.")
 TOO_LARGE = refusal(413, "The body is too large", "The body is too large.")
 TOO_OFTEN = refusal(429, "Too often", "Too many requests, please wait a moment.")
 INSUFFICIENT = refusal(

@@ -1,4 +1,4 @@
-"""What a request costs: an amount, or a model's tokens by the price list; and who may ask how much."""
+"""What a request costs: an amount, or a model's tokens by the price list; and how much it may."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -94,7 +94,7 @@ def prices_of(settings: Settings) -> Prices:
     try:
         return read_prices(settings.credits_prices_file)
     except BrokenSetting as error:
-        log.error("no_prices", reason=error.detail)
+        log.error("no_prices", reason=error.detail)  # noqa: TRY400 # one line says it all
         raise NoPrices from error
 
 

@@ -1,0 +1,174 @@
+"""Histories: what the ledger holds, and what the system before us has left."""
+
+from datetime import UTC, datetime
+
+from zapisano.credits.entry import Entry, Filter, Kind, Place
+from zapisano.credits.model import Account
+from zapisano.db import Connection, Row
+
+END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+async def postings(
+    conn: Connection, account: Account, where: Filter, *, before: int, limit: int, window: int
+) -> list[Entry]:
+    """Return an account's movements, newest first; no more than `window` of them are looked at."""
+    rows = await conn.fetch(
+        """SELECT $8::text AS email, p.movement, p.kind, p.amount, p.balance_after,
+               coalesce(t.operation, p.operation, '') AS operation,
+               coalesce(t.metadata, p.metadata)::text AS metadata,
+               p.created_at, p.hold, p.refers, p.transaction
+           FROM (
+               SELECT q.movement, q.kind, q.amount, q.balance_after, q.operation, q.metadata,
+                   q.created_at, q.hold, q.refers, q.transaction
+               FROM credits.postings AS q
+               WHERE q.account = $1 AND q.movement < $2 ORDER BY q.movement DESC LIMIT $9
+           ) AS p
+           LEFT JOIN public.credit_transactions AS t ON t.id = p.transaction
+           WHERE ($3::text[] IS NULL OR p.kind = ANY ($3))
+               AND ($4::timestamptz IS NULL OR p.created_at >= $4)
+               AND ($5::timestamptz IS NULL OR p.created_at < $5)
+               AND ($6 = '' OR position(lower($6) IN lower(coalesce(t.operation, p.operation))) > 0)
+           ORDER BY p.movement DESC LIMIT $7""",
+        account.id,
+        before,
+        sorted(where.kinds) or None,
+        where.since,
+        where.until,
+        where.contains,
+        limit,
+        account.email,
+        window,
+    )
+    return [_entry(row) for row in rows]
+
+
+async def edge(conn: Connection, account: Account, *, before: int, window: int) -> int | None:
+    """Return the last movement that a window from `before` shows; None when it shows them all."""
+    found: int | None = await conn.fetchval(
+        """SELECT movement FROM credits.postings WHERE account = $1 AND movement < $2
+           ORDER BY movement DESC OFFSET $3 - 1 LIMIT 1""",
+        account.id,
+        before,
+        window,
+    )
+    return found
+
+
+async def carried(
+    conn: Connection, account: Account, where: Filter, *, after: Place | None, limit: int
+) -> list[Entry]:
+    """Return what the original system charged to an account, newest first.
+
+    Those are older than the account's first posting, and under any spelling of its address.
+    """
+    rows = await conn.fetch(
+        """WITH known AS (
+               SELECT coalesce((SELECT p.created_at FROM credits.postings AS p
+                   WHERE p.account = $1 ORDER BY p.movement LIMIT 1), 'infinity') AS first
+           )
+           SELECT c.email, NULL::bigint AS movement, 'charge' AS kind, -c.amount AS amount,
+               c.balance_after, c.operation, c.metadata::text AS metadata, c.created_at,
+               NULL::uuid AS hold, NULL::bigint AS refers, c.id AS transaction
+           FROM public.user_balances AS a CROSS JOIN known AS k CROSS JOIN LATERAL (
+               (SELECT t.id, t.email, t.amount, t.operation, t.metadata, t.balance_after,
+                    t.created_at
+                FROM public.credit_transactions AS t
+                WHERE t.email = a.email AND (t.created_at, t.id) < ($3::timestamptz, $4::bigint)
+                    AND t.created_at < k.first
+                    AND ($5::timestamptz IS NULL OR t.created_at >= $5)
+                    AND ($6::timestamptz IS NULL OR t.created_at < $6)
+                    AND ($7 = '' OR position(lower($7) IN lower(t.operation)) > 0)
+                ORDER BY t.created_at DESC, t.id DESC LIMIT $8)
+               UNION ALL
+               (SELECT t.id, t.email, t.amount, t.operation, t.metadata, t.balance_after,
+                    t.created_at
+                FROM public.credit_transactions AS t
+                WHERE t.email = a.email AND t.created_at IS NULL
+                    AND ($3 IS NOT NULL OR t.id < $4)
+                    AND $5::timestamptz IS NULL AND $6::timestamptz IS NULL
+                    AND ($7 = '' OR position(lower($7) IN lower(t.operation)) > 0)
+                ORDER BY t.id DESC LIMIT $8)
+           ) AS c
+           WHERE lower(a.email) = lower($2)
+           ORDER BY c.created_at DESC NULLS LAST, c.id DESC LIMIT $8""",
+        account.id,
+        account.email,
+        END_OF_TIME if after is None else after.created_at,
+        0 if after is None else after.transaction,
+        where.since,
+        where.until,
+        where.contains,
+        limit,
+    )
+    return [_entry(row) for row in rows]
+
+
+async def all_postings(
+    conn: Connection, *, after: tuple[int, int], limit: int
+) -> tuple[list[Entry], tuple[int, int] | None]:
+    """Return everybody's movements after an account's movement, and after which to go on."""
+    rows = await conn.fetch(
+        """SELECT p.account, coalesce(a.email, '') AS email, p.movement, p.kind, p.amount,
+               p.balance_after, coalesce(t.operation, p.operation, '') AS operation,
+               coalesce(t.metadata, p.metadata)::text AS metadata,
+               p.created_at, p.hold, p.refers, p.transaction
+           FROM credits.postings AS p
+           LEFT JOIN public.user_balances AS a ON a.id = p.account
+           LEFT JOIN public.credit_transactions AS t ON t.id = p.transaction
+           WHERE p.account >= 0 AND (p.account, p.movement) > ($1, $2)
+           ORDER BY p.account, p.movement LIMIT $3""",
+        *after,
+        limit,
+    )
+    last = (rows[-1]["account"], rows[-1]["movement"]) if len(rows) == limit else None
+    return [_entry(row) for row in rows], last
+
+
+async def all_carried(
+    conn: Connection, *, after: int, limit: int
+) -> tuple[list[Entry], int | None]:
+    """Return what the original system charged among the next `limit` charges, oldest first.
+
+    And after which charge to go on. All of them are looked at: what tells the original's from ours
+    is the account's first posting.
+    """
+    last: int | None = await conn.fetchval(
+        """SELECT id FROM public.credit_transactions WHERE id > $1::bigint
+           ORDER BY id OFFSET $2 - 1 LIMIT 1""",
+        after,
+        limit,
+    )
+    rows = await conn.fetch(
+        """SELECT t.email, NULL::bigint AS movement, 'charge' AS kind, -t.amount AS amount,
+               t.balance_after, t.operation, t.metadata::text AS metadata, t.created_at,
+               NULL::uuid AS hold, NULL::bigint AS refers, t.id AS transaction
+           FROM public.credit_transactions AS t
+           LEFT JOIN public.user_balances AS a ON a.email = t.email
+           LEFT JOIN LATERAL (
+               SELECT p.created_at FROM credits.postings AS p WHERE p.account = a.id
+               ORDER BY p.movement LIMIT 1
+           ) AS known ON true
+           WHERE t.id > $1::bigint AND ($2::bigint IS NULL OR t.id <= $2)
+               AND (t.created_at < known.created_at) IS NOT FALSE
+           ORDER BY t.id""",
+        after,
+        last,
+    )
+    return [_entry(row) for row in rows], last
+
+
+def _entry(row: Row) -> Entry:
+    return Entry(
+        email=row["email"],
+        movement=row["movement"],
+        kind=Kind(row["kind"]),
+        amount=row["amount"],
+        balance_after=row["balance_after"],
+        operation=row["operation"],
+        metadata=row["metadata"],
+        created_at=row["created_at"],
+        hold=row["hold"],
+        refers=row["refers"],
+        transaction=row["transaction"],
+    )
