@@ -6,9 +6,9 @@ from zapisano.db import Connection
 
 
 async def email_of(conn: Connection, query: str, token: str) -> str | None:
-    """Return whose session a token is, by the operator's own query; None when it is nobody's.
+    """Return whose session a token is, '' when its user has no address; None without a session.
 
-    The query is the operator's setting, since adapters name their tables differently.
+    The query is the operator's own, for adapters name their tables differently.
     """
-    email: str | None = await conn.fetchval(cast("LiteralString", query), token)
-    return email
+    row = await conn.fetchrow(cast("LiteralString", query), token)
+    return (row[0] or "") if row else None

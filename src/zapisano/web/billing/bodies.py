@@ -37,6 +37,11 @@ def _no_number(word: str) -> NoReturn:
     raise Unreadable(word)
 
 
+def _whole(digits: str) -> int | Decimal:
+    """Read a whole number; Python refuses to make an int of very many digits."""
+    return int(digits) if len(digits) <= LARGEST_EXPONENT else Decimal(digits)
+
+
 async def read_json(request: Request) -> Any:  # JSON is anything
     """Read the body; numbers with a point or an exponent become Decimals.
 
@@ -44,7 +49,12 @@ async def read_json(request: Request) -> Any:  # JSON is anything
         Malformed: it is no JSON, or not UTF-8.
     """
     try:
-        return json.loads(await request.body(), parse_float=Decimal, parse_constant=_no_number)
+        return json.loads(
+            await request.body(),
+            parse_float=Decimal,
+            parse_int=_whole,
+            parse_constant=_no_number,
+        )
     except Unreadable as error:
         raise Malformed(f"body: {error} is no number in JSON") from None
     except (ValueError, RecursionError):
@@ -85,7 +95,7 @@ def _metadata(value: object) -> str | None:
         return None
     if not isinstance(value, dict):
         raise PydanticCustomError("metadata", "must be an object")
-    levels = list(_levels(value))
+    levels = list(_levels(cast("object", value)))
     if len(levels) > DEEPEST_METADATA:
         raise PydanticCustomError(
             "metadata", "must be nested {most} deep at most", {"most": DEEPEST_METADATA}
@@ -108,19 +118,19 @@ def _metadata(value: object) -> str | None:
 
 def _levels(value: object) -> Iterator[list[object]]:
     """Yield what is in each level of nested objects and lists, to one past the limit."""
-    nested = [value]
-    for _ in range(DEEPEST_METADATA + 1):
-        level = [inner for one in nested for inner in _inside(one)]
-        yield level
-        nested = [one for one in level if isinstance(one, dict | list)]
-        if not nested:
+    level = _inside(value)
+    yield level
+    for _ in range(DEEPEST_METADATA):
+        if not any(isinstance(one, dict | list) for one in level):
             return
+        level = [inner for one in level for inner in _inside(one)]
+        yield level
 
 
 def _inside(value: object) -> list[object]:
     if isinstance(value, dict):
         return list(cast("dict[str, object]", value).values())
-    return cast("list[object]", value)
+    return cast("list[object]", value) if isinstance(value, list) else []
 
 
 def _is_huge(value: object) -> bool:

@@ -1,14 +1,15 @@
 """Who asks, and for whose account: a signed-in user, or a back end with a server key."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
 from zapisano.credits import keys, sessions
 from zapisano.credits.keys import Scope, ServerKey
-from zapisano.credits.sessions import NoSession
+from zapisano.credits.sessions import NoSession, Token
 from zapisano.credits.store import sessions as session_store
 from zapisano.db import Database
 from zapisano.errors import AppError, Refused
@@ -95,22 +96,26 @@ async def read_caller(request: Request) -> Caller:
 
 
 async def _signed_in(request: Request, authorization: str | None) -> str:
-    settings: Settings = request.app.state.settings
     token = sessions.find_token(_cookies(request), authorization)
     try:
-        if token is None:
-            raise NoSession("absent")
-        if settings.auth_session_query and "." not in token.value:
-            async with _database(request).statements() as conn:
-                email = await session_store.email_of(conn, settings.auth_session_query, token.value)
-            if email is None:
-                raise NoSession("unknown")
-            return sessions.email_of({"email": email})
-        claims = sessions.claims_of(token, settings.session_secrets, request.app.state.now())
-        return sessions.email_of(claims)
+        return sessions.email_of(await _claims(request, token))
     except NoSession as error:
         log.info("no_session", reason=error.reason)
         raise
+
+
+async def _claims(request: Request, token: Token | None) -> Mapping[str, Any]:
+    """Read a session: sealed in its cookie, or kept in the web app's database under its token."""
+    settings: Settings = request.app.state.settings
+    if token is None:
+        raise NoSession("absent")
+    if not settings.auth_session_query or "." in token.value:
+        return sessions.claims_of(token, settings.session_secrets, request.app.state.now())
+    async with _database(request).statements() as conn:
+        email = await session_store.email_of(conn, settings.auth_session_query, token.value)
+    if email is None:
+        raise NoSession("unknown")
+    return {"email": email}
 
 
 def _cookies(request: Request) -> list[tuple[str, str]]:
