@@ -26,7 +26,7 @@ TOKEN = "100200300:AAEhBOweik6ad9r_QXMENQjcrGbqCr4K-bc"
 def test_what_looks_like_a_credential_is_hidden(text: str) -> None:
     record = hide_secrets(None, "info", {"event": text, "count": 3})
     assert HIDDEN in str(record["event"])
-    assert not any(secret in str(record) for secret in (TOKEN, "abcdefgh", "MTAwNTAw"))
+    assert not any(secret in str(record) for secret in (TOKEN[10:], "abcdefgh", "MTAwNTAw"))
     assert record["count"] == 3
 
 
