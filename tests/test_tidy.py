@@ -31,6 +31,7 @@ SQL_HOMES = {
     "db/migrations/shared/versions/s0002_unanswered_requests.py",
     "db/migrations/shared/versions/s0003_prompted_and_unpaid.py",
     "db/migrations/shared/versions/s0004_order_of_updates.py",
+    "db/migrations/shared/versions/s0005_orders_of_credits.py",
     "db/migrations/tenant/versions/t0001_the_tenant.py",
     "db/probe.py",
     "db/registry.py",

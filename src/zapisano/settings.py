@@ -159,6 +159,7 @@ class Settings(BaseSettings):
     )
     credits_prices_file: Path = Path(__file__).with_name("prices.toml")
     credits_per_rouble: Decimal = Field(Decimal(1), gt=0, le=1000, decimal_places=4)
+    credits_return_url: str = ""
     credits_low_balance: Decimal | None = Field(None, ge=0, le=MOST_CREDITS, decimal_places=2)
     credits_webhook_url: str = ""
     credits_webhook_secret: SecretStr = NO_SECRET
@@ -244,6 +245,7 @@ class Settings(BaseSettings):
         "telegram_api_base",
         "telegram_link_base",
         "yookassa_api_url",
+        "credits_return_url",
         "credits_webhook_url",
     )
     @classmethod

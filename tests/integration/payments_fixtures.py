@@ -23,8 +23,8 @@ from integration.yookassa_fixtures import SECRET_KEY, SHOP_ID, Simulator, runnin
 from zapisano.db import Database
 from zapisano.jobs import Handlers, Runner
 from zapisano.payments import (
-    Order,
     OrderId,
+    PlanOrder,
     YooKassa,
     create_order,
     payments_handlers,
@@ -156,7 +156,7 @@ class Buyer:
     provider: YooKassa
     kassa: Simulator
 
-    async def orders(self, plan: str = "1m", **wanted: Any) -> Order:
+    async def orders(self, plan: str = "1m", **wanted: Any) -> PlanOrder:
         values: dict[str, Any] = {
             "buyer_id": BUYER,
             "language": "ru",
@@ -165,21 +165,21 @@ class Buyer:
         async with self.database.shared() as conn:
             return await create_order(conn, self.settings, plan=plan, now=now(), **values)
 
-    async def starts(self, order: Order) -> str:
+    async def starts(self, order: PlanOrder) -> str:
         """Ask for the payment; return its id."""
         await start_payment(self.database, self.provider, order.id, now())
         return (await self.order(order.id)).payment_id or ""
 
-    async def pays(self, plan: str = "1m", **wanted: Any) -> tuple[Order, str]:
+    async def pays(self, plan: str = "1m", **wanted: Any) -> tuple[PlanOrder, str]:
         """Order, start and pay at YooKassa; nobody has told us yet."""
         order = await self.orders(plan, **wanted)
         payment_id = await self.starts(order)
         self.kassa.control("pay", {"payment_id": payment_id})
         return await self.order(order.id), payment_id
 
-    async def order(self, order_id: OrderId) -> Order:
+    async def order(self, order_id: OrderId) -> PlanOrder:
         async with self.database.shared() as conn:
-            return await money.get(conn, order_id)
+            return await money.get_plan_order(conn, order_id)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from integration.payments_fixtures import (
 from zapisano.app import create_api
 from zapisano.db import Database
 from zapisano.jobs import tick
-from zapisano.payments import Order, Status, settle, store
+from zapisano.payments import PlanOrder, Status, settle, store
 from zapisano.settings import Settings
 from zapisano.tenancy import Suspension, Tenant, activate, archive, restore, suspend
 
@@ -49,7 +49,7 @@ def words(answer: httpx.Response) -> str:
     return unescape(answer.text).replace("\N{NO-BREAK SPACE}", " ")
 
 
-async def canceled(buyer: Buyer) -> Order:
+async def canceled(buyer: Buyer) -> PlanOrder:
     order = await buyer.orders()
     payment_id = await buyer.starts(order)
     buyer.kassa.control("pay", {"payment_id": payment_id, "card": DECLINED_CARD})

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zapisano.payments.model import (
-    Order,
     OrderId,
+    PlanOrder,
     Reason,
     Source,
     Status,
@@ -29,7 +29,7 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ID = OrderId("7f0d3b0e-5d8e-4f0e-9d5e-0f1f2f3f4f5f")
 PLANS = {"1m": Plan("1m", {"name": "1 месяц", "days": 30, "price": "299.00"})}
 LEGACY = {"user_id": "123456789", "company_name": "Test Company", "plan": "1m", "days": "30"}
-ORDER = Order(
+ORDER = PlanOrder(
     id=ID,
     buyer_id=1,
     buyer_language="ru",
@@ -84,7 +84,7 @@ SPOILED: Mapping[Reason, tuple[str, st.SearchStrategy[Any]]] = {
 }
 
 
-def proof(order: Order, payment: Payment) -> Reason | None:
+def proof(order: PlanOrder, payment: Payment) -> Reason | None:
     return mismatch(order, payment, shop_id="100500", test=True)
 
 

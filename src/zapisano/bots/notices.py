@@ -71,7 +71,7 @@ class Notices:
     async def order_paid(self, job: OrderPaid) -> None:
         """The money has arrived."""
         async with self.bots.database.shared() as conn:
-            order = await orders.get(conn, job.order_id)
+            order = await orders.get_plan_order(conn, job.order_id)
             tenant = await tenants.get(conn, job.tenant_id)
             paid = await subscriptions.get(conn, tenant.id)
             in_review = await was_paid_when_closed(conn, order, tenant)
@@ -92,7 +92,7 @@ class Notices:
     async def order_canceled(self, job: OrderCanceled) -> None:
         """No money has come, and none will by this payment."""
         async with self.bots.database.shared() as conn:
-            order = await orders.get(conn, job.order_id)
+            order = await orders.get_plan_order(conn, job.order_id)
             tenant = await tenants.get(conn, order.tenant_id) if order.tenant_id else None
         with speaking(SALES, order.buyer_language):
             text = _(

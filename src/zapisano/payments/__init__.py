@@ -1,16 +1,27 @@
-"""Orders, the YooKassa client, the inbox and settle."""
+"""Orders of plans and of credits, the YooKassa client, the inbox and settle."""
 
-from zapisano.payments.checkout import create_order, refuse_closed, retry_order, start_payment
+from zapisano.payments.account import account_of
+from zapisano.payments.checkout import (
+    ask_after,
+    create_order,
+    refuse_closed,
+    retry_order,
+    start_payment,
+)
 from zapisano.payments.handlers import payments_handlers
 from zapisano.payments.inbox import read_notification, receive
 from zapisano.payments.jobs import OrderCanceled, OrderPaid, Poll, Settle
 from zapisano.payments.model import (
+    AnyOrder,
     BusinessClosed,
+    CreditsOrder,
     Order,
     OrderClosed,
     OrderId,
+    PlanOrder,
     Reason,
     Status,
+    TopupsOff,
     UnknownOrder,
 )
 from zapisano.payments.poller import poll
@@ -22,10 +33,13 @@ from zapisano.payments.provider import (
     UnknownPayment,
 )
 from zapisano.payments.settle import Outcome, settle, was_paid_when_closed
+from zapisano.payments.topup import create_topup, top_up, topup_status
 from zapisano.payments.yookassa import YooKassa
 
 __all__ = [
+    "AnyOrder",
     "BusinessClosed",
+    "CreditsOrder",
     "Order",
     "OrderCanceled",
     "OrderClosed",
@@ -33,6 +47,7 @@ __all__ = [
     "OrderPaid",
     "Outcome",
     "Payment",
+    "PlanOrder",
     "Poll",
     "Provider",
     "ProviderRefused",
@@ -40,10 +55,14 @@ __all__ = [
     "Reason",
     "Settle",
     "Status",
+    "TopupsOff",
     "UnknownOrder",
     "UnknownPayment",
     "YooKassa",
+    "account_of",
+    "ask_after",
     "create_order",
+    "create_topup",
     "payments_handlers",
     "poll",
     "read_notification",
@@ -52,5 +71,7 @@ __all__ = [
     "retry_order",
     "settle",
     "start_payment",
+    "top_up",
+    "topup_status",
     "was_paid_when_closed",
 ]

@@ -7,25 +7,32 @@ second payment. Paying after a canceled payment takes a new order (`retry_order`
 
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 
 from zapisano import journal
 from zapisano.db import Database, SharedConnection
 from zapisano.errors import Refused
 from zapisano.jobs import enqueue, schedule, unschedule
 from zapisano.payments import store
+from zapisano.payments.account import account_of
 from zapisano.payments.jobs import Poll, Settle
 from zapisano.payments.model import (
     CURRENCY,
     POLL_INTERVALS,
+    AnyOrder,
     BusinessClosed,
+    CreditsOrder,
     Order,
     OrderClosed,
     OrderId,
+    PlanOrder,
     Reason,
     Source,
     Status,
+    credits_for,
 )
 from zapisano.payments.provider import Payment, Provider, ProviderRefused
 from zapisano.settings import Plan, Settings
@@ -52,7 +59,7 @@ async def create_order(
     tenant_id: TenantId | None = None,
     order_id: OrderId | None = None,
     now: datetime,
-) -> Order:
+) -> PlanOrder:
     """Keep an order with its price, its frozen request and its key.
 
     With `tenant_id` it prolongs that tenant, which must be the buyer's; without it makes a new one.
@@ -62,33 +69,43 @@ async def create_order(
         Refused: the plan or the company's name is not acceptable; the detail names the field.
         UnknownTenant: the buyer has no such tenant that is not archived.
     """
-    if (bought := settings.plans.get(plan)) is None:
-        raise Refused(f"plan: must be one of {', '.join(settings.plans)}")
+    bought = _plan_of(settings, plan)
     if tenant_id is not None:
         await _check_owner(conn, tenant_id, buyer_id)
     name = checked_name(company_name, field="company_name")
     order = _new_order(bought, name, buyer_id, now)
     language = language if language in LANGUAGES else LANGUAGES[0]
     order = replace(order, id=order_id or order.id, buyer_language=language, tenant_id=tenant_id)
-    return await _keep(conn, settings, order, bought)
+    order = replace(order, request_body=_request_body(settings, order))
+    return order if await keep(conn, order) else await store.get_plan_order(conn, order.id)
 
 
-async def _keep(conn: SharedConnection, settings: Settings, order: Order, bought: Plan) -> Order:
-    order = replace(order, request_body=_request_body(settings, order, bought))
+async def keep(conn: SharedConnection, order: AnyOrder) -> bool:
+    """Keep a new order; return False if its request, or its retry, has made one before."""
     if not await store.insert(conn, order):
-        return await store.get(conn, order.id)
+        return False
+    match order:
+        case PlanOrder():
+            tenant, sold = order.tenant_id, {"plan": order.plan, "days": order.days}
+        case CreditsOrder():
+            tenant, sold = None, {"credits": str(order.credits)}
     await journal.record(
         conn,
         "order.created",
         order.id,
-        tenant=order.tenant_id,
+        tenant=tenant,
         order_id=order.id,
-        plan=order.plan,
-        days=order.days,
+        **sold,
         amount=str(order.amount),
         **({"retry_of": order.retry_of} if order.retry_of else {}),
     )
-    return order
+    return True
+
+
+def _plan_of(settings: Settings, plan: str) -> Plan:
+    if (bought := settings.plans.get(plan)) is None:
+        raise Refused(f"plan: must be one of {', '.join(settings.plans)}")
+    return bought
 
 
 async def _check_owner(conn: SharedConnection, tenant_id: TenantId, buyer_id: int) -> None:
@@ -97,8 +114,8 @@ async def _check_owner(conn: SharedConnection, tenant_id: TenantId, buyer_id: in
         raise UnknownTenant
 
 
-def _new_order(bought: Plan, company_name: str, buyer_id: int, now: datetime) -> Order:
-    return Order(
+def _new_order(bought: Plan, company_name: str, buyer_id: int, now: datetime) -> PlanOrder:
+    return PlanOrder(
         id=OrderId(str(uuid.uuid4())),
         buyer_id=buyer_id,
         buyer_language=LANGUAGES[0],
@@ -107,24 +124,14 @@ def _new_order(bought: Plan, company_name: str, buyer_id: int, now: datetime) ->
         days=bought.days,
         amount=bought.price,
         tenant_id=None,
-        source=Source.CHECKOUT,
-        status=Status.CREATED,
         idempotence_key=_new_key(),
-        request_body="",
-        requested_at=None,
-        payment_id=None,
-        confirmation_url=None,
-        polls=0,
-        retry_of=None,
-        cancel_reason=None,
         created_at=now,
-        paid_at=None,
     )
 
 
 def legacy_order(
     bought: Plan, *, company_name: str, buyer_id: int, payment_id: str, now: datetime
-) -> Order:
+) -> PlanOrder:
     """Make an order of a payment that the old sales bot asked for: we sent no request for it."""
     return replace(
         _new_order(bought, company_name, buyer_id, now),
@@ -134,14 +141,44 @@ def legacy_order(
     )
 
 
+def credits_order(
+    settings: Settings,
+    *,
+    email: str,
+    amount: Decimal,
+    language: str,
+    now: datetime,
+    request_key: str | None = None,
+    retry_of: OrderId | None = None,
+) -> CreditsOrder:
+    """Make an order of credits for `amount` roubles, at the rate of today.
+
+    Its id is random, not reckoned from what was asked: it is the only key to its page.
+
+    Raises:
+        Refused: the sum buys nothing.
+    """
+    order = CreditsOrder(
+        id=OrderId(str(uuid.uuid4())),
+        email=email,
+        buyer_language=language if language in LANGUAGES else LANGUAGES[0],
+        amount=amount,
+        credits=credits_for(amount, settings.credits_per_rouble),
+        idempotence_key=_new_key(),
+        request_key=request_key,
+        retry_of=retry_of,
+        created_at=now,
+    )
+    return replace(order, request_body=_request_body(settings, order))
+
+
 def _new_key() -> str:
     """Make a key that no other request in the world has (the scope of keys is not documented)."""
     return f"zapisano-{uuid.uuid4()}"
 
 
-def _request_body(settings: Settings, order: Order, bought: Plan) -> str:
+def _request_body(settings: Settings, order: AnyOrder) -> str:
     """Write the request once; every repetition sends these very bytes."""
-    description = f"{settings.operator_name}: {bought.name}, {order.company_name}"
     return json.dumps(
         {
             "amount": {"value": str(order.amount), "currency": CURRENCY},
@@ -151,22 +188,40 @@ def _request_body(settings: Settings, order: Order, bought: Plan) -> str:
                 "return_url": f"{settings.checkout_base}/checkout/{order.id}/return",
                 "locale": LOCALES[order.buyer_language],
             },
-            "description": description[:MAX_DESCRIPTION],
-            "metadata": {
-                "order_id": order.id,
-                "user_id": str(order.buyer_id),
-                "company_name": order.company_name,
-                "plan": order.plan,
-                "days": str(order.days),
-            },
+            "description": _description(settings, order)[:MAX_DESCRIPTION],
+            "metadata": {"order_id": order.id, **_metadata(order)},
         },
         ensure_ascii=False,
     )
 
 
+def _description(settings: Settings, order: AnyOrder) -> str:
+    """What the payer reads on YooKassa's page, and the operator in its cabinet."""
+    match order:
+        case PlanOrder():
+            plan = settings.plans[order.plan].name
+            return f"{settings.operator_name}: {plan}, {order.company_name}"
+        case CreditsOrder():
+            number = f"{order.credits:f}".removesuffix(".00")
+            return f"{settings.operator_name}: кредиты ({number}) на счёт {order.email}"
+
+
+def _metadata(order: AnyOrder) -> Mapping[str, str]:
+    match order:
+        case PlanOrder():
+            return {
+                "user_id": str(order.buyer_id),
+                "company_name": order.company_name,
+                "plan": order.plan,
+                "days": str(order.days),
+            }
+        case CreditsOrder():
+            return {"credits": str(order.credits)}
+
+
 async def retry_order(
     conn: SharedConnection, settings: Settings, order_id: OrderId, now: datetime
-) -> Order:
+) -> AnyOrder:
     """Return the order that takes the place of a canceled one, at today's price.
 
     A canceled order stays canceled; it has one successor however often this is asked.
@@ -180,27 +235,61 @@ async def retry_order(
         raise OrderClosed
     if (taken := await store.find_retry(conn, old.id)) is not None:
         return await store.get(conn, taken)
-    if (bought := settings.plans.get(old.plan)) is None:
-        raise Refused(f"plan: must be one of {', '.join(settings.plans)}")
-    new = replace(
-        _new_order(bought, old.company_name, old.buyer_id, now),
-        buyer_language=old.buyer_language,
-        tenant_id=old.tenant_id,
-        retry_of=old.id,
-    )
-    return await _keep(conn, settings, new, bought)
+    new = _successor(settings, old, now)
+    await keep(conn, new)
+    return new
 
 
-async def refuse_closed(conn: SharedConnection, order: Order) -> None:
-    """Sell nothing to a business that is closed.
+def _successor(settings: Settings, old: AnyOrder, now: datetime) -> AnyOrder:
+    match old:
+        case PlanOrder():
+            bought = _plan_of(settings, old.plan)
+            new = replace(
+                _new_order(bought, old.company_name, old.buyer_id, now),
+                buyer_language=old.buyer_language,
+                tenant_id=old.tenant_id,
+                retry_of=old.id,
+            )
+            return replace(new, request_body=_request_body(settings, new))
+        case CreditsOrder():
+            return credits_order(
+                settings,
+                email=old.email,
+                amount=old.amount,
+                language=old.buyer_language,
+                retry_of=old.id,
+                now=now,
+            )
+
+
+async def refuse_closed(
+    conn: SharedConnection, settings: Settings, order: AnyOrder, now: datetime
+) -> None:
+    """Sell nothing to a business that is closed, nor to an account that takes nothing.
 
     Raises:
         BusinessClosed: what the order would prolong is archived.
+        AccountFrozen, TopupsOff: its credits could not be granted.
     """
-    if order.tenant_id is None or not (order.is_open or order.status is Status.CANCELED):
+    if not (order.is_open or order.status is Status.CANCELED):
         return
-    if (await tenants.get(conn, order.tenant_id)).state is State.ARCHIVED:
-        raise BusinessClosed
+    match order:
+        case PlanOrder():
+            tenant = await tenants.get(conn, order.tenant_id) if order.tenant_id else None
+            if tenant is not None and tenant.state is State.ARCHIVED:
+                raise BusinessClosed
+        case CreditsOrder():
+            await account_of(conn, settings, order.email, now)
+
+
+async def ask_after(conn: SharedConnection, order: Order, *, via: str, now: datetime) -> None:
+    """Have a payment under way looked up at the next tick; `via` says who asked, for the figures.
+
+    Scheduled, not enqueued: however often anybody asks, it is one look per tick.
+    """
+    if order.is_open and order.payment_id:
+        job = Settle(order.payment_id, via=via)
+        await schedule(conn, job, at=now, subject=order.payment_id)
 
 
 async def start_payment(

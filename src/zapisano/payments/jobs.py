@@ -29,7 +29,7 @@ class Poll(Job):
 
 @dataclass(frozen=True)
 class OrderPaid(Job):
-    """Tell the buyer that the money has arrived; `is_new`: for a tenant that is made now."""
+    """Tell a plan's buyer that the money has arrived; `is_new`: for a tenant that is made now."""
 
     kind: ClassVar[str] = "payments.order_paid"
 
@@ -40,7 +40,7 @@ class OrderPaid(Job):
 
 @dataclass(frozen=True)
 class OrderCanceled(Job):
-    """Tell the buyer that the payment was canceled, and why (YooKassa's word, an open set)."""
+    """Tell a plan's buyer that the payment was canceled, and why (YooKassa's word, an open set)."""
 
     kind: ClassVar[str] = "payments.order_canceled"
 

@@ -5,11 +5,12 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from enum import StrEnum
 from typing import NewType
 
-from zapisano.errors import Conflict, NotFound
+from zapisano.credits.model import CENT
+from zapisano.errors import Conflict, NotFound, Refused
 from zapisano.payments.provider import Payment
 from zapisano.settings import Plan
 from zapisano.tenancy import TenantId, cleaned_name
@@ -17,6 +18,11 @@ from zapisano.tenancy import TenantId, cleaned_name
 OrderId = NewType("OrderId", str)
 
 CURRENCY = "RUB"
+KOPECK = Decimal("0.01")
+# Of roubles at once. Below, the shop's fee and the receipt cost more than is bought; above, a zero
+# too many is likelier than the wish, and a session that was stolen could do more harm.
+LEAST_TOPUP, MOST_TOPUP = Decimal("10.00"), Decimal("100000.00")
+MAX_REQUEST_KEY = 255  # characters of an Idempotency-Key, as everywhere in our APIs
 MAX_TELEGRAM_ID = 2**52  # https://core.telegram.org/bots/api#user: at most 52 significant bits
 # A key is remembered for 24 h (facts of YooKassa); a request under way must not outlive it.
 KEY_LIVES = timedelta(hours=24) - timedelta(minutes=5)
@@ -60,6 +66,10 @@ class Reason(StrEnum):
     AFTER_PAID = "canceled after paid"
     OUTCOME_UNKNOWN = "outcome unknown"
     ARCHIVED = "tenant is archived"
+    NO_LEDGER = "no ledger of credits"
+    FROZEN = "account is frozen"
+    TOO_MUCH = "account holds too much"
+    KEY_REUSED = "key of another posting"
 
 
 class UnknownOrder(NotFound):
@@ -80,30 +90,34 @@ class OrderClosed(Conflict):
     code, text = "order_closed", "This order cannot be paid any more."
 
 
-@dataclass(frozen=True)
+class TopupsOff(Conflict):
+    """Here nobody can add credits for money: no shop, no ledger, or credits stand alone."""
+
+    code, text = "topups_off", "Top-ups are not switched on here."
+
+
+@dataclass(frozen=True, kw_only=True)
 class Order:
-    """What somebody wants to buy, at a frozen price: one order, one request, one payment."""
+    """What somebody wants to buy, at a frozen price: one order, one request, one payment.
+
+    An order is a `PlanOrder` or a `CreditsOrder`; up to the grant they go the same way.
+    """
 
     id: OrderId
-    buyer_id: int
     buyer_language: str
-    company_name: str
-    plan: str
-    days: int
     amount: Decimal
-    tenant_id: TenantId | None
-    source: Source
-    status: Status
     idempotence_key: str
-    request_body: str
-    requested_at: datetime | None
-    payment_id: str | None
-    confirmation_url: str | None
-    polls: int
-    retry_of: OrderId | None
-    cancel_reason: str | None
     created_at: datetime
-    paid_at: datetime | None
+    source: Source = Source.CHECKOUT
+    status: Status = Status.CREATED
+    request_body: str = ""
+    requested_at: datetime | None = None
+    payment_id: str | None = None
+    confirmation_url: str | None = None
+    polls: int = 0
+    retry_of: OrderId | None = None
+    cancel_reason: str | None = None
+    paid_at: datetime | None = None
 
     @property
     def is_open(self) -> bool:
@@ -113,6 +127,36 @@ class Order:
     def key_lives_at(self, now: datetime) -> bool:
         """Say whether the request may be repeated under its key and make no second payment."""
         return self.requested_at is None or now - self.requested_at < KEY_LIVES
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOrder(Order):
+    """Paid time for a tenant: the one named, else one that is made when the money is there.
+
+    The buyer is a person in Telegram.
+    """
+
+    buyer_id: int
+    company_name: str
+    plan: str
+    days: int
+    tenant_id: TenantId | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreditsOrder(Order):
+    """Credits for the account of an e-mail address: how many is settled when it is made.
+
+    `request_key` is the Idempotency-Key it was asked for under, if there was one. Nobody in
+    Telegram knows of it.
+    """
+
+    email: str
+    credits: Decimal
+    request_key: str | None = None
+
+
+AnyOrder = PlanOrder | CreditsOrder
 
 
 @dataclass(frozen=True)
@@ -174,6 +218,31 @@ def read_order_id(text: str) -> OrderId | None:
         return OrderId(text) if str(uuid.UUID(text)) == text else None
     except ValueError:
         return None
+
+
+def topup_amount(amount: Decimal) -> Decimal:
+    """Return a sum in roubles that credits are sold for, with its two places.
+
+    Raises:
+        Refused: it is too small, too large, no number, or finer than a kopeck.
+    """
+    if not (amount.is_finite() and LEAST_TOPUP <= amount <= MOST_TOPUP):
+        raise Refused(f"amount: must be {LEAST_TOPUP} to {MOST_TOPUP} roubles")
+    if amount != (rounded := amount.quantize(KOPECK)):
+        raise Refused("amount: must have two decimal places at most")
+    return rounded
+
+
+def credits_for(amount: Decimal, per_rouble: Decimal) -> Decimal:
+    """Return how many credits a sum in roubles buys: what is less than a hundredth is left out.
+
+    Raises:
+        Refused: it buys none.
+    """
+    bought = (amount * per_rouble).quantize(CENT, ROUND_DOWN)
+    if bought <= 0:
+        raise Refused("amount: buys less than 0.01 credits")
+    return bought
 
 
 def legacy_sale(metadata: Mapping[str, str], plans: Mapping[str, Plan]) -> LegacySale | None:

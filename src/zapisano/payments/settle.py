@@ -13,11 +13,15 @@ from zapisano.db import Database, SharedConnection
 from zapisano.errors import Busy
 from zapisano.jobs import enqueue, unschedule
 from zapisano.payments import store
+from zapisano.payments.account import credit
 from zapisano.payments.checkout import legacy_order
 from zapisano.payments.jobs import OrderCanceled, OrderPaid, Poll
 from zapisano.payments.model import (
+    AnyOrder,
+    CreditsOrder,
     Order,
     OrderId,
+    PlanOrder,
     Reason,
     Source,
     Status,
@@ -28,7 +32,7 @@ from zapisano.payments.model import (
 from zapisano.payments.provider import Payment, Provider, UnknownPayment
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
-from zapisano.tenancy import State, Tenant, register
+from zapisano.tenancy import State, Tenant, TenantId, register
 from zapisano.tenancy import store as tenants
 
 log = get_logger("zapisano.payments")
@@ -95,7 +99,7 @@ async def _waiting(database: Database, payment_id: str, now: datetime) -> Outcom
     return Outcome.WAITING
 
 
-async def _order_of(conn: SharedConnection, payment: Payment) -> Order | None:
+async def _order_of(conn: SharedConnection, payment: Payment) -> AnyOrder | None:
     """Find and lock the order that holds the payment's id, else the one that it names."""
     order_id = await store.find_by_payment(conn, payment.id)
     if order_id is None:
@@ -109,7 +113,7 @@ async def _succeeded(
     conn: SharedConnection,
     settings: Settings,
     payment: Payment,
-    order: Order | None,
+    order: AnyOrder | None,
     now: datetime,
     via: str,
 ) -> Outcome:
@@ -125,7 +129,14 @@ async def _succeeded(
         reason = Reason.AFTER_CANCEL
     if reason is not None:
         return await _distrust(conn, reason, payment, order)
-    await _grant(conn, payment, order, now, via)
+    match order:
+        case PlanOrder():
+            await _prolong(conn, payment, order, now, via)
+        case CreditsOrder():
+            reason = await credit(conn, settings, order, payment.id, now)
+            if reason is not None:
+                return await _distrust(conn, reason, payment, order)
+            await _note_paid(conn, payment, order, None, now, via)
     return Outcome.PAID
 
 
@@ -159,14 +170,14 @@ async def _succeeded_elsewhere(
     if (reason := _mismatch(settings, order, payment)) is not None:
         return await _distrust(conn, reason, payment, None)
     if await store.insert(conn, order):
-        await _grant(conn, payment, order, now, via)
+        await _prolong(conn, payment, order, now, via)
     return Outcome.PAID
 
 
-async def _grant(
-    conn: SharedConnection, payment: Payment, order: Order, now: datetime, via: str
+async def _prolong(
+    conn: SharedConnection, payment: Payment, order: PlanOrder, now: datetime, via: str
 ) -> None:
-    """Give what was paid for: once, because the order is locked and not paid."""
+    """Give the time that was paid for: once, because the order is locked and not paid."""
     tenant = await _tenant_of(conn, order)
     is_new = tenant is None
     if tenant is None:
@@ -176,36 +187,53 @@ async def _grant(
             owner_id=order.buyer_id,
             owner_language=order.buyer_language,
         )
-    await store.mark_paid(conn, order.id, tenant=tenant.id, via=via, now=now)
-    await journal.record(
-        conn,
-        "payment.settled",
-        payment.id,
-        tenant=tenant.id,
-        order_id=order.id,
-        payment_id=payment.id,
-        amount=str(order.amount),
-        plan=order.plan,
-        via=via,
-    )
+    await _note_paid(conn, payment, order, tenant.id, now, via)
     await subscriptions.extend(
         conn, tenant.id, plan=order.plan, days=order.days, payment_id=payment.id, now=now
     )
     await enqueue(conn, OrderPaid(order.id, tenant.id, is_new))
-    await unschedule(conn, Poll, subject=order.id)
-    await store.close_reviews(conn, payment.id, now)
     if tenant.state is State.ARCHIVED:
         await review(conn, Reason.ARCHIVED, payment_id=payment.id, order_id=order.id)
 
 
-async def was_paid_when_closed(conn: SharedConnection, order: Order, tenant: Tenant) -> bool:
+async def _note_paid(
+    conn: SharedConnection,
+    payment: Payment,
+    order: AnyOrder,
+    tenant: TenantId | None,
+    now: datetime,
+    via: str,
+) -> None:
+    """Write that the money has come, and let nobody ask after it any more."""
+    match order:
+        case PlanOrder():
+            sold = {"plan": order.plan}
+        case CreditsOrder():
+            sold = {"credits": str(order.credits)}
+    await store.mark_paid(conn, order.id, tenant=tenant, via=via, now=now)
+    await journal.record(
+        conn,
+        "payment.settled",
+        payment.id,
+        tenant=tenant,
+        order_id=order.id,
+        payment_id=payment.id,
+        amount=str(order.amount),
+        **sold,
+        via=via,
+    )
+    await unschedule(conn, Poll, subject=order.id)
+    await store.close_reviews(conn, payment.id, now)
+
+
+async def was_paid_when_closed(conn: SharedConnection, order: PlanOrder, tenant: Tenant) -> bool:
     """Say whether an order was paid though its business is closed, and a person looks at it."""
     if order.status is not Status.PAID or tenant.state is not State.ARCHIVED:
         return False
     return await store.is_reviewed(conn, order.id, Reason.ARCHIVED)
 
 
-async def _tenant_of(conn: SharedConnection, order: Order) -> Tenant | None:
+async def _tenant_of(conn: SharedConnection, order: PlanOrder) -> Tenant | None:
     """Return the tenant that the order prolongs, if any.
 
     The old bot's payments name no tenant: one with the same name and owner is meant. The buyer is
@@ -221,7 +249,7 @@ async def _tenant_of(conn: SharedConnection, order: Order) -> Tenant | None:
 
 
 async def _canceled(
-    conn: SharedConnection, payment: Payment, order: Order | None, via: str
+    conn: SharedConnection, payment: Payment, order: AnyOrder | None, via: str
 ) -> Outcome:
     if order is None or order.payment_id != payment.id or order.status is Status.CANCELED:
         return Outcome.IGNORED if order is None else Outcome.CANCELED
@@ -229,7 +257,8 @@ async def _canceled(
         return await _distrust(conn, Reason.AFTER_PAID, payment, order)
     reason = payment.cancel_reason or "unknown"
     await store.mark_canceled(conn, order.id, reason, via)
-    await enqueue(conn, OrderCanceled(order.id, reason))
+    if isinstance(order, PlanOrder):  # else the page and the app tell: nobody is in Telegram
+        await enqueue(conn, OrderCanceled(order.id, reason))
     await unschedule(conn, Poll, subject=order.id)
     await journal.record(
         conn, "payment.canceled", payment.id, order_id=order.id, reason=reason, via=via

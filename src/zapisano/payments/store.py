@@ -1,12 +1,15 @@
 """Orders, notifications and reviews in the shared schema."""
 
 from datetime import datetime
+from typing import Any
 
 from zapisano.db import Row, SharedConnection
 from zapisano.payments.model import (
+    AnyOrder,
+    CreditsOrder,
     Figures,
-    Order,
     OrderId,
+    PlanOrder,
     Reason,
     Received,
     Source,
@@ -16,49 +19,63 @@ from zapisano.payments.model import (
 from zapisano.tenancy import TenantId
 
 
-def _order(row: Row) -> Order:
-    tenant, retry_of = row["tenant_id"], row["retry_of"]
-    return Order(
-        id=OrderId(str(row["id"])),
+def _order(row: Row) -> AnyOrder:
+    retry_of = row["retry_of"]
+    same: dict[str, Any] = {
+        "id": OrderId(str(row["id"])),
+        "buyer_language": row["buyer_language"],
+        "amount": row["amount"],
+        "source": Source(row["source"]),
+        "status": Status(row["status"]),
+        "idempotence_key": row["idempotence_key"],
+        "request_body": row["request_body"],
+        "requested_at": row["requested_at"],
+        "payment_id": row["payment_id"],
+        "confirmation_url": row["confirmation_url"],
+        "polls": row["polls"],
+        "retry_of": OrderId(str(retry_of)) if retry_of else None,
+        "cancel_reason": row["cancel_reason"],
+        "created_at": row["created_at"],
+        "paid_at": row["paid_at"],
+    }
+    if row["email"] is not None:
+        return CreditsOrder(
+            email=row["email"], credits=row["credits"], request_key=row["request_key"], **same
+        )
+    return PlanOrder(
         buyer_id=row["buyer_id"],
-        buyer_language=row["buyer_language"],
         company_name=row["company_name"],
         plan=row["plan"],
         days=row["days"],
-        amount=row["amount"],
-        tenant_id=TenantId(tenant) if tenant else None,
-        source=Source(row["source"]),
-        status=Status(row["status"]),
-        idempotence_key=row["idempotence_key"],
-        request_body=row["request_body"],
-        requested_at=row["requested_at"],
-        payment_id=row["payment_id"],
-        confirmation_url=row["confirmation_url"],
-        polls=row["polls"],
-        retry_of=OrderId(str(retry_of)) if retry_of else None,
-        cancel_reason=row["cancel_reason"],
-        created_at=row["created_at"],
-        paid_at=row["paid_at"],
+        tenant_id=TenantId(row["tenant_id"]) if row["tenant_id"] else None,
+        **same,
     )
 
 
-async def insert(conn: SharedConnection, order: Order) -> bool:
-    """Keep a new order; return False if its payment, or its retry, is kept already."""
+def _bought(order: AnyOrder) -> tuple[object, ...]:
+    """What is sold, in the order of the columns of `insert`."""
+    match order:
+        case PlanOrder():
+            plan = (order.buyer_id, order.company_name, order.plan, order.days, order.tenant_id)
+            return (*plan, None, None, None)
+        case CreditsOrder():
+            return (*(None,) * 5, order.email, order.credits, order.request_key)
+
+
+async def insert(conn: SharedConnection, order: AnyOrder) -> bool:
+    """Keep a new order; return False if its payment, its retry or its request is kept already."""
     return bool(
         await conn.execute(
             """INSERT INTO shared.orders (
-                   id, buyer_id, buyer_language, company_name, plan, days, amount, tenant_id,
-                   source, status, idempotence_key, request_body, payment_id, retry_of, created_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+                   id, buyer_language, amount, source, status, idempotence_key, request_body,
+                   payment_id, retry_of, created_at,
+                   buyer_id, company_name, plan, days, tenant_id, email, credits, request_key)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+                   $17, $18)
                ON CONFLICT DO NOTHING""",
             order.id,
-            order.buyer_id,
             order.buyer_language,
-            order.company_name,
-            order.plan,
-            order.days,
             order.amount,
-            order.tenant_id,
             order.source,
             order.status,
             order.idempotence_key,
@@ -66,23 +83,25 @@ async def insert(conn: SharedConnection, order: Order) -> bool:
             order.payment_id,
             order.retry_of,
             order.created_at,
+            *_bought(order),
         )
     )
 
 
-async def find(conn: SharedConnection, order_id: str) -> Order | None:
+async def find(conn: SharedConnection, order_id: str) -> AnyOrder | None:
     """Return an order, or None."""
     row = await conn.fetchrow(
         """SELECT id, buyer_id, buyer_language, company_name, plan, days, amount, tenant_id,
-               source, status, idempotence_key, request_body, requested_at, payment_id,
-               confirmation_url, polls, retry_of, cancel_reason, created_at, paid_at
+               email, credits, request_key, source, status, idempotence_key, request_body,
+               requested_at, payment_id, confirmation_url, polls, retry_of, cancel_reason,
+               created_at, paid_at
            FROM shared.orders WHERE id = $1""",
         order_id,
     )
     return _order(row) if row else None
 
 
-async def get(conn: SharedConnection, order_id: str, *, lock: bool = False) -> Order:
+async def get(conn: SharedConnection, order_id: str, *, lock: bool = False) -> AnyOrder:
     """Return an order; with `lock` nobody else changes it until this transaction ends.
 
     Raises:
@@ -94,6 +113,64 @@ async def get(conn: SharedConnection, order_id: str, *, lock: bool = False) -> O
     if found is None:
         raise UnknownOrder
     return found
+
+
+async def get_plan_order(conn: SharedConnection, order_id: str) -> PlanOrder:
+    """Return an order that has a buyer in Telegram.
+
+    Raises:
+        UnknownOrder: there is none with this id.
+    """
+    order = await get(conn, order_id)
+    if not isinstance(order, PlanOrder):
+        raise UnknownOrder
+    return order
+
+
+async def get_credits_order(conn: SharedConnection, order_id: str) -> CreditsOrder:
+    """Return an order of credits.
+
+    Raises:
+        UnknownOrder: there is none with this id.
+    """
+    order = await get(conn, order_id)
+    if not isinstance(order, CreditsOrder):
+        raise UnknownOrder
+    return order
+
+
+async def find_by_request(
+    conn: SharedConnection, email: str, request_key: str
+) -> CreditsOrder | None:
+    """Return the order that this address has asked for under this key."""
+    found = await conn.fetchval(
+        "SELECT id FROM shared.orders WHERE email = $1 AND request_key = $2", email, request_key
+    )
+    return await get_credits_order(conn, str(found)) if found else None
+
+
+async def newest(conn: SharedConnection, order_id: OrderId) -> AnyOrder:
+    """Return the order, or the one that took its place, and the one that took that one's.
+
+    Raises:
+        UnknownOrder: there is none with this id.
+    """
+    while (order := await get(conn, order_id)).status is Status.CANCELED:
+        successor = await find_retry(conn, order_id)
+        if successor is None:
+            break
+        order_id = successor
+    return order
+
+
+async def takes_credits(conn: SharedConnection) -> bool:
+    """Say whether orders of credits can be kept: credits may stand alone, without this schema."""
+    return bool(
+        await conn.fetchval(
+            """SELECT EXISTS (SELECT FROM pg_attribute
+               WHERE attrelid = to_regclass('shared.orders') AND attname = 'request_key')"""
+        )
+    )
 
 
 async def lock_buyer(conn: SharedConnection, buyer_id: int) -> None:
@@ -180,9 +257,9 @@ async def count_poll(conn: SharedConnection, order_id: OrderId) -> int:
 
 
 async def mark_paid(
-    conn: SharedConnection, order_id: OrderId, *, tenant: TenantId, via: str, now: datetime
+    conn: SharedConnection, order_id: OrderId, *, tenant: TenantId | None, via: str, now: datetime
 ) -> None:
-    """Write that the order is paid, for which tenant, and who brought the news."""
+    """Write that the order is paid, for which tenant (of credits: none), and who brought it."""
     await conn.execute(
         """UPDATE shared.orders
            SET status = 'paid', paid_at = $3, tenant_id = $2, settled_via = $4

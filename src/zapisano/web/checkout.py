@@ -6,9 +6,10 @@ nor sent on as a referrer. It has no script. Coming back proves nothing: it only
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request, Response
@@ -16,18 +17,24 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from zapisano import jobs, subscriptions, tenancy
+from zapisano import subscriptions, tenancy
+from zapisano.credits.model import AccountFrozen
 from zapisano.db import SharedConnection
 from zapisano.errors import AppError, Busy, Refused
 from zapisano.payments import (
+    AnyOrder,
     BusinessClosed,
+    CreditsOrder,
     Order,
     OrderClosed,
+    PlanOrder,
     ProviderRefused,
     ProviderUnavailable,
-    Settle,
     Status,
+    TopupsOff,
     UnknownOrder,
+    account_of,
+    ask_after,
     refuse_closed,
     retry_order,
     start_payment,
@@ -38,9 +45,9 @@ from zapisano.payments.model import read_order_id
 from zapisano.settings import Settings
 from zapisano.tenancy import Tenant
 from zapisano.tenancy import store as tenants
-from zapisano.web.checkout_texts import TEXTS, days_text, reason_text, roubles
+from zapisano.web.checkout_texts import TEXTS, days_text, number_text, reason_text, roubles
 from zapisano.web.errors import note
-from zapisano.web.state import State, state_of
+from zapisano.web.state import state_of
 
 router = APIRouter(prefix="/checkout", include_in_schema=False)
 pages = Environment(
@@ -54,10 +61,21 @@ USERNAME = re.compile(r"@[A-Za-z][A-Za-z0-9_]{3,31}")
 TROUBLES: tuple[tuple[type[AppError], str], ...] = (
     (ProviderUnavailable, "unavailable"),
     (ProviderRefused, "refused"),
-    (BusinessClosed, "closed"),
     (Refused, "not_sold"),
     (Busy, "busy"),
 )
+# What an order is for takes nothing any more.
+CLOSED = (BusinessClosed, AccountFrozen, TopupsOff)
+
+
+@dataclass(frozen=True)
+class About:
+    """What the page of one order shows besides the order itself."""
+
+    template: str
+    words: Mapping[str, Any]
+    is_closed: bool
+    in_review: bool = False
 
 
 def static_files() -> StaticFiles:
@@ -81,13 +99,13 @@ async def come_back(request: Request, order_id: str) -> Response:
 async def pay(request: Request, order_id: str) -> Response:
     """Lead on to YooKassa's page."""
     state = state_of(request)
-    order: Order | None = None
-    tenant: Tenant | None = None
+    order: AnyOrder | None = None
+    about: About | None = None
     try:
         async with state.database.shared() as conn:
             order = await _load(conn, order_id)
-            tenant = await _tenant_of(conn, order)
-            await refuse_closed(conn, order)
+            about = await _about(conn, state.settings, order, state.now())
+            await refuse_closed(conn, state.settings, order, state.now())
             if order.status is Status.CANCELED:
                 order = await retry_order(conn, state.settings, order.id, state.now())
         page = await start_payment(state.database, state.provider, order.id, state.now())
@@ -95,12 +113,12 @@ async def pay(request: Request, order_id: str) -> Response:
         return _missing(request)
     except OrderClosed:
         return _redirect(request, f"/checkout/{order.id if order else order_id}/return")
-    except BusinessClosed as error:
+    except CLOSED as error:
         if order and order.is_open and order.requested_at is not None:  # money may be on its way
             return _redirect(request, f"/checkout/{order.id}/return")
-        return _trouble(request, order, tenant, error)
+        return _trouble(request, order, about, error)
     except (ProviderUnavailable, ProviderRefused, Refused, Busy) as error:
-        return _trouble(request, order, tenant, error)
+        return _trouble(request, order, about, error)
     return RedirectResponse(page, 303, headers=_headers(state.settings))
 
 
@@ -111,52 +129,75 @@ async def _page(request: Request, order_id: str, *, coming_back: bool) -> Respon
             order = await _load(conn, order_id)
             if order.id != order_id:
                 return _redirect(request, f"/checkout/{order.id}")
-            if order.is_open and order.payment_id:
-                await _ask_after(conn, state, order.payment_id, coming_back=coming_back)
-            tenant = await _tenant_of(conn, order)
-            paid_until = await _paid_until(conn, state.settings, tenant, state.now())
-            in_review = tenant is not None and await was_paid_when_closed(conn, order, tenant)
-            bot = await tenants.sales_bot_username(conn)
+            via = "return" if coming_back else "page"
+            await ask_after(conn, order, via=via, now=state.now())
+            about = await _about(conn, state.settings, order, state.now())
     except UnknownOrder:
         return _missing(request)
     except Busy as error:
         return _trouble(request, None, None, error)
-    context = _order_context(request, state.settings, order, tenant)
-    context["step"] = (
-        "review" if in_review else _step(order, context["is_closed"], coming_back=coming_back)
-    )
-    context["paid_until"] = paid_until
-    context["chat_url"] = f"{state.settings.telegram_link_base}/{bot}" if bot else ""
-    context["refresh"] = _next_refresh(request) if context["step"] == "waiting" else None
-    return _html(request, "order.html", context)
+    step = "review" if about.in_review else _step(order, about.is_closed, coming_back=coming_back)
+    refresh = _next_refresh(request) if step == "waiting" else None
+    context = _order_context(request, order, about) | {"step": step, "refresh": refresh}
+    return _html(request, about.template, context)
 
 
-async def _load(conn: SharedConnection, order_id: str) -> Order:
+async def _load(conn: SharedConnection, order_id: str) -> AnyOrder:
     """Return the order, or the one that took its place, and the one that took that one's."""
     known = read_order_id(order_id)
     if known is None:
         raise UnknownOrder
-    while (order := await money.get(conn, known)).status is Status.CANCELED:
-        successor = await money.find_retry(conn, known)
-        if successor is None:
-            break
-        known = successor
-    return order
+    return await money.newest(conn, known)
 
 
-async def _tenant_of(conn: SharedConnection, order: Order) -> Tenant | None:
-    return await tenants.get(conn, order.tenant_id) if order.tenant_id else None
+async def _about(
+    conn: SharedConnection, settings: Settings, order: AnyOrder, now: datetime
+) -> About:
+    match order:
+        case PlanOrder():
+            return await _about_plan(conn, settings, order, now)
+        case CreditsOrder():
+            return await _about_credits(conn, settings, order, now)
 
 
-async def _ask_after(
-    conn: SharedConnection, state: State, payment_id: str, *, coming_back: bool
-) -> None:
-    """Have the payment looked up at the next tick.
+async def _about_plan(
+    conn: SharedConnection, settings: Settings, order: PlanOrder, now: datetime
+) -> About:
+    tenant = await tenants.get(conn, order.tenant_id) if order.tenant_id else None
+    bot = await tenants.sales_bot_username(conn)
+    plan = settings.plans.get(order.plan)
+    words = {
+        "plan_name": plan.name if plan else order.plan,
+        "is_paused": tenant is not None and tenant.is_paused_by_operator,
+        "paid_until": await _paid_until(conn, settings, tenant, now),
+        "back_url": f"{settings.telegram_link_base}/{bot}" if bot else "",
+    }
+    return About(
+        "plan_order.html",
+        words,
+        is_closed=tenant is not None and tenant.state is tenancy.State.ARCHIVED,
+        in_review=tenant is not None and await was_paid_when_closed(conn, order, tenant),
+    )
 
-    Scheduled, not enqueued: however often the page is loaded, it is one look per tick.
-    """
-    job = Settle(payment_id, via="return" if coming_back else "page")
-    await jobs.schedule(conn, job, at=state.now(), subject=payment_id)
+
+async def _about_credits(
+    conn: SharedConnection, settings: Settings, order: CreditsOrder, now: datetime
+) -> About:
+    try:
+        balance = (await account_of(conn, settings, order.email, now)).balance
+    except (AccountFrozen, TopupsOff):
+        balance = None
+    words = {"balance": balance, "back_url": _app_url(settings, order)}
+    return About("credits_order.html", words, is_closed=balance is None)
+
+
+def _app_url(settings: Settings, order: CreditsOrder) -> str:
+    """Return where the web app wants its user back, with the order's id for it to ask after."""
+    if not (url := settings.credits_return_url):
+        return ""
+    parts = urlsplit(url)
+    query = [*parse_qsl(parts.query, keep_blank_values=True), ("topup", order.id)]
+    return urlunsplit(parts._replace(query=urlencode(query)))
 
 
 async def _paid_until(
@@ -189,24 +230,19 @@ def _next_refresh(request: Request) -> str | None:
     return str(request.url.include_query_params(n=done + 1).query)
 
 
-def _order_context(
-    request: Request, settings: Settings, order: Order, tenant: Tenant | None
-) -> dict[str, Any]:
+def _order_context(request: Request, order: AnyOrder, about: About) -> dict[str, Any]:
     language = _language(request, order)
-    plan = settings.plans.get(order.plan)
     return {
         "language": language,
         "order": order,
-        "plan_name": plan.name if plan else order.plan,
-        "days": days_text(order.days, language),
         "sum": roubles(order.amount, language),
         "reason": reason_text(language, order.cancel_reason),
         "trouble": None,
-        "is_closed": tenant is not None and tenant.state is tenancy.State.ARCHIVED,
-        "is_paused": tenant is not None and tenant.is_paused_by_operator,
-        "paid_until": "",
         "refresh": None,
-        "chat_url": "",
+        "is_closed": about.is_closed,
+        "days_text": days_text,
+        "number_text": number_text,
+        **about.words,
     }
 
 
@@ -224,17 +260,17 @@ def _missing(request: Request) -> Response:
 
 
 def _trouble(
-    request: Request, order: Order | None, tenant: Tenant | None, error: AppError
+    request: Request, order: AnyOrder | None, about: About | None, error: AppError
 ) -> Response:
     """Say kindly what went wrong, with the button to try again."""
     note(error)
-    text = next(text for kind, text in TROUBLES if isinstance(error, kind))
-    if order is None:
+    text = next((text for kind, text in TROUBLES if isinstance(error, kind)), None)
+    if order is None or about is None:
         context = {"language": _language(request, None), "heading": "trouble_heading", "text": text}
         return _html(request, "notice.html", context, error.status)
-    context = _order_context(request, state_of(request).settings, order, tenant)
-    context["step"] = "closed" if isinstance(error, BusinessClosed) else "pay"
-    return _html(request, "order.html", {**context, "trouble": text}, error.status)
+    context = _order_context(request, order, about)
+    context["step"] = "closed" if isinstance(error, CLOSED) else "pay"
+    return _html(request, about.template, {**context, "trouble": text}, error.status)
 
 
 def _redirect(request: Request, path: str) -> Response:

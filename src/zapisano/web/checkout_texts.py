@@ -51,6 +51,19 @@ RUSSIAN: Mapping[str, str] = {
     "trouble_heading": "Не получилось, попробуйте ещё раз",
     "unavailable": "ЮKassa сейчас не отвечает. Попробуйте через минуту: дважды деньги не спишутся.",
     "refused": "Оплату не удалось начать, деньги не списаны. Попробуйте чуть позже.",
+    "credits_heading": "Пополнение счёта",
+    "account": "Счёт",
+    "credits": "Кредиты",
+    "credits_waiting_long": "Подтверждения пока нет. Мы продолжим проверять и зачислим кредиты "
+    "сами, эту страницу можно закрыть.",
+    "credits_paid_heading": "Готово, кредиты зачислены",
+    "balance": "Сейчас на счёте: {balance}.",
+    "to_app": "Вернуться в приложение",
+    "credits_review": "Что-то не сошлось, и платёж смотрит человек. Деньги не пропадут.",
+    "ask_about_payment": "Если есть вопросы, напишите нам: адрес ниже.",
+    "account_closed_heading": "Счёт сейчас нельзя пополнить",
+    "account_closed": "Деньги за этот заказ не списаны.",
+    "ask_about_account": "Чтобы разобраться, напишите нам: адрес ниже.",
     "closed_heading": "Этот бизнес закрыт",
     "closed": "Платить не за что, и деньги не списаны.",
     "ask_support": "Чтобы открыть его снова, напишите нам: адрес ниже.",
@@ -106,6 +119,20 @@ ENGLISH: Mapping[str, str] = {
     "trouble_heading": "That did not work, please try again",
     "unavailable": "YooKassa is not answering. Try again in a minute: you cannot be charged twice.",
     "refused": "The payment could not be started, nothing was charged. Try again a little later.",
+    "credits_heading": "Top up the account",
+    "account": "Account",
+    "credits": "Credits",
+    "credits_waiting_long": "There is no confirmation yet. We keep checking and will add the "
+    "credits by ourselves; you may close this page.",
+    "credits_paid_heading": "Done, the credits are on the account",
+    "balance": "The account holds {balance} now.",
+    "to_app": "Return to the app",
+    "credits_review": "Something does not add up and a person is looking at it. Your money is not "
+    "lost.",
+    "ask_about_payment": "If you have a question, write to us: the address is below.",
+    "account_closed_heading": "This account cannot be topped up now",
+    "account_closed": "You have not been charged for this order.",
+    "ask_about_account": "To have it sorted out, write to us: the address is below.",
     "closed_heading": "This business is closed",
     "closed": "There is nothing to pay for, and you have not been charged.",
     "ask_support": "To have it opened again, write to us: the address is below.",
@@ -151,11 +178,16 @@ def reason_text(language: str, reason: str | None) -> str:
     return REASONS[language].get(reason or "", DECLINED[language])
 
 
+def number_text(number: Decimal, language: str) -> str:
+    """Write a number as people do: `1 490`, with hundredths only where there are some."""
+    whole = number == number.to_integral_value()
+    digits = (f"{number:,.0f}" if whole else f"{number:,.2f}").replace(",", NO_BREAK)
+    return digits if language == "en" else digits.replace(".", ",")
+
+
 def roubles(amount: Decimal, language: str) -> str:
-    """Write a sum as people do: `1 490 ₽`, with kopecks only where there are some."""
-    whole = amount == amount.to_integral_value()
-    digits = (f"{amount:,.0f}" if whole else f"{amount:,.2f}").replace(",", NO_BREAK)
-    return (digits if language == "en" else digits.replace(".", ",")) + NO_BREAK + "₽"
+    """Write a sum: `1 490 ₽`."""
+    return number_text(amount, language) + NO_BREAK + "₽"
 
 
 def days_text(days: int, language: str) -> str:

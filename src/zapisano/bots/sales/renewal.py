@@ -13,7 +13,7 @@ from zapisano.bots.sales.buttons import Buy, back, button
 from zapisano.bots.sales.words import inside_quotes, pause_note, plan_line, plan_name, roubles
 from zapisano.bots.screens import keyboard, link, show
 from zapisano.db import Database
-from zapisano.payments import Order, create_order
+from zapisano.payments import PlanOrder, create_order
 from zapisano.payments.model import OrderId
 from zapisano.settings import Settings
 from zapisano.tenancy import State, Tenant, UnknownTenant
@@ -92,7 +92,7 @@ async def pay_for(
 
 
 async def show_order(
-    event: Message | CallbackQuery, order: Order, settings: Settings, *, to: str, note: str = ""
+    event: Message | CallbackQuery, order: PlanOrder, settings: Settings, *, to: str, note: str = ""
 ) -> int | None:
     """Show what is bought, the sum, the terms in a sentence, and one button to pay."""
     text = (
