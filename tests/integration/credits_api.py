@@ -85,11 +85,13 @@ def exact(answer: httpx.Response) -> Any:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncGenerator[Api]:
-    """Open the app of some settings."""
-    database = open_alone(settings)
+async def opened(
+    settings: Settings, create: Any = create_credits, database: Database | None = None
+) -> AsyncGenerator[Api]:
+    """Open an app of some settings: credits alone, unless it is said otherwise."""
+    database = database or open_alone(settings)
     api = Api(settings, database)
-    app = create_credits(settings, database, now=lambda: api.now)
+    app = create(settings, database, now=lambda: api.now)
     try:
         async with (
             app.router.lifespan_context(app),

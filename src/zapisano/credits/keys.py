@@ -39,6 +39,7 @@ class Scope(StrEnum):
     HOLD = "hold"
     REFUND = "refund"
     BATCH = "batch"
+    TOPUP = "topup"
 
 
 class NoKey(Unauthorized):

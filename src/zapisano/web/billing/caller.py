@@ -160,13 +160,25 @@ async def writer(request: Request) -> Caller:
     return await read_caller(request)
 
 
+async def server_reader(request: Request) -> Caller:
+    """Only the holder of a server key, and nothing is moved.
+
+    Raises:
+        ServerKeyNeeded: a session asks.
+    """
+    return _with_key(await read_caller(request))
+
+
 async def server(request: Request) -> Caller:
     """Only the holder of a server key.
 
     Raises:
         ServerKeyNeeded: a session asks.
     """
-    caller = await writer(request)
+    return _with_key(await writer(request))
+
+
+def _with_key(caller: Caller) -> Caller:
     if caller.key is None:
         raise ServerKeyNeeded
     return caller
@@ -180,3 +192,4 @@ def _database(request: Request) -> Database:
 AnyCaller = Annotated[Caller, Depends(read_caller)]
 Writer = Annotated[Caller, Depends(writer)]
 Server = Annotated[Caller, Depends(server)]
+ServerReader = Annotated[Caller, Depends(server_reader)]

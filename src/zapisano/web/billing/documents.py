@@ -54,6 +54,11 @@ INSUFFICIENT = refusal(
     required=10,
 )
 UNKNOWN_HOLD = refusal(404, "There is no such hold", "There is no such hold.")
+UNKNOWN_TOPUP = refusal(404, "This account has no such top-up", "There is no such order.")
+OFF = refusal(
+    409, "The account is frozen, or nobody can pay here", "Top-ups are not switched on here."
+)
+PROVIDER_DOWN = refusal(502, "YooKassa does not answer", "A partner service is not answering.")
 READING = {**NOBODY, **FORBIDDEN, **FROZEN, **WRONG, **TOO_OFTEN, **BUSY}
 WRITING = {**READING, **UNREADABLE, **NOT_JSON, **TOO_LARGE}
 MOVING = {**WRITING, **INSUFFICIENT}

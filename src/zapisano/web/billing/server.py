@@ -17,8 +17,8 @@ from zapisano.errors import AppError
 from zapisano.settings import Settings
 from zapisano.web.billing.account import Charge, Email, Key, charge, charged, ledger_of
 from zapisano.web.billing.bodies import Amount, Body, Metadata, Operation, checked, reader, shown
-from zapisano.web.billing.caller import Caller, Server
-from zapisano.web.billing.documents import MOVING, UNKNOWN_HOLD, WRITING, answer
+from zapisano.web.billing.caller import Caller, Server, ServerReader
+from zapisano.web.billing.documents import MOVING, READING, UNKNOWN_HOLD, WRITING, answer
 from zapisano.web.billing.prices import Priced, check_most
 from zapisano.web.errors import note
 from zapisano.web.plain import particulars, plain, short
@@ -132,9 +132,9 @@ async def hold(
 
 
 @router.get("/holds/{hold_id}", summary="A hold", responses={
-    **answer(200, "As it stands", SHOWN_HOLD), **UNKNOWN_HOLD, **WRITING,
+    **answer(200, "As it stands", SHOWN_HOLD), **UNKNOWN_HOLD, **READING,
 })  # fmt: skip
-async def look(request: Request, caller: Server, hold_id: UUID) -> Response:
+async def look(request: Request, caller: ServerReader, hold_id: UUID) -> Response:
     """Show a hold."""
     return plain(_shown(await _of(request, caller, hold_id)))
 

@@ -1,0 +1,252 @@
+"""What takes a server key, and what else there is: holds, refunds, batches, history, prices."""
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from credits_api import ANNA, MIGRATION, SECRET, Api, exact, opened
+from own_settings import settings_for
+from zapisano.app import create_api
+from zapisano.credits.keys import Scope
+from zapisano.db import Database
+from zapisano.settings import Settings
+
+Witness = asyncpg.Connection
+BORIS = "boris@example.com"
+HOLD = {"email": ANNA, "amount": 20, "operation": "Расшифровка"}
+
+
+async def held(api: Api, key: dict[str, str], **change: Any) -> str:
+    made = await api.post("/api/billing/holds", key, {**HOLD, **change})
+    assert made.status_code == 200, made.text
+    hold: str = made.json()["hold"]
+    return hold
+
+
+async def test_a_key_charges_on_a_users_behalf(api: Api) -> None:
+    key = await api.key(Scope.CHARGE, Scope.READ)
+    body = {"email": "Anna@Example.com", "amount": 5, "operation": "x"}
+    charged = (await api.post("/api/billing/deduct", key, body)).json()
+    assert (charged["balanceAfter"], charged["id"] > 0) == (45, True)
+    assert (await api.get("/api/billing/balance", key, email=ANNA)).json()["balance"] == 45
+    nobody = await api.post("/api/billing/deduct", key, {"amount": 5, "operation": "x"})
+    assert (nobody.status_code, "email" in nobody.json()["error"]) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/billing/holds", HOLD),
+        ("/api/billing/refunds", {"email": ANNA, "id": 1, "reason": "x"}),
+        ("/api/billing/batch", {"items": [{"email": ANNA, "amount": 1, "operation": "x"}]}),
+        ("/api/billing/deduct", {"email": ANNA, "amount": 1, "operation": "x"}),
+        ("/api/billing/topup", {"email": ANNA, "amount": 100}),
+    ],
+)
+async def test_scopes(api: Api, path: str, body: dict[str, Any]) -> None:
+    refused = await api.post(path, await api.key(Scope.READ), body)
+    assert (refused.status_code, refused.json()["success"]) == (403, False)
+    if "deduct" not in path and "topup" not in path:
+        session = await api.post(path, api.cookie(), body)
+        assert session.status_code == 403
+        assert "server key" in session.json()["error"]
+
+
+async def test_a_keys_own_limits(api: Api) -> None:
+    key = await api.key(most=Decimal("2.00"), per_minute=3)
+    body = {"email": ANNA, "amount": 2.01, "operation": "x"}
+    assert (await api.post("/api/billing/deduct", key, body)).status_code == 403
+    statuses = [
+        (await api.post("/api/billing/deduct", key, {**body, "amount": 2})).status_code
+        for _ in range(3)
+    ]
+    assert statuses == [200, 200, 429]
+
+
+async def test_a_hold_is_settled_for_less(api: Api) -> None:
+    key = await api.key()
+    made = (await api.post("/api/billing/holds", key, HOLD)).json()
+    assert (made["balanceBefore"], made["balanceAfter"], made["held"]) == (50, 30, 20)
+    assert await api.balance() == 30
+    settled = await api.post(f"/api/billing/holds/{made['hold']}/settle", key, {"amount": 5.5})
+    assert {
+        name: exact(settled)[name] for name in ("deducted", "balanceBefore", "balanceAfter")
+    } == {
+        "deducted": Decimal("5.5"),
+        "balanceBefore": 50,
+        "balanceAfter": Decimal("44.5"),
+    }
+    assert settled.json()["operation"] == "Расшифровка"
+    again = await api.post(f"/api/billing/holds/{made['hold']}/settle", key, {"amount": 5.5})
+    assert (again.status_code, again.headers["x-error-code"]) == (409, "hold_closed")
+
+
+async def test_a_hold_is_released_renewed_or_ends(api: Api) -> None:
+    key = await api.key()
+    released = await held(api, key)
+    answer = (await api.post(f"/api/billing/holds/{released}/release", key, {})).json()
+    assert (answer["released"], answer["balanceAfter"]) == (20, 50)
+    renewed, ended = await held(api, key, seconds=60), await held(api, key, seconds=60)
+    await api.post(f"/api/billing/holds/{renewed}/renew", key, {"seconds": 3600})
+    api.now += timedelta(minutes=2)
+    assert await api.balance() == 30
+    states = [
+        (await api.get(f"/api/billing/holds/{hold}", key)).json()["state"]
+        for hold in (released, renewed, ended)
+    ]
+    assert states == ["released", "open", "expired"]
+    late = await api.post(f"/api/billing/holds/{ended}/settle", key, {"amount": 1})
+    assert (late.status_code, "expired" in late.json()["error"]) == (409, True)
+    unknown = await api.post(
+        "/api/billing/holds/2f1d8c0e-6a55-4c0e-9f2b-0d5f3f6f1c11/release", key, {}
+    )
+    assert unknown.status_code == 404
+
+
+async def test_a_settlement_above_the_hold(api: Api) -> None:
+    key = await api.key()
+    hold = await held(api, key)
+    path = f"/api/billing/holds/{hold}/settle"
+    refused = await api.post(path, key, {"amount": 60})
+    assert (refused.status_code, refused.json()["balance"]) == (402, 50)
+    settled = (await api.post(path, key, {"amount": 60, "partial": True})).json()
+    assert (settled["deducted"], settled["balanceAfter"], settled["shortfall"]) == (55, -5, 5)
+
+
+async def test_the_same_key_moves_once(api: Api) -> None:
+    key = await api.key()
+    hold = await asyncio.gather(
+        *(api.post("/api/billing/holds", key, HOLD, key="hold-1") for _ in range(5))
+    )
+    assert len({one.json()["hold"] for one in hold}) == 1
+    path = f"/api/billing/holds/{hold[0].json()['hold']}"
+    for verb, body in (("settle", {"amount": 5}),):
+        answers = [await api.post(f"{path}/{verb}", key, body, key=verb) for _ in range(3)]
+        assert {one.text for one in answers} == {answers[0].text}
+        assert answers[0].status_code == 200
+    charge = {"email": ANNA, "amount": 5, "operation": "x"}
+    charged = [await api.post("/api/billing/deduct", key, charge, key="c") for _ in range(3)]
+    assert {one.text for one in charged} == {charged[0].text}
+    refund = {"email": ANNA, "id": charged[0].json()["id"], "reason": "y"}
+    refunded = [await api.post("/api/billing/refunds", key, refund, key="r") for _ in range(3)]
+    assert {(one.status_code, one.text) for one in refunded} == {(200, refunded[0].text)}
+    other = await api.post("/api/billing/deduct", key, {**charge, "amount": 6}, key="c")
+    assert (other.status_code, other.headers["x-error-code"]) == (422, "key_reused")
+    assert await api.balance() == 45
+
+
+async def test_refunds_are_never_more_than_the_charge(api: Api) -> None:
+    key = await api.key()
+    charge = {"email": ANNA, "amount": 10, "operation": "x"}
+    number = (await api.post("/api/billing/deduct", key, charge)).json()["id"]
+    body = {"email": ANNA, "id": number, "reason": "ошибка"}
+    part = (await api.post("/api/billing/refunds", key, {**body, "amount": 4})).json()
+    assert (part["refunded"], part["balanceAfter"]) == (4, 44)
+    rest = (await api.post("/api/billing/refunds", key, body)).json()
+    assert (rest["refunded"], rest["balanceAfter"]) == (6, 50)
+    for more in (body, {**body, "amount": 1}, {**body, "id": 10**9}, {**body, "email": BORIS}):
+        assert (await api.post("/api/billing/refunds", key, more)).status_code == 409
+
+
+async def test_many_at_once_have_an_answer_each(api: Api) -> None:
+    key = await api.key()
+    items: list[Any] = [
+        {"email": ANNA, "amount": 30, "operation": "a"},
+        {"email": ANNA, "amount": 30, "operation": "b"},
+        {"email": BORIS, "amount": "x", "operation": "c"},
+        {"email": BORIS, "amount": 1, "operation": "d"},
+        7,
+    ]
+    sent = [await api.post("/api/billing/batch", key, {"items": items}, key="n1") for _ in range(2)]
+    results = sent[0].json()["results"]
+    assert [one["success"] for one in results] == [True, False, False, True, False]
+    assert (results[1]["error"], results[1]["balance"]) == ("Insufficient balance", 20)
+    assert "amount" in results[2]["error"]
+    assert sent[1].json()["results"] == results
+    assert (await api.balance(), await api.balance(BORIS)) == (20, 49)
+    too_many = await api.post("/api/billing/batch", key, {"items": [items[3]] * 1001})
+    assert too_many.status_code == 422
+
+
+async def test_a_thousand_at_once(api: Api, witness: Witness) -> None:
+    key = await api.key()
+    items = [
+        {"email": f"user{n % 50}@example.com", "amount": 1, "operation": f"Операция {n}" * 5}
+        for n in range(1000)
+    ]
+    answer = (await api.post("/api/billing/batch", key, {"items": items})).json()
+    assert all(one["success"] for one in answer["results"])
+    assert await witness.fetchval("SELECT sum(total_spent) FROM user_balances") == 1000
+
+
+async def test_tokens_have_their_price(api: Api, witness: Witness) -> None:
+    shown = (await api.client.get("/api/billing/prices")).json()
+    assert (shown["unit"], shown["success"]) == ("credits per million tokens", True)
+    body = {
+        "model": "anthropic/claude-opus-4.6",
+        "tokens": {"input": 1000, "output": 500},
+        "operation": "Анализ ЭКГ",
+    }
+    charged = exact(await api.post("/api/billing/deduct", api.cookie(), body))
+    assert charged["deducted"] == Decimal("5.5")
+    unknown = await api.post("/api/billing/deduct", api.cookie(), {**body, "model": "gpt-0"})
+    assert (unknown.status_code, "model" in unknown.json()["error"]) == (422, True)
+    wrong = {**body, "tokens": {"input": -1, "output": 5}}
+    assert (await api.post("/api/billing/deduct", api.cookie(), wrong)).status_code == 422
+    worst = {**body, "email": ANNA, "tokens": {"input": 1000, "output": 500}}
+    made = (await api.post("/api/billing/holds", await api.key(), worst)).json()
+    assert made["held"] == 5.5
+    assert await witness.fetchval("SELECT held FROM user_balances WHERE email = $1", ANNA) == (
+        Decimal("5.50")
+    )
+
+
+async def test_history(api: Api) -> None:
+    for n in range(5):
+        await api.post(
+            "/api/billing/deduct", api.cookie(), {"amount": 1, "operation": f"Операция {n}"}
+        )
+    first = (await api.get("/api/billing/transactions", api.cookie(), limit=4)).json()
+    rest = await api.get(
+        "/api/billing/transactions", api.cookie(), limit=4, cursor=first["nextCursor"]
+    )
+    names = [one["operation"] for one in first["transactions"] + rest.json()["transactions"]]
+    assert names == [f"Операция {n}" for n in (4, 3, 2, 1, 0)] + ["Opening credits"]
+    assert rest.json()["nextCursor"] is None
+    only = (await api.get("/api/billing/transactions", api.cookie(), kind="opening")).json()
+    assert [one["amount"] for one in only["transactions"]] == [50]
+    file = await api.get("/api/billing/transactions", api.cookie(), format="csv")
+    assert file.headers["content-type"].startswith("text/csv")
+    assert file.text.count("\r\n") == 7
+    other = (await api.get("/api/billing/transactions", api.cookie(BORIS))).json()
+    assert [one["kind"] for one in other["transactions"]] == ["opening"]
+    for query in ({"cursor": "x"}, {"kind": "y"}, {"since": "yesterday"}, {"page": 2}):
+        refused = await api.get("/api/billing/transactions", api.cookie(), **query)
+        assert (refused.status_code, refused.json()["success"]) == (422, False)
+
+
+async def test_the_apps_own_role_can_do_all_of_it(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    """The whole service logs in as a role that owns nothing."""
+    own = settings_for(
+        settings.database_url.get_secret_value(),
+        tmp_path,
+        NEXTAUTH_SECRET=SECRET,
+        MIGRATION_SECRET=MIGRATION,
+    )
+    async with opened(own, create=create_api, database=database) as api:
+        assert (await api.migrate()).status_code == 200
+        assert database.isolated
+        key = await api.key()
+        hold = await held(api, key)
+        await api.post(f"/api/billing/holds/{hold}/settle", key, {"amount": 1})
+        assert await api.balance() == 49
+        assert (await api.get("/api/billing/transactions", api.cookie())).status_code == 200
+        master = await api.client.get("/api/billing/nothing")
+        assert master.json()["success"] is False
