@@ -8,8 +8,8 @@ from typing import Any
 
 import asyncpg
 import pytest
-
 from credits_api import ANNA, MIGRATION, SECRET, Api, exact, opened
+
 from own_settings import settings_for
 from zapisano.app import create_api
 from zapisano.credits.keys import Scope

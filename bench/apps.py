@@ -1,0 +1,119 @@
+"""`python -m bench.apps bare|usual|ours PORT DSN`: the three servers that are compared.
+
+`bare` checks the session and the body as ours does, and touches no database; `usual` deducts in
+five round trips with SELECT FOR UPDATE, as a web app usually does; `ours` is the product.
+"""
+
+import os
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Annotated
+
+import asyncpg
+import uvloop
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.responses import Response
+
+from zapisano.app import create_credits
+from zapisano.clock import utc_now
+from zapisano.credits.keys import Scope
+from zapisano.db import Database, open_alone
+from zapisano.settings import Settings, load
+from zapisano.web.billing.account import Charge, Key
+from zapisano.web.billing.bodies import reader
+from zapisano.web.billing.caller import Writer
+from zapisano.web.body import BodyLimit
+from zapisano.web.errors import install_error_handlers
+from zapisano.web.plain import plain, short
+from zapisano.web.serving import Site, bind, serve
+
+CONNECTIONS = 16
+bare_router = APIRouter(prefix="/api/billing")
+usual_router = APIRouter(prefix="/api/billing")
+Body = Annotated[Charge, Depends(reader(Charge))]
+
+
+@bare_router.post("/deduct")
+async def bare(request: Request, caller: Writer, body: Body, key: Key = None) -> Response:
+    """Answer as if something had been deducted."""
+    caller.account(body.email, Scope.CHARGE)
+    due = body.due(request.app.state.settings)
+    return _told(due.total, due.total, body.operation)
+
+
+@usual_router.post("/deduct")
+async def usual(request: Request, caller: Writer, body: Body, key: Key = None) -> Response:
+    """Deduct in five round trips."""
+    email = caller.account(body.email, Scope.CHARGE)
+    amount = body.due(request.app.state.settings).total
+    async with request.app.state.pool.acquire() as conn, conn.transaction():
+        balance = await conn.fetchval(
+            "SELECT balance FROM plain.user_balances WHERE email = $1 FOR UPDATE", email
+        )
+        await conn.execute(
+            """UPDATE plain.user_balances SET balance = balance - $2,
+                   total_spent = total_spent + $2, updated_at = now() WHERE email = $1""",
+            email,
+            amount,
+        )
+        await conn.execute(
+            """INSERT INTO plain.credit_transactions
+                   (email, amount, operation, metadata, balance_after)
+               VALUES ($1, $2, $3, $4, $5)""",
+            email,
+            amount,
+            body.operation,
+            body.metadata,
+            balance - amount,
+        )
+    return _told(amount, balance, body.operation)
+
+
+def _told(amount: Decimal, balance: Decimal, operation: str) -> Response:
+    return plain(
+        {
+            "success": True,
+            "deducted": short(amount),
+            "balanceBefore": short(balance),
+            "balanceAfter": short(balance - amount),
+            "operation": operation,
+        }
+    )
+
+
+def _compared(settings: Settings, database: Database, routes: APIRouter) -> FastAPI:
+    """An app with everything around its route that ours has around it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        async with asyncpg.create_pool(
+            database.dsn, min_size=CONNECTIONS, max_size=CONNECTIONS
+        ) as app.state.pool:
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+    app.state.settings, app.state.database, app.state.now = settings, database, utc_now
+    app.add_middleware(BodyLimit)
+    install_error_handlers(app)
+    app.include_router(routes)
+    return app
+
+
+async def main(which: str, port: int, dsn: str) -> None:
+    """Serve one of the three until told to stop."""
+    os.environ["DATABASE_URL"] = dsn
+    settings = load()
+    database = open_alone(settings)
+    app = (
+        create_credits(settings, database)
+        if which == "ours"
+        else _compared(settings, database, {"bare": bare_router, "usual": usual_router}[which])
+    )
+    await serve([Site(app, bind("127.0.0.1", port, "PORT"))], plain_lines=False)
+    await database.close()
+
+
+if __name__ == "__main__":
+    uvloop.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3]))
