@@ -71,6 +71,8 @@ async def test_coming_back_proves_nothing_and_leads_on_when_the_money_is_there(
     assert await topups(witness) == []
     tired = words(await browser.get(f"/checkout/{asked.id}/return?n=20"))
     assert "зачислим кредиты сами" in tired
+    assert "Вернуться в приложение" in tired
+    assert "Вернуться в приложение" not in words(page)
     await payer.settles(payment_id)
     for path in ("", "/return"):
         page = await browser.get(f"/checkout/{asked.id}{path}")
