@@ -15,6 +15,7 @@ MODULES = sorted(p for p in SOURCE.rglob("*.py"))
 SQL_HOMES = {
     "booking/store.py",
     "bots/store.py",
+    "credits/store/alerts.py",
     "credits/store/history.py",
     "credits/store/holds.py",
     "credits/store/keys.py",

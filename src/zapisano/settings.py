@@ -6,6 +6,7 @@ the two source guides print is known. All problems are reported at once, one lin
 
 import re
 import tomllib
+from base64 import b64decode
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -32,6 +33,7 @@ NO_SECRET = SecretStr("")
 BOT_TOKEN = re.compile(r"[0-9]{3,16}:[A-Za-z0-9_-]{20,64}")
 TENANT = re.compile(r"client_[0-9]{3,9}")
 SHORTEST_SECRET_KEY = 32
+WEBHOOK_SECRET_BYTES = range(24, 65)
 # Published by YooKassa ("Incoming notifications", checked October 2026).
 YOOKASSA_NETWORKS = (
     "185.71.76.0/27,185.71.77.0/27,77.75.153.0/25,77.75.154.128/25,"
@@ -191,6 +193,24 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"needs at least {SHORTEST_SECRET_KEY} characters; make one with: "
                 "openssl rand -base64 32"
+            )
+        return value
+
+    @field_validator("credits_webhook_secret")
+    @classmethod
+    def _can_sign(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        """Refuse what cannot sign webhooks: Standard Webhooks ask for 24 to 64 bytes in base64."""
+        secret = value.get_secret_value()
+        if not secret and not info.data.get("credits_webhook_url"):
+            return value
+        try:
+            length = len(b64decode(secret.removeprefix("whsec_"), validate=True))
+        except ValueError:
+            length = 0
+        if length not in WEBHOOK_SECRET_BYTES:
+            raise ValueError(
+                "signs what is sent to CREDITS_WEBHOOK_URL and must be 24 to 64 bytes in base64; "
+                "make one with: echo whsec_$(openssl rand -base64 32)"
             )
         return value
 

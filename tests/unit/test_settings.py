@@ -40,6 +40,9 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("CLIENT_ID", "x'; y"),
         ("YOOKASSA_SENDER_CHECK", "maybe"),
         ("LEGACY_SALES_UNTIL", "soon"),
+        ("CREDITS_WEBHOOK_SECRET", SECRET),
+        ("CREDITS_WEBHOOK_SECRET", f"whsec_{'A' * 30}{SECRET}"),
+        ("CREDITS_WEBHOOK_SECRET", f"whsec_{'A' * 100}"),
     ],
 )
 def test_a_broken_setting_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,6 +52,14 @@ def test_a_broken_setting_is_named(name: str, value: str, monkeypatch: pytest.Mo
     assert caught.value.detail.startswith(f"{name}: ")
     assert "\n" not in caught.value.detail
     assert SECRET not in caught.value.detail
+
+
+def test_webhooks_are_never_sent_unsigned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREDITS_WEBHOOK_URL", "https://app.example.org/hook")
+    with pytest.raises(BrokenSetting, match=r"^CREDITS_WEBHOOK_SECRET: "):
+        load()
+    monkeypatch.setenv("CREDITS_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    assert load().credits_webhook_url == "https://app.example.org/hook"
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,12 @@ LEDGER = (
         failure text
     )""",
     "CREATE INDEX alerts_next ON credits.alerts (next_at) WHERE next_at IS NOT NULL",
+    # Addresses that have answered 410: they are sent nothing any more. An address may hold a
+    # secret, so it is its SHA-256 that stands here.
+    """CREATE TABLE credits.gone_webhooks (
+        address bytea PRIMARY KEY,
+        gone_at timestamptz NOT NULL
+    )""",
     """CREATE TABLE credits.server_keys (
         id text PRIMARY KEY,
         digest bytea NOT NULL UNIQUE,

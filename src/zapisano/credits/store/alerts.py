@@ -1,0 +1,87 @@
+"""Alerts that wait to be sent. `next_at` is when; without it nobody will try (again)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from zapisano.db import Connection
+
+
+@dataclass(frozen=True)
+class Alert:
+    """An account's balance has fallen under the threshold; `attempts`: with the one under way."""
+
+    id: UUID
+    email: str
+    movement: int
+    balance: Decimal
+    threshold: Decimal
+    created_at: datetime
+    attempts: int
+
+
+async def claim(conn: Connection, now: datetime, until: datetime, limit: int) -> list[Alert]:
+    """Take alerts whose time has come, so that nobody else takes them before `until`."""
+    rows = await conn.fetch(
+        """WITH mine AS (
+               SELECT a.id, lower(u.email) AS email
+               FROM credits.alerts AS a JOIN public.user_balances AS u ON u.id = a.account
+               WHERE a.next_at <= $1 ORDER BY a.next_at, a.id LIMIT $3
+               FOR UPDATE OF a SKIP LOCKED
+           )
+           UPDATE credits.alerts AS a SET next_at = $2, attempts = a.attempts + 1
+           FROM mine AS m WHERE a.id = m.id
+           RETURNING a.id, m.email, a.movement, a.balance, a.threshold, a.created_at, a.attempts""",
+        now,
+        until,
+        limit,
+    )
+    return [Alert(**row) for row in rows]
+
+
+async def delivered(conn: Connection, alert_ids: Sequence[UUID], now: datetime) -> None:
+    """Note that alerts have arrived."""
+    await conn.execute(
+        """UPDATE credits.alerts SET delivered_at = $2, next_at = NULL, failure = NULL
+           WHERE id = ANY ($1) AND delivered_at IS NULL""",
+        alert_ids,
+        now,
+    )
+
+
+async def failed(conn: Connection, alert: Alert, failure: str, next_at: datetime | None) -> None:
+    """Note why an attempt failed and when the next one is, unless there was another meanwhile."""
+    await conn.execute(
+        """UPDATE credits.alerts SET failure = $3, next_at = $4
+           WHERE id = $1 AND attempts = $2 AND delivered_at IS NULL""",
+        alert.id,
+        alert.attempts,
+        failure,
+        next_at,
+    )
+
+
+async def close_all(conn: Connection, failure: str) -> int:
+    """Give up all alerts that wait; return how many there were."""
+    return await conn.execute(
+        "UPDATE credits.alerts SET next_at = NULL, failure = $1 WHERE next_at IS NOT NULL", failure
+    )
+
+
+async def is_gone(conn: Connection, address: bytes) -> bool:
+    """Say whether an address, by its SHA-256, has said that it is gone."""
+    return bool(
+        await conn.fetchval("SELECT 1 FROM credits.gone_webhooks WHERE address = $1", address)
+    )
+
+
+async def note_gone(conn: Connection, address: bytes, now: datetime) -> None:
+    """Note that an address has said that it is gone."""
+    await conn.execute(
+        """INSERT INTO credits.gone_webhooks (address, gone_at) VALUES ($1, $2)
+           ON CONFLICT (address) DO NOTHING""",
+        address,
+        now,
+    )
