@@ -31,6 +31,7 @@ from zapisano.bots.registry import Bots, open_bots
 from zapisano.bots.sales import sales_router
 from zapisano.bots.storage import Memory, create_memory, forget_keys
 from zapisano.clock import utc_now
+from zapisano.credits.jobs import Tend, Tending
 from zapisano.db import START_PATIENCE_SECONDS, Database, open_database
 from zapisano.errors import Busy
 from zapisano.jobs import Handlers, Runner, schedule
@@ -125,15 +126,17 @@ def handlers_of(parts: Parts) -> Handlers:
     handlers.on(Remind, booking.remind)
     handlers.on(SendFile, booking.send_file)
     handlers.on(AskPhone, booking.ask_phone)
+    handlers.on(Tend, Tending(parts.settings, parts.database, parts.now).tend)
     return handlers
 
 
 async def prepare(parts: Parts) -> None:
-    """Register the sales bot, see that updates come to us, and keep the inbox short."""
+    """Register the sales bot, see that updates come to us, and begin what is done repeatedly."""
     async with parts.database.shared() as conn:
         if parts.settings.sales_bot_token.get_secret_value():
             await ensure_sales_bot(conn, parts.settings, parts.bots.vault)
         await schedule(conn, ForgetUpdates(), at=parts.now(), subject="")
+        await schedule(conn, Tend(), at=parts.now(), subject="")
     await redirect(parts.database, parts.settings)
 
 

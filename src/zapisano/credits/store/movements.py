@@ -124,12 +124,12 @@ async def find_account(conn: Connection, email: str) -> Account | None:
     )
 
 
-async def due_accounts(conn: Connection, now: datetime, limit: int) -> list[str]:
-    """Return addresses of accounts whose holds or grants have ended, the oldest first."""
+async def due_accounts(conn: Connection, now: datetime, limit: int) -> list[tuple[int, str]]:
+    """Return ids and addresses of accounts whose holds or grants have ended, the oldest first."""
     rows = await conn.fetch(
-        """SELECT lower(email) AS email FROM public.user_balances
-           WHERE expires_at <= $1 AND frozen IS NULL ORDER BY expires_at LIMIT $2""",
+        """SELECT id, lower(email) AS email FROM public.user_balances
+           WHERE expires_at <= $1 AND frozen IS NULL ORDER BY expires_at, id LIMIT $2""",
         now,
         limit,
     )
-    return [row["email"] for row in rows]
+    return [(row["id"], row["email"]) for row in rows]
