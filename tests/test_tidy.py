@@ -17,6 +17,7 @@ SQL_HOMES = {
     "bots/store.py",
     "credits/store/audit.py",
     "credits/store/history.py",
+    "credits/store/keys.py",
     "credits/store/movements.py",
     "db/chains.py",
     "db/database.py",

@@ -37,8 +37,13 @@ YOOKASSA_ANSWERS = Counter(
     "zapisano_yookassa_answers", "Answers of YooKassa's API; 0: none came.", ["method", "status"]
 )
 
-# A Telegram token, a bearer or a basic credential, wherever a library may have put one.
-SECRET = re.compile(r"\d{6,12}:[A-Za-z0-9_-]{30,}|(?i:bearer|basic) [A-Za-z0-9+/=._-]{8,}")
+# A Telegram token, a server key, a bearer or a basic credential, wherever a library may have put
+# one.
+SECRET = re.compile(
+    r"\d{6,12}:[A-Za-z0-9_-]{30,}"
+    r"|zk_[0-9a-f]{16}_[A-Za-z0-9_-]+"
+    r"|(?i:bearer|basic) [A-Za-z0-9+/=._-]{8,}"
+)
 HIDDEN = "•••"
 
 

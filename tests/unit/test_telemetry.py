@@ -19,6 +19,7 @@ TOKEN = "100200300:AAEhBOweik6ad9r_QXMENQjcrGbqCr4K-bc"
     [
         f"POST /bot{TOKEN}/sendMessage",
         "Authorization: Bearer abcdefgh12345678",
+        f"key zk_{'0a' * 8}_{TOKEN[10:]}",
         "authorization: basic MTAwNTAwOnRlc3Rfc2VjcmV0",
     ],
 )
