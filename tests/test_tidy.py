@@ -16,6 +16,7 @@ SQL_HOMES = {
     "booking/store.py",
     "bots/store.py",
     "credits/store/alerts.py",
+    "credits/store/audit.py",
     "credits/store/history.py",
     "credits/store/holds.py",
     "credits/store/keys.py",

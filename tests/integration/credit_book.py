@@ -1,6 +1,5 @@
 """A ledger to write in: installed on the test's own database, at an hour that the test sets."""
 
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -30,7 +29,7 @@ class Book:
 
     async def post(self, email: str, verb: Verb, amount: str | None = None, **more: Any) -> Posted:
         """Move credits; the operation is the verb's name, if the test does not care."""
-        asked = {"operation": verb.value, **more}
+        asked: dict[str, Any] = {"operation": verb.value, **more}
         item = Item(email, verb, None if amount is None else Decimal(amount), **asked)
         async with self.database.shared() as conn:
             return await ledger.post(conn, RULES, item, self.now)
@@ -66,7 +65,7 @@ class Book:
 
 
 @pytest.fixture
-async def book(database: Database) -> AsyncGenerator[Book]:
+async def book(database: Database) -> Book:
     """An empty ledger."""
     async with database.owner() as conn:
         await chain.upgrade(conn)

@@ -25,6 +25,7 @@ from zapisano.credits.sessions import (
     claims_of,
     email_of,
     find_token,
+    seal,
 )
 
 VECTORS = json.loads((Path(__file__).parent / "nextauth_vectors.json").read_text())["vectors"]
@@ -183,3 +184,18 @@ def test_one_person_however_the_address_is_written() -> None:
 def test_a_session_without_an_address_charges_nobody(email: object) -> None:
     with pytest.raises(NoEmail):
         email_of({"email": email})
+
+
+def test_a_session_of_our_own_is_read_like_the_librarys() -> None:
+    token = seal("anna@example.com", SECRET, NOW)
+    assert token.cookie == PLAIN
+    assert find_token([(PLAIN, token.value)], None) == token
+    assert find_token([], f"Bearer {token.value}") == Token("", token.value)
+    claims = claims_of(token, ["newer", SECRET], NOW + timedelta(days=30))
+    assert email_of(claims) == "anna@example.com"
+    assert claims.keys() >= {"name", "sub", "jti", "iat"}
+    assert reason(token.value, NOW + timedelta(days=30, seconds=15)) == "expired"
+    assert seal("anna@example.com", SECRET, NOW) != token
+    key = HKDF(SHA256(), 32, b"", b"NextAuth.js Generated Encryption Key").derive(SECRET.encode())
+    opened = jwe.decrypt_compact(token.value, OctKey.import_key(key), algorithms=["dir", "A256GCM"])
+    assert opened.headers() == {"alg": "dir", "enc": "A256GCM"}
