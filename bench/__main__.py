@@ -1,19 +1,29 @@
 """`python -m bench`: figures of this machine, each beside a baseline of the same run."""
 
 import argparse
-import asyncio
 import logging
+from collections.abc import Sequence
+
+import uvloop
 
 from bench import cluster, tenants
+from bench.credits import POSTINGS, deduction_figures
 from bench.figures import show
 from bench.updates import updates
 from zapisano.telemetry import configure_logging
 
+PARTS = ("credits", "tenants")
 
-async def run(count: int) -> None:
-    """Measure everything, on one server, in one run."""
+
+async def run(parts: Sequence[str], count: int, postings: int) -> None:
+    """Measure everything that is asked for, on one server, in one run."""
     with cluster.superuser() as admin_dsn:
         async with cluster.database(admin_dsn) as settings:
+            if "credits" in parts:
+                async for figures in deduction_figures(settings, admin_dsn, postings):
+                    show("Credits", figures)
+            if "tenants" not in parts:
+                return
             async for made, figures in tenants.provisioning(settings, count):
                 show("Provisioning", figures)
                 show("Role switch", await tenants.role_switch(settings, made))
@@ -25,11 +35,18 @@ def main() -> None:
     """Read the arguments and measure."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--tenants", type=int, default=1000, metavar="N", help="how many, 1000")
+    parser.add_argument(
+        "--postings", type=int, default=POSTINGS, metavar="N", help="how many, 5,000,000"
+    )
+    parser.add_argument("--only", choices=PARTS, help="one part, instead of all")
     arguments = parser.parse_args()
     if arguments.tenants < 1:
         parser.error("--tenants: at least 1")
+    if arguments.postings < 2:
+        parser.error("--postings: at least 2")
+    parts = (arguments.only,) if arguments.only else PARTS
     configure_logging(as_json=False, level=logging.WARNING)
-    asyncio.run(run(arguments.tenants))
+    uvloop.run(run(parts, arguments.tenants, arguments.postings))
 
 
 if __name__ == "__main__":

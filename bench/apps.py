@@ -1,4 +1,4 @@
-"""`python -m bench.apps bare|usual|ours PORT DSN`: the three servers that are compared.
+"""`python -m bench.apps PORT bare|usual|ours DSN`: the three servers that are compared.
 
 `bare` checks the session and the body as ours does, and touches no database; `usual` deducts in
 five round trips with SELECT FOR UPDATE, as a web app usually does; `ours` is the product.
@@ -36,7 +36,7 @@ Body = Annotated[Charge, Depends(reader(Charge))]
 
 
 @bare_router.post("/deduct")
-async def bare(request: Request, caller: Writer, body: Body, key: Key = None) -> Response:
+async def bare(request: Request, caller: Writer, body: Body, _: Key = None) -> Response:
     """Answer as if something had been deducted."""
     caller.account(body.email, Scope.CHARGE)
     due = body.due(request.app.state.settings)
@@ -44,7 +44,7 @@ async def bare(request: Request, caller: Writer, body: Body, key: Key = None) ->
 
 
 @usual_router.post("/deduct")
-async def usual(request: Request, caller: Writer, body: Body, key: Key = None) -> Response:
+async def usual(request: Request, caller: Writer, body: Body, _: Key = None) -> Response:
     """Deduct in five round trips."""
     email = caller.account(body.email, Scope.CHARGE)
     amount = body.due(request.app.state.settings).total
@@ -101,7 +101,7 @@ def _compared(settings: Settings, database: Database, routes: APIRouter) -> Fast
     return app
 
 
-async def main(which: str, port: int, dsn: str) -> None:
+async def main(port: int, which: str, dsn: str) -> None:
     """Serve one of the three until told to stop."""
     os.environ["DATABASE_URL"] = dsn
     settings = load()
@@ -116,4 +116,4 @@ async def main(which: str, port: int, dsn: str) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3]))
+    uvloop.run(main(int(sys.argv[1]), sys.argv[2], sys.argv[3]))

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -161,3 +160,34 @@ async def _medians(
             seconds.append(time.perf_counter() - began)
     ours, theirs = (statistics.median(seconds) for seconds in spent)
     return ours, theirs
+
+
+async def pile_up(dsn: str, postings: int) -> None:
+    """Write so many postings as if the accounts had been charged long ago; rows of real size."""
+    raw = await asyncpg.connect(dsn)
+    try:
+        await raw.execute(
+            """CREATE TEMPORARY TABLE piled AS
+               SELECT a.id AS account, a.email, nextval('credits.movements') AS movement,
+                   nextval('public.credit_transactions_id_seq') AS transaction
+               FROM generate_series(1, $1::bigint) AS n
+               JOIN public.user_balances AS a ON a.email = 'user' || 1 + n % $2 || '@example.com'
+            """.replace("$1", str(postings // 2)).replace("$2", str(ACCOUNTS))
+        )
+        await raw.execute(
+            f"""INSERT INTO public.credit_transactions
+                    (id, email, amount, operation, metadata, balance_after)
+                SELECT transaction, email, 0.01, '{OPERATION}', '{METADATA}', 1000 FROM piled"""
+        )
+        await raw.execute(
+            """INSERT INTO credits.postings (account, movement, amount, counter, kind,
+                   balance_after, remainder, transaction, created_at, link)
+               SELECT account, movement, -0.01, -1, 'charge', 1000, 0, transaction,
+                   '2025-01-01', sha256(movement::text::bytea) FROM piled"""
+        )
+        await raw.execute(
+            """INSERT INTO credits.postings (account, movement, amount)
+               SELECT -1, movement, 0.01 FROM piled"""
+        )
+    finally:
+        await raw.close()

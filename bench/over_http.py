@@ -2,22 +2,17 @@
 
 import asyncio
 import json
-import os
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from typing import cast
 
 from bench.deductions import METADATA, OPERATION, address
+from bench.processes import listening
 from zapisano.clock import utc_now
 from zapisano.credits.sessions import seal
 
 CONNECTIONS = 64
 SECONDS = 4.0
 SECRET = "a-secret-of-the-benchmark-0123456789"
-PATIENCE_SECONDS = 30.0
 
 
 class _Connection(asyncio.Protocol):
@@ -29,9 +24,8 @@ class _Connection(asyncio.Protocol):
         self.answers = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._request)
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         self._read += data
@@ -53,11 +47,11 @@ def _length(head: bytes) -> int:
     return int(next(line[15:] for line in lines if line.startswith(b"content-length:")))
 
 
-def requests_a_second(which: str, dsn: str) -> float:
+async def requests_a_second(which: str, dsn: str) -> float:
     """Ask one of the three servers to deduct from one account, as fast as it answers."""
-    with _server(which, dsn) as port:
-        asyncio.run(_load(port, 1.0))
-        return asyncio.run(_load(port, SECONDS))
+    with listening("bench.apps", which, dsn, environment={"NEXTAUTH_SECRET": SECRET}) as port:
+        await _load(port, 1.0)
+        return await _load(port, SECONDS)
 
 
 async def _load(port: int, seconds: float) -> float:
@@ -78,40 +72,9 @@ def _request() -> bytes:
     body = json.dumps(
         {"amount": 0.01, "operation": OPERATION, "metadata": json.loads(METADATA)}
     ).encode()
-    cookie = seal(address(1), SECRET, utc_now())
+    session = seal(address(1), SECRET, utc_now())
     head = (
         "POST /api/billing/deduct HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
-        f"Cookie: next-auth.session-token={cookie}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Cookie: {session.cookie}={session.value}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
-
-
-@contextmanager
-def _server(which: str, dsn: str) -> Generator[int]:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-    program = subprocess.Popen(
-        [sys.executable, "-m", "bench.apps", which, str(port), dsn],
-        env={**os.environ, "NEXTAUTH_SECRET": SECRET},
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for(port)
-        yield port
-    finally:
-        program.terminate()
-        program.wait()
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return

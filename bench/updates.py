@@ -1,17 +1,14 @@
 """Updates a second through one worker process, for one tenant and for many, side by side."""
 
 import asyncio
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from bench.cluster import proportional_memory
 from bench.figures import Figure
+from bench.processes import listening
 from zapisano.bots import inbox, store
 from zapisano.db import Database, SharedConnection
 from zapisano.jobs import Runner
@@ -29,7 +26,8 @@ FIRST_BOT = 7_000_000_000
 
 async def updates(settings: Settings) -> list[Figure]:
     """Tap buttons in one tenant's bot and in all tenants' bots, in turn; compare the medians."""
-    with _telegram() as base:
+    with listening("bench.telegram") as port:
+        base = f"http://127.0.0.1:{port}"
         ours = settings.model_copy(update={"telegram_api_base": base, "webhook_url": base})
         async with open_parts(ours, lambda: datetime.now(UTC)) as parts:
             bots = await _attach_all(parts.database, Vault(ours))
@@ -61,31 +59,6 @@ def _figures(spent: dict[int, list[float]]) -> list[Figure]:
             memory / 400,
         ),
     ]
-
-
-@contextmanager
-def _telegram() -> Generator[str]:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    program = subprocess.Popen([sys.executable, "-m", "bench.telegram", str(port)])
-    try:
-        _wait_for(port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        program.kill()
-        program.wait()
-
-
-def _wait_for(port: int, patience_seconds: float = 30) -> None:
-    deadline = time.monotonic() + patience_seconds
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        if time.monotonic() > deadline:
-            raise TimeoutError("the bench's Telegram did not start")
-        time.sleep(0.05)
 
 
 async def _attach_all(database: Database, vault: Vault) -> Sequence[int]:

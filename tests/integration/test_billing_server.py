@@ -250,3 +250,20 @@ async def test_the_apps_own_role_can_do_all_of_it(
         assert (await api.get("/api/billing/transactions", api.cookie())).status_code == 200
         master = await api.client.get("/api/billing/nothing")
         assert master.json()["success"] is False
+
+
+async def test_sweeping_where_no_worker_runs(dsn: str, tmp_path: Path, witness: Witness) -> None:
+    secret = "a-secret-for-cron-jobs-0123456789abcdef"
+    settings = settings_for(
+        dsn, tmp_path, NEXTAUTH_SECRET=SECRET, MIGRATION_SECRET=MIGRATION, CRON_SECRET=secret
+    )
+    async with opened(settings) as api:
+        await api.migrate()
+        await held(api, await api.key(), seconds=60)
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": secret}):
+            assert (await api.get("/api/admin/sweep", headers)).status_code == 401
+        api.now += timedelta(minutes=2)
+        good = {"Authorization": f"Bearer {secret}"}
+        ended = [(await api.get("/api/admin/sweep", good)).json()["ended"] for _ in range(2)]
+        assert ended == [1, 0]
+        assert await witness.fetchval("SELECT held FROM user_balances WHERE email = $1", ANNA) == 0

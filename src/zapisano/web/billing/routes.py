@@ -7,7 +7,7 @@ from zapisano.credits.ledger import Ledger
 from zapisano.credits.model import Rules
 from zapisano.limits import Limiter
 from zapisano.settings import Settings
-from zapisano.web.billing import account, migrate, server, topup, transactions
+from zapisano.web.billing import account, cron, migrate, server, topup, transactions
 
 
 def install_billing(app: FastAPI) -> None:
@@ -24,5 +24,5 @@ def install_billing(app: FastAPI) -> None:
             allow_headers=["Content-Type", "Idempotency-Key"],
             expose_headers=["X-Error-Code", "Retry-After"],
         )
-    for module in (migrate, account, transactions, topup, server):
+    for module in (migrate, account, transactions, topup, server, cron):
         app.include_router(module.router)
