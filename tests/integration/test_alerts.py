@@ -23,6 +23,8 @@ from zapisano.credits.ledger import Ledger
 from zapisano.credits.model import Item, Rules, Verb
 from zapisano.credits.store import alerts as store
 from zapisano.db import Database, ledger
+from zapisano.ops.database import check_database
+from zapisano.ops.model import Check, Outcome
 from zapisano.settings import Settings
 
 Witness = asyncpg.Connection
@@ -126,6 +128,10 @@ async def fall(database: Database, settings: Settings, clock: Clock, *emails: st
         await book.post(Item(email, Verb.CHARGE, Decimal("40.50"), operation="analysis"))
 
 
+async def doctors_word(settings: Settings, name: str) -> Check:
+    return next(check for check in await check_database(settings) if check.name == name)
+
+
 async def rows(witness: Witness) -> list[Any]:
     return await witness.fetch(
         """SELECT id, movement, attempts, next_at, delivered_at, failure, created_at
@@ -158,6 +164,14 @@ async def test_a_low_balance_is_told_once_and_signed(
         Webhook(SECRET).verify(body.replace(b"9.50", b"9.51"), headers)
     assert (row["attempts"], row["next_at"], row["failure"]) == (1, None, None)
     assert row["delivered_at"] == clock()
+    assert (await doctors_word(settings, "Low balances")).outcome is Outcome.OK
+
+
+@pytest.mark.usefixtures("installed")
+async def test_the_doctor_reads_the_prices(settings: Settings, tmp_path: Path) -> None:
+    assert (await doctors_word(settings, "Prices of models")).outcome is Outcome.OK
+    broken = settings.model_copy(update={"credits_prices_file": tmp_path / "none.toml"})
+    assert (await doctors_word(broken, "Prices of models")).outcome is Outcome.FAILED
 
 
 async def test_it_is_told_again_until_it_is_heard(
@@ -199,6 +213,8 @@ async def test_after_three_days_it_is_given_up_and_can_be_seen(
     assert len(hook.got) == len(PAUSES) + 1
     (row,) = await rows(witness)
     assert (row["next_at"], row["delivered_at"], row["failure"]) == (None, None, "HTTP 503")
+    shown = await doctors_word(settings, "Low balances")
+    assert (shown.outcome, shown.found[:2]) == (Outcome.WARNING, "1 ")
 
 
 async def test_an_address_that_is_gone_is_sent_nothing_more(

@@ -1,8 +1,12 @@
 """The doctor's look at PostgreSQL."""
 
 from collections.abc import AsyncGenerator
+from datetime import timedelta
 
-from zapisano.db import OwnerConnection, open_database, roles, walls
+from zapisano.clock import utc_now
+from zapisano.credits.prices import read_prices
+from zapisano.credits.store import alerts
+from zapisano.db import OwnerConnection, ledger, open_database, roles, walls
 from zapisano.db.chains import head, knows
 from zapisano.db.database import database_name
 from zapisano.db.migrate import tenants_behind
@@ -15,6 +19,7 @@ from zapisano.settings import Settings
 from zapisano.vault import Vault
 
 OLDEST_VERSION = 150000
+RECENTLY = timedelta(days=7)
 BTREE_GIST_REMEDY = "install the package postgresql-contrib of your server's version"
 
 
@@ -45,6 +50,9 @@ async def _checks(settings: Settings) -> AsyncGenerator[Check]:
                 yield await _roles(settings, conn)
                 if settings.webhook_url:
                     yield await _bots(settings, conn)
+            if await ledger.is_installed(conn):
+                yield _prices(settings)
+                yield await _alerts(settings, conn)
             yield await _walls(settings, conn)
         yield await _pooler(settings, dsn)
         if migrated:
@@ -145,6 +153,32 @@ async def _bots(settings: Settings, conn: OwnerConnection) -> Check:
             "serves them alone",
         )
     return good(name, "their updates come to WEBHOOK_URL")
+
+
+def _prices(settings: Settings) -> Check:
+    """Read the prices of models: nothing else does before somebody is charged."""
+    name = "Prices of models"
+    try:
+        models = read_prices(settings.credits_prices_file).models
+    except BrokenSetting as error:
+        remedy = "mend the file; nobody can be charged by model until then"
+        return failed(name, error.detail, remedy)
+    return good(name, f"{len(models)} models have one")
+
+
+async def _alerts(settings: Settings, conn: OwnerConnection) -> Check:
+    """Look for low balances that the app's server could not be told of."""
+    name = "Low balances"
+    if not settings.credits_webhook_url:
+        return good(name, "are told to nobody: CREDITS_WEBHOOK_URL is not set")
+    if count := await alerts.given_up(conn, utc_now() - RECENTLY):
+        return warning(
+            name,
+            f"{count} of the last week's could not be told",
+            "see what CREDITS_WEBHOOK_URL answers; the worker's log (alerts_failed, "
+            "webhook_is_gone) has the reasons",
+        )
+    return good(name, "are told to CREDITS_WEBHOOK_URL")
 
 
 async def _pooler(settings: Settings, dsn: str) -> Check:

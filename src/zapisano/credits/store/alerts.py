@@ -70,6 +70,16 @@ async def close_all(conn: Connection, failure: str) -> int:
     )
 
 
+async def given_up(conn: Connection, since: datetime) -> int:
+    """Return how many alerts since then were given up: nobody was told."""
+    count: int = await conn.fetchval(
+        """SELECT count(id) FROM credits.alerts
+           WHERE next_at IS NULL AND delivered_at IS NULL AND created_at >= $1""",
+        since,
+    )
+    return count
+
+
 async def is_gone(conn: Connection, address: bytes) -> bool:
     """Say whether an address, by its SHA-256, has said that it is gone."""
     return bool(
