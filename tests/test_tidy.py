@@ -15,6 +15,7 @@ MODULES = sorted(p for p in SOURCE.rglob("*.py"))
 SQL_HOMES = {
     "booking/store.py",
     "bots/store.py",
+    "credits/store/accounts.py",
     "credits/store/alerts.py",
     "credits/store/audit.py",
     "credits/store/history.py",

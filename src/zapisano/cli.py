@@ -1,25 +1,24 @@
 """The `zapisano` command: it reads arguments and calls, and holds no logic."""
 
-import asyncio
 import sys
-from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from zapisano import cli_credits
+from zapisano.command import do
 from zapisano.errors import AppError, BrokenSetting
-from zapisano.settings import Settings
 from zapisano.stack import commands as stack
 from zapisano.stack.beside import settings_here
-from zapisano.telemetry import configure_logging
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 tenants = typer.Typer(no_args_is_help=True, help="Create, show, pause and put away tenants.")
 app.add_typer(tenants, name="tenants")
 jobs = typer.Typer(no_args_is_help=True, help="See what the job process has before it.")
 app.add_typer(jobs, name="jobs")
+app.add_typer(cli_credits.app, name="credits")
 
 TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="For example client_001.")]
 
@@ -64,7 +63,7 @@ def migrate(
     """Bring the shared schema, the roles and every tenant's schema up to date."""
     from zapisano.ops import migrate as ops
 
-    _do(lambda settings: ops.migrate(settings, go_on=go_on))
+    do(lambda settings: ops.migrate(settings, go_on=go_on))
 
 
 @app.command()
@@ -84,7 +83,7 @@ def serve(
         raise BrokenSetting("--port: say which part it is for: zapisano serve api --port 8080")
     parts: list[composition.Part] = [part.value] if part else ["api", "webhook"]
     parts = [only.value] if only else parts
-    _do(lambda settings: composition.run(settings, parts, port=port))
+    do(lambda settings: composition.run(settings, parts, port=port))
 
 
 @app.command()
@@ -101,7 +100,7 @@ def doctor(*, json: Annotated[bool, typer.Option("--json", help="For programs.")
     """Try every connection and credential, and say what to do about each failure."""
     from zapisano.ops import doctor as ops
 
-    _do(lambda settings: ops.report(settings, as_json=json), alone=True)
+    do(lambda settings: ops.report(settings, as_json=json), alone=True)
 
 
 @tenants.command(name="list")
@@ -112,7 +111,7 @@ def list_tenants(
     from zapisano.ops import tenants as ops
     from zapisano.tenancy import State
 
-    _do(lambda settings: ops.show_all(settings, State(state) if state else None))
+    do(lambda settings: ops.show_all(settings, State(state) if state else None))
 
 
 @tenants.command()
@@ -120,7 +119,7 @@ def show(tenant: TenantName) -> None:
     """Show one tenant."""
     from zapisano.ops import tenants as ops
 
-    _do(lambda settings: ops.show(settings, tenant))
+    do(lambda settings: ops.show(settings, tenant))
 
 
 @tenants.command()
@@ -132,7 +131,7 @@ def create(
     """Make a tenant: its schema and its role are there when this returns."""
     from zapisano.ops import tenants as ops
 
-    _do(lambda settings: ops.create(settings, name, owner, language))
+    do(lambda settings: ops.create(settings, name, owner, language))
 
 
 @tenants.command()
@@ -142,7 +141,7 @@ def seed(
     """Make tenants without owners until there are N, for a demo or a measurement."""
     from zapisano.ops import tenants as ops
 
-    _do(lambda settings: ops.seed(settings, count))
+    do(lambda settings: ops.seed(settings, count))
 
 
 @tenants.command()
@@ -150,7 +149,7 @@ def suspend(tenant: TenantName) -> None:
     """Pause a tenant; its data stays."""
     from zapisano.ops import tenants as ops
 
-    _do(lambda settings: ops.suspend(settings, tenant))
+    do(lambda settings: ops.suspend(settings, tenant))
 
 
 @tenants.command()
@@ -158,7 +157,7 @@ def resume(tenant: TenantName) -> None:
     """Lift the operator's pause; one for want of payment is lifted by a payment."""
     from zapisano.ops import tenants as ops
 
-    _do(lambda settings: ops.resume(settings, tenant))
+    do(lambda settings: ops.resume(settings, tenant))
 
 
 @tenants.command()
@@ -170,7 +169,7 @@ def archive(
     """Export a tenant into one file in the data folder, then drop its schema."""
     from zapisano.ops import tenants as ops
 
-    _do(lambda settings: ops.archive(settings, tenant, ask=not yes))
+    do(lambda settings: ops.archive(settings, tenant, ask=not yes))
 
 
 @tenants.command()
@@ -181,7 +180,7 @@ def restore(
     """Bring an archived tenant back."""
     from zapisano.ops import tenants as ops
 
-    _do(lambda settings: ops.restore(settings, tenant, file))
+    do(lambda settings: ops.restore(settings, tenant, file))
 
 
 @jobs.command(name="list")
@@ -192,7 +191,7 @@ def list_jobs(
     """List jobs: waiting, running, and held for a person after they have failed for good."""
     from zapisano.ops import jobs as ops
 
-    _do(lambda settings: ops.show_all(settings, only_held=held))
+    do(lambda settings: ops.show_all(settings, only_held=held))
 
 
 @jobs.command()
@@ -205,21 +204,7 @@ def requeue(
     """Let held jobs be done again, once what made them fail is mended."""
     from zapisano.ops import jobs as ops
 
-    _do(lambda settings: ops.requeue(settings, ids or [], kind))
-
-
-def _do(work: Callable[[Settings], Awaitable[None]], *, alone: bool = False) -> None:
-    """Read the settings, then work; `alone`: even where nothing runs and no database is set."""
-    import uvloop
-
-    settings = settings_here(alone=alone)
-    configure_logging(as_json=settings.log_json, file=settings.log_file)
-
-    async def do() -> None:
-        await work(settings)
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(do())
+    do(lambda settings: ops.requeue(settings, ids or [], kind))
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ formula gets an apostrophe before it (OWASP, "CSV Injection"); numbers stay as t
 
 import csv
 import io
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -72,7 +72,7 @@ def _number(number: Decimal) -> Decimal | None:
     return number if number.is_finite() else None
 
 
-async def text(batches: AsyncIterator[list[Entry]], form: Form) -> AsyncIterator[str]:
+async def text(batches: AsyncIterator[list[Entry]], form: Form) -> AsyncGenerator[str]:
     """Write a history, batch by batch; CSV begins with the columns' names."""
     if form is Form.CSV:
         yield _csv([COLUMNS])

@@ -5,7 +5,7 @@ neither repeat nor hide any. Whatever is asked for, a page looks at so many move
 one that is narrowed may be short, or empty, and have another after it all the same.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from zapisano.credits.entry import LAST_MOVEMENT, Entry, Filter, Place
@@ -76,7 +76,7 @@ async def _page(
 
 async def stream(
     database: Database, account: Account, where: Filter = EVERYTHING
-) -> AsyncIterator[list[Entry]]:
+) -> AsyncGenerator[list[Entry]]:
     """Yield an account's whole history, newest first, in batches.
 
     No connection is kept while the batch is being used: who reads it may be slow.
@@ -91,7 +91,7 @@ async def stream(
             return
 
 
-async def stream_all(database: Database) -> AsyncIterator[list[Entry]]:
+async def stream_all(database: Database) -> AsyncGenerator[list[Entry]]:
     """Yield everybody's history, in batches: what was before the ledger, then account by account.
 
     Oldest first.

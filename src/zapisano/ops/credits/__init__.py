@@ -1,0 +1,1 @@
+"""`zapisano credits …`: what the operator does with prepaid credits, a module for each matter."""
