@@ -28,7 +28,12 @@ Key = Annotated[
     ),
 ]
 Email = Annotated[
-    str | None, Field(max_length=255, description="Whose account; needed with a server key")
+    str | None,
+    Field(
+        max_length=255,
+        description="Whose account; needed with a server key",
+        json_schema_extra={"format": "email"},
+    ),
 ]
 EmailQuery = Annotated[
     str | None,

@@ -54,8 +54,15 @@ class Asked(BaseModel):
 router = APIRouter(prefix="/api/billing", tags=["Credits"])
 
 
+HISTORY = answer(
+    200, "Newest first", {"success": True, "transactions": [SHOWN], "nextCursor": None}
+)
+for kind in ("text/csv", "application/x-ndjson"):
+    HISTORY[200]["content"][kind] = {"schema": {"type": "string"}}
+
+
 @router.get("/transactions", summary="The history", responses={
-    **answer(200, "Newest first", {"success": True, "transactions": [SHOWN], "nextCursor": None}),
+    **HISTORY,
     **READING,
 })  # fmt: skip
 async def transactions(
