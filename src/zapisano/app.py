@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from zapisano import __version__
 from zapisano.bots.route import telegram_router
 from zapisano.clock import utc_now
+from zapisano.credits.prices import read_prices
 from zapisano.db import START_PATIENCE_SECONDS, Database, open_alone, open_database
 from zapisano.errors import BrokenSetting
 from zapisano.payments import YooKassa
@@ -56,7 +57,12 @@ def create_api(
 def create_credits(
     settings: Settings, database: Database, *, now: Callable[[], datetime] = utc_now
 ) -> FastAPI:
-    """Port 3000: credits alone, as beside a web app or on a platform of functions."""
+    """Port 3000: credits alone, as beside a web app or on a platform of functions.
+
+    Raises:
+        BrokenSetting: the price list cannot be read.
+    """
+    read_prices(settings.credits_prices_file)
     app = FastAPI(
         title="Zapisano: credits",
         version=__version__,
