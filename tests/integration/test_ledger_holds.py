@@ -5,7 +5,7 @@ from collections import Counter
 from uuid import uuid4
 
 import pytest
-from wallets import ANNA, BORIS, RULES, D, Wallets
+from wallets import ANNA, BORIS, RULES, D, Wallets, charge
 
 from zapisano.credits.model import (
     HoldClosed,
@@ -247,3 +247,17 @@ async def test_what_an_expired_hold_gives_back_to_an_ended_grant_lapses(wallets:
     await wallets.pass_time(hours=4)
     assert (await wallets.ledger.account(ANNA)).balance == D("50.00")
     assert (await wallets.kinds(ANNA))[-2:] == ["expire 9.00", "lapse -8.00"]
+
+
+async def test_nobody_in_the_batch_spends_what_came_back_to_an_ended_grant(
+    wallets: Wallets,
+) -> None:
+    await wallets.grant(ANNA, "8.00", hours=1)
+    hold = await wallets.hold(ANNA, "8.00", hours=3)
+    await wallets.pass_time(hours=2)
+    await wallets.ledger.account(ANNA)
+    settles = Item(ANNA, Verb.SETTLE, D(3), hold=hold)
+    answers = await wallets.batch(settles, charge(ANNA, "5.00"))
+    assert [one.outcome for one in answers] == [Outcome.OK, Outcome.EXPIRY_DUE]
+    await wallets.charge(ANNA, "5.00")
+    assert await state(wallets) == ("45.00", "0.00", "0.00", "8.00")

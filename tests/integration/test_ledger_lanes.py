@@ -283,7 +283,8 @@ async def test_a_lost_batch(wallets: Wallets, servers: Servers) -> None:
         await end_who_waits(servers, wallets)
         unknown = (await asyncio.wait([asked[1]], timeout=PATIENCE_SECONDS))[0]
         assert unknown == {asked[1]}
-    done = await asyncio.gather(*asked, return_exceptions=True)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        done = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(one) for one in done] == [Posted, OutcomeUnknown, Conflict, Posted]
     assert await wallets.balance(ANNA) == D("44.00")
     # The lane lives.

@@ -93,7 +93,7 @@ BEGIN
     FOR i IN
         SELECT q.n::integer AS n, q.verb, q.amount, q.cost, q.partial, q.hold, q.expires_at,
             q.refers, q.key, q.params, q.operation, q.metadata,
-            a AS account, a.id AS id, a.expires_at <= p_now AS due,
+            a AS account, a.id AS id,
             seen.movement AS seen, seen.params AS seen_params, seen.amount AS seen_amount,
             seen.balance_after AS seen_balance, seen.hold AS seen_hold,
             h.state AS hold_state, h.amount AS hold_amount, h.promo AS hold_promo,
@@ -127,7 +127,7 @@ BEGIN
             WHEN i.seen_params = i.params THEN 'replay'
             WHEN i.seen IS NOT NULL THEN 'key_reused'
             WHEN i.key = ANY (keys) OR i.hold = ANY (used) OR i.refers = ANY (referred) THEN 'twin'
-            WHEN i.due AND i.verb NOT IN ('expire', 'lapse') THEN 'expiry_due'
+            WHEN acc.expires_at <= p_now AND i.verb NOT IN ('expire', 'lapse') THEN 'expiry_due'
             WHEN i.verb NOT IN ('settle', 'release', 'expire') THEN 'ok'
             WHEN i.hold_state IS NULL THEN 'no_hold'
             WHEN i.hold_state <> 'open' THEN 'hold_' || i.hold_state
