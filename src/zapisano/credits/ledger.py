@@ -9,7 +9,8 @@ not: what has a key is asked again by it, and whoever has none is told that nobo
 import asyncio
 import zlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -86,20 +87,37 @@ class Ledger:
             Busy: nothing was moved; with a key, asking again is safe in any case.
         """
         lane = self._lanes[zlib.crc32(item.email.encode()) % len(self._lanes)]
-        answer = await lane.ask(item)
-        if answer.outcome in TO_MEND:
-            async with self._database.statements() as conn:
-                return await post(conn, self.rules, item, self._now())
-        return posted(answer)
+        for _ in range(ATTEMPTS_TO_MEND):
+            answer = await lane.ask(item)
+            while answer.outcome is Outcome.TWIN:  # of every batch at least one is done
+                answer = await lane.ask(item)
+            if answer.outcome not in TO_MEND:
+                return posted(answer)
+            # Mending moves nothing of what was asked, so if it fails that is known.
+            async with self._statements() as conn:
+                await _mend(conn, self.rules, item.email, answer.outcome, self._now())
+        raise Busy
 
     async def account(self, email: str) -> Account:
         """Return an account as it stands now; a first visit makes it.
 
         Raises:
             AccountFrozen: the operator has to decide about it.
+            Busy: the database is not answering.
         """
-        async with self._database.statements() as conn:
+        async with self._statements() as conn:
             return await account(conn, self.rules, email, self._now())
+
+    @asynccontextmanager
+    async def _statements(self) -> AsyncGenerator[Connection]:
+        """Lend a connection for what may be asked again as it was."""
+        async with self._database.statements() as conn:
+            try:
+                yield conn
+            except Exception as error:  # raised again
+                if connection_is_lost(error):
+                    raise Busy from error
+                raise
 
     async def close(self) -> None:
         """Finish what is waiting."""
@@ -186,16 +204,18 @@ class _Lane:
         except _Lost:
             await self._ask_again(batch)
         except Exception as error:  # noqa: BLE001 # a runner's: it goes to those who wait
-            if len(batch) > 1 and not isinstance(error, Busy):
-                # One of them is at fault: the others must not suffer for it.
-                for one in batch:
-                    await self._serve([one])
-                return
+            await self._take_apart(batch, error)
+        else:
+            _tell(batch, answers)
+
+    async def _take_apart(self, batch: Sequence[_Waiting], error: Exception) -> None:
+        """Serve each alone: one of them is at fault, and the others must not suffer for it."""
+        if len(batch) == 1 or isinstance(error, Busy):
             for one in batch:
                 one.fail(error)
-        else:
-            for one, answer in zip(batch, answers, strict=True):
-                one.tell(answer)
+            return
+        for one in batch:
+            await self._serve([one])
 
     async def _send(self, items: Sequence[Item]) -> list[Answer]:
         """Send a batch in one trip.
@@ -236,8 +256,15 @@ class _Lane:
                 answers = await self._send([one.item for one in keyed])
             except (Busy, _Lost):
                 continue
-            for one, answer in zip(keyed, answers, strict=True):
-                one.tell(answer)
+            except Exception as error:  # noqa: BLE001 # a runner's: it goes to those who wait
+                await self._take_apart(keyed, error)
+            else:
+                _tell(keyed, answers)
             return
         for one in keyed:
             one.fail(Busy())
+
+
+def _tell(batch: Sequence[_Waiting], answers: Sequence[Answer]) -> None:
+    for one, answer in zip(batch, answers, strict=True):
+        one.tell(answer)

@@ -17,6 +17,7 @@ from zapisano.errors import AppError, Busy, Conflict, NotFound, Refused
 from zapisano.settings import Settings
 
 CENT = Decimal("0.01")
+FINEST = Decimal("0.000000000001")  # what a cost may have; the remainder's column keeps it whole
 # What DECIMAL(10,2), the documented type, can hold.
 LARGEST = Decimal("99999999.99")
 # The documented CHECK: how far below zero an account may go.
@@ -34,6 +35,10 @@ class Verb(StrEnum):
     GRANT = "grant"
     REFUND = "refund"
     ADJUST = "adjust"
+
+
+# What may be priced finer than a hundredth. A hold is rounded up by whoever asks for it.
+TAKE_A_COST = (Verb.CHARGE, Verb.SETTLE)
 
 
 class Outcome(StrEnum):
@@ -78,6 +83,13 @@ class TooMuch(Refused):
 
     code: ClassVar[str] = "too_much"
     text: ClassVar[str] = f"amount: an account holds {LARGEST} at most."
+
+
+class BadAmount(Refused):
+    """No sum of money that an account could hold."""
+
+    code: ClassVar[str] = "bad_amount"
+    text: ClassVar[str] = f"amount: a number with two decimal places, above 0, {LARGEST} at most."
 
 
 class AccountFrozen(Conflict):
@@ -146,8 +158,12 @@ class Rules:
 class Item:
     """One thing asked of the ledger.
 
-    `amount` is in credits and above zero (of an adjustment: signed); `cost` instead of it is finer
-    and is rounded down, the rest carried. `refers` is the movement that a refund returns.
+    `amount` is in credits and above zero (of an adjustment: signed; of a settlement: or zero).
+    `cost` instead of it, of a charge or a settlement, is finer and is rounded down, the rest
+    carried. `refers` is the movement that a refund returns.
+
+    Raises:
+        BadAmount: the amount is no sum of money that an account could hold.
     """
 
     email: str
@@ -161,6 +177,19 @@ class Item:
     expires_at: datetime | None = None
     refers: int | None = None
     partial: bool = False
+
+    def __post_init__(self) -> None:
+        """Let nothing into the ledger that it would have to round, or that is no number."""
+        if self.cost is not None:
+            is_sum = self.amount is None and self.verb in TAKE_A_COST and _is_cost(self.cost)
+        elif self.amount is None:
+            is_sum = self.verb is Verb.RELEASE
+        elif self.verb is Verb.ADJUST:
+            is_sum = _is_credits(self.amount.copy_abs()) and self.amount != 0
+        else:
+            is_sum = _is_credits(self.amount) and (self.amount != 0 or self.verb is Verb.SETTLE)
+        if not is_sum:
+            raise BadAmount
 
     @property
     def params(self) -> bytes | None:
@@ -176,6 +205,14 @@ class Item:
             str(hold), self.refers, self.partial,
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(asked).encode()).digest()
+
+
+def _is_credits(number: Decimal) -> bool:
+    return number.is_finite() and 0 <= number <= LARGEST and number == number.quantize(CENT)
+
+
+def _is_cost(number: Decimal) -> bool:
+    return number.is_finite() and 0 <= number <= LARGEST and number == number.quantize(FINEST)
 
 
 def _plain(number: Decimal | None) -> str:

@@ -50,7 +50,8 @@ $$"""
 # Every movement of credits goes through here: a batch of them, in the order of arrival. The
 # answer has a row for each item: what became of it, and the posting that says so.
 # Rows are locked in one order, before anything is read; the second statement sees what others
-# have committed until then. Plans are pinned: one made on an empty ledger would read all of it.
+# have committed until then, accounts too that were not there to be locked: those are `no_account`.
+# Plans are pinned: one made on an empty ledger would read all of it.
 POST = """CREATE FUNCTION credits.post(
     p_now timestamptz, p_floor numeric, p_most numeric, p_threshold numeric,
     p_emails text[], p_verbs text[], p_amounts numeric[], p_costs numeric[], p_partial boolean[],
@@ -65,6 +66,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     i record;
+    locked integer[];
     acc public.user_balances;
     accounts public.user_balances[] := '{}';
     entry credits.postings;
@@ -83,8 +85,10 @@ DECLARE
     drawn numeric(10,2);
     before numeric(10,2);
 BEGIN
-    PERFORM 1 FROM public.user_balances AS a
-    WHERE lower(a.email) = ANY (p_emails) ORDER BY a.id FOR NO KEY UPDATE;
+    SELECT array_agg(l.id) INTO locked FROM (
+        SELECT a.id FROM public.user_balances AS a
+        WHERE lower(a.email) = ANY (p_emails) ORDER BY a.id FOR NO KEY UPDATE
+    ) AS l;
     at := clock_timestamp();
     FOR i IN
         SELECT q.n::integer AS n, q.verb, q.amount, q.cost, q.partial, q.hold, q.expires_at,
@@ -119,7 +123,7 @@ BEGIN
             acc := i.account; keys := '{}';
         END IF;
         outcome := CASE
-            WHEN i.id IS NULL THEN 'no_account'
+            WHEN (i.id = ANY (locked)) IS NOT TRUE THEN 'no_account'
             WHEN i.seen_params = i.params THEN 'replay'
             WHEN i.seen IS NOT NULL THEN 'key_reused'
             WHEN i.key = ANY (keys) OR i.hold = ANY (used) OR i.refers = ANY (referred) THEN 'twin'
@@ -177,10 +181,11 @@ BEGIN
             END IF;
             -- To the floor and no further; what is missing is kept with the hold.
             short := -delta - greatest(acc.balance + back - p_floor, 0);
-            delta := delta + short; total := acc.remainder;
+            delta := delta + short;
         END IF;
-        IF acc.balance + back + coalesce(delta, 0) > p_most
-            OR acc.total_spent - coalesce(delta, 0) > p_most
+        -- What is held may come back at any time, so it needs its place too.
+        IF acc.balance + acc.held + delta > p_most
+            OR i.verb IN ('charge', 'settle') AND acc.total_spent - delta > p_most
         THEN
             outcome := 'too_much'; RETURN NEXT; CONTINUE;
         END IF;
@@ -278,17 +283,20 @@ WRITE = """CREATE FUNCTION credits.write(
 ) RETURNS void LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
 AS $$
+DECLARE
+    -- An adopted table may have any sequence, of a serial column or of an identity.
+    ids regclass := pg_get_serial_sequence('public.credit_transactions', 'id');
 BEGIN
     WITH entry AS MATERIALIZED (
         SELECT e.account, e.movement, e.amount, e.counter, e.kind, e.balance_after, e.cost,
             e.remainder, e.hold, e.refers, e.key, e.params, e.operation, e.metadata,
-            e.created_at, e.link, CASE WHEN e.kind = 'charge' AND e.amount < 0 THEN
-                nextval(pg_get_serial_sequence('public.credit_transactions', 'id'))
-            END AS transaction
+            e.created_at, e.link,
+            CASE WHEN e.kind = 'charge' AND e.amount < 0 THEN nextval(ids) END AS transaction
         FROM unnest(p_entries) AS e
     ), charges AS (
         INSERT INTO public.credit_transactions
             (id, email, amount, operation, metadata, balance_after, created_at)
+        OVERRIDING SYSTEM VALUE
         SELECT e.transaction, a.email, -e.amount, e.operation, e.metadata, e.balance_after, p_at
         FROM entry AS e JOIN unnest(p_accounts) AS a ON a.id = e.account
         WHERE e.transaction IS NOT NULL

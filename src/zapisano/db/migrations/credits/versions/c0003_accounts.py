@@ -5,15 +5,34 @@ from alembic import op
 revision = "c0003"
 down_revision = "c0002"
 
+# One address is opened or adopted by one transaction at a time, and none while all are: the
+# documented table is unique in the spelling of an address, which the system before us chooses.
+GUARD = """CREATE FUNCTION credits.guard(p_email text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF p_email IS NULL THEN
+        PERFORM pg_advisory_xact_lock(7260924);
+    ELSE
+        PERFORM pg_advisory_xact_lock_shared(7260924);
+        PERFORM pg_advisory_xact_lock(7260924, hashtext(p_email));
+    END IF;
+END $$"""
+
 # Take over rows that the ledger does not know yet: one posting each, and nothing changes in what
 # is documented. Addresses that differ in case only, and sums that are no number, are frozen.
+# The system before us may still be adding rows and changing them: what is adopted is locked, in
+# the order in which batches lock, and a clash that comes meanwhile waits for the next time.
 ADOPT = """CREATE FUNCTION credits.adopt(p_email text DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     at timestamptz := clock_timestamp();
-    entries credits.postings[];
-    adopted bigint := 0;
+    adopted bigint;
 BEGIN
+    PERFORM credits.guard(p_email);
+    PERFORM 1 FROM public.user_balances AS a
+    WHERE lower(a.email) IN (SELECT lower(b.email) FROM public.user_balances AS b
+        WHERE b.head IS NULL AND b.frozen IS NULL
+            AND (p_email IS NULL OR lower(b.email) = p_email))
+    ORDER BY a.id FOR NO KEY UPDATE;
     UPDATE public.user_balances AS a SET frozen = CASE
         WHEN a.balance IS NULL OR a.total_spent IS NULL THEN 'there is no balance'
         WHEN a.balance = 'NaN' OR a.total_spent = 'NaN' THEN 'the balance is no number'
@@ -25,48 +44,48 @@ BEGIN
                 WHERE (p_email IS NULL OR lower(b.email) = p_email)
                     AND b.frozen IS DISTINCT FROM 'merged'
                 GROUP BY lower(b.email) HAVING count(*) > 1));
-    LOOP
-        SELECT array_agg(ROW(
+    WITH fresh AS MATERIALIZED (
+        SELECT ROW(
             a.id, nextval('credits.movements'), a.balance, -6, 'adoption', a.balance, NULL, 0,
             NULL, NULL, NULL, NULL, 'Carried over',
             jsonb_build_object('total_spent', a.total_spent), NULL, at, NULL
-        )::credits.postings) INTO entries
+        )::credits.postings AS entry
         FROM (SELECT b.id, b.balance, b.total_spent FROM public.user_balances AS b
             WHERE b.head IS NULL AND b.frozen IS NULL
                 AND (p_email IS NULL OR lower(b.email) = p_email)
-            ORDER BY b.id LIMIT 10000 FOR NO KEY UPDATE) AS a;
-        EXIT WHEN entries IS NULL;
-        WITH linked AS (
-            UPDATE public.user_balances AS a SET movement = e.movement, head = credits.link(
-                sha256(convert_to(lower(a.email), 'UTF8')), ROW(
-                    e.account, e.movement, e.amount, e.counter, e.kind, e.balance_after, e.cost,
-                    e.remainder, e.hold, e.refers, e.key, e.params, e.operation, e.metadata,
-                    e.transaction, e.created_at, NULL
-                )::credits.postings)
-            FROM unnest(entries) AS e WHERE a.id = e.account
-            RETURNING a.id, a.movement, a.balance, a.total_spent, a.head
-        ), written AS (
-            INSERT INTO credits.postings (account, movement, amount, counter, kind,
-                balance_after, remainder, operation, metadata, created_at, link)
-            SELECT l.id, l.movement, l.balance, -6, 'adoption', l.balance, 0, 'Carried over',
-                jsonb_build_object('total_spent', l.total_spent), at, l.head
-            FROM linked AS l
-        )
-        INSERT INTO credits.postings (account, movement, amount)
-        SELECT -6, l.movement, -l.balance FROM linked AS l;
-        adopted := adopted + cardinality(entries);
-    END LOOP;
+                AND NOT EXISTS (SELECT FROM public.user_balances AS c
+                    WHERE lower(c.email) = lower(b.email) AND c.id <> b.id
+                        AND c.frozen IS DISTINCT FROM 'merged')
+            ORDER BY b.id FOR NO KEY UPDATE OF b) AS a
+    ), linked AS (
+        UPDATE public.user_balances AS a SET
+            movement = (f.entry).movement,
+            head = credits.link(sha256(convert_to(lower(a.email), 'UTF8')), f.entry)
+        FROM fresh AS f WHERE a.id = (f.entry).account
+        RETURNING f.entry AS entry, a.head
+    ), written AS (
+        INSERT INTO credits.postings (account, movement, amount, counter, kind,
+            balance_after, remainder, operation, metadata, created_at, link)
+        SELECT (l.entry).account, (l.entry).movement, (l.entry).amount, (l.entry).counter,
+            (l.entry).kind, (l.entry).balance_after, (l.entry).remainder, (l.entry).operation,
+            (l.entry).metadata, (l.entry).created_at, l.head
+        FROM linked AS l
+    )
+    INSERT INTO credits.postings (account, movement, amount)
+    SELECT (l.entry).counter, (l.entry).movement, -(l.entry).amount FROM linked AS l;
+    GET DIAGNOSTICS adopted = ROW_COUNT;
     RETURN adopted;
 END $$"""
 
 # The account of an address, which must be in lower case: made with its opening credits in one
 # commit, once however many ask; one that the system before us has made is adopted.
 OPEN = """CREATE FUNCTION credits.open(p_email text, p_opening numeric, p_test boolean)
-RETURNS text LANGUAGE plpgsql AS $$
+RETURNS text LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     entry credits.postings;
     made integer;
 BEGIN
+    PERFORM credits.guard(p_email);
     INSERT INTO public.user_balances
         (email, balance, total_spent, is_test_account, created_at, updated_at)
     SELECT p_email, p_opening, 0, p_test, clock_timestamp(), clock_timestamp()
@@ -150,7 +169,7 @@ $$"""
 # Keep a hold open for longer.
 RENEW = """CREATE FUNCTION credits.renew(
     p_email text, p_hold uuid, p_now timestamptz, p_expires timestamptz
-) RETURNS text LANGUAGE plpgsql AS $$
+) RETURNS text LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     mine integer;
     found credits.holds;
@@ -173,6 +192,6 @@ END $$"""
 
 
 def upgrade() -> None:
-    for function in (ADOPT, OPEN, POST_ENDS, EXPIRE, RENEW):
+    for function in (GUARD, ADOPT, OPEN, POST_ENDS, EXPIRE, RENEW):
         op.execute(function)
     op.execute("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA credits FROM PUBLIC")
