@@ -72,7 +72,7 @@ async def test_money_becomes_credits(payer: Payer, witness: Witness) -> None:
            WHERE kind = 'topup'"""
     )
     assert row is not None
-    assert tuple(row)[:4] == (-3, Decimal("500.00"), "Top-up", f"topup:{asked.payment_id}")
+    assert tuple(row)[:4] == (-3, Decimal("500.00"), "Top-up", f"topup {asked.payment_id}")
     assert json.loads(row["metadata"]) == {
         "order": asked.id,
         "payment": asked.payment_id,
@@ -389,7 +389,7 @@ async def test_a_posting_that_has_taken_the_payments_key_is_looked_at(
     payer: Payer, witness: Witness
 ) -> None:
     _, payment_id = await payer.pays()
-    await gives(payer, "1.00", key=f"topup:{payment_id}")
+    await gives(payer, "1.00", key=f"topup {payment_id}")
     assert await payer.settles(payment_id) is Outcome.REVIEW
     assert await reasons(witness) == ["key of another posting"]
     assert await topups(witness) == []

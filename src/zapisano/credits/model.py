@@ -210,6 +210,11 @@ class Item:
         return hashlib.sha256(json.dumps([*sums, *rest]).encode()).digest()
 
 
+def own_key(*words: object) -> str:
+    """Make an idempotency key that no caller can have taken: theirs have no spaces in them."""
+    return " ".join(str(word) for word in words)
+
+
 def _is_credits(number: Decimal) -> bool:
     return number.is_finite() and 0 <= number <= LARGEST and number == number.quantize(CENT)
 

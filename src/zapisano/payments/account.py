@@ -13,6 +13,7 @@ from zapisano.credits.model import (
     Rules,
     TooMuch,
     Verb,
+    own_key,
 )
 from zapisano.db import SharedConnection
 from zapisano.db.ledger import is_installed
@@ -64,7 +65,7 @@ async def credit(
         metadata=json.dumps(
             {"order": order.id, "payment": payment_id, "roubles": str(order.amount)}
         ),
-        key=f"topup:{payment_id}",
+        key=own_key("topup", payment_id),
     )
     try:
         await ledger.post(conn, Rules.of(settings), item, now)

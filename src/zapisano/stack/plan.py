@@ -20,8 +20,9 @@ from zapisano.stack.valkey import Valkey
 REAL_WORLD = (
     *("DATABASE_", "POSTGRES_", "REDIS_", "TELEGRAM_", "YOOKASSA_", "MASTER_", "CLIENT_"),
     *("SALES_BOT_", "WEBHOOK_", "LEGACY_", "SIMULATOR_", "APP_DATABASE_", "PG"),
+    "CREDITS_WEBHOOK_",
 )
-FILES = ("ZAPISANO_PLANS_FILE", "ZAPISANO_LOG_FILE")
+FILES = ("ZAPISANO_PLANS_FILE", "ZAPISANO_LOG_FILE", "CREDITS_PRICES_FILE")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 OFF = ("0", "false", "no", "off")
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from zapisano.credits import holds
 from zapisano.credits.keys import Scope
-from zapisano.credits.model import Hold
+from zapisano.credits.model import Hold, own_key
 from zapisano.db import Database
 from zapisano.errors import AppError
 from zapisano.settings import Settings
@@ -277,7 +277,7 @@ async def batch(
     """
     caller.require(Scope.BATCH)
     results = await asyncio.gather(
-        *(_one(request, caller, item, key and f"{key}#{n}") for n, item in enumerate(body.items))
+        *(_one(request, caller, item, key and own_key(key, n)) for n, item in enumerate(body.items))
     )
     return plain({"success": True, "results": results})
 

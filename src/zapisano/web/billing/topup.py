@@ -22,6 +22,7 @@ from zapisano.web.billing.documents import (
 )
 from zapisano.web.plain import plain, short
 
+MOST_OFTEN = "20/minute"  # of one account; each may be a payment at YooKassa
 ID = "0b6f2c1e-3c0a-4a51-9b9e-7d6f0a1c2b3d"
 SHOWN = {
     "success": True,
@@ -55,11 +56,13 @@ async def topup(
 ) -> Response:
     """Ask for a payment of so many roubles. The credits come when it is paid, once."""
     state = request.app.state
+    email = caller.account(body.email, Scope.TOPUP)
+    await state.limiter.hit("topup", MOST_OFTEN, email, fail_open=True)
     order = await top_up(
         state.database,
         state.provider,
         state.settings,
-        email=caller.account(body.email, Scope.TOPUP),
+        email=email,
         amount=body.amount,
         key=key,
         language=body.language,
