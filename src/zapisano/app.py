@@ -27,6 +27,15 @@ from zapisano.web.feed import Feed
 from zapisano.web.serving import Site, bind, serve
 
 Part = Literal["api", "credits", "webhook"]
+ABOUT_TENANTS = (
+    "Calls of /api/tenants carry the header `Authorization: Bearer <MASTER_API_TOKEN>`; their "
+    "errors are problem JSON with a `code` for programs and a `detail` for people. "
+)
+ABOUT_CREDITS = (
+    "Calls of /api/billing carry the session of the web app's user, or a server key; their errors "
+    'are `{"success": false, "error": …}` with a code for programs in the header X-Error-Code, and '
+    "numbers are exact decimals. "
+)
 
 
 def create_api(
@@ -38,6 +47,7 @@ def create_api(
         version=__version__,
         summary="The operator's side: tenants and what happens to them. The token is "
         "MASTER_API_TOKEN; where none is set, master_api_token in secrets.json of the data folder.",
+        description=ABOUT_TENANTS + ABOUT_CREDITS,
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
@@ -67,6 +77,7 @@ def create_credits(
         title="Zapisano: credits",
         version=__version__,
         summary="Prepaid credits for an AI web app: balances, charges, holds and top-ups.",
+        description=ABOUT_CREDITS,
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,

@@ -231,7 +231,7 @@ async def test_the_api_describes_itself_with_examples_and_errors(api: httpx.Asyn
     for methods in schema["paths"].values():
         for operation in methods.values():
             assert operation["summary"]
-            assert "401" in operation["responses"]
+            assert "401" in operation["responses"] or not operation.get("security")
             assert "example" in str(
                 operation["responses"]["201" if "201" in operation["responses"] else "200"]
             )

@@ -9,7 +9,11 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from zapisano.errors import AppError, Unauthorized
 from zapisano.settings import Settings
 
-BEARER = HTTPBearer(auto_error=False, description="MASTER_API_TOKEN of this installation")
+BEARER = HTTPBearer(
+    scheme_name="masterToken",
+    auto_error=False,
+    description="MASTER_API_TOKEN of this installation",
+)
 
 
 class NotConfigured(AppError):

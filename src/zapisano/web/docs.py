@@ -1,7 +1,7 @@
 """The API's description as a page: made here from openapi.json, with no script of anybody else."""
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,13 @@ LIMITS = {
     "default": "default {}",
 }
 
+# How each security scheme of the document is written in a request.
+CREDENTIALS = {
+    "masterToken": "Authorization: Bearer $MASTER_API_TOKEN",
+    "session": "Cookie: next-auth.session-token=YOUR_TOKEN",
+    "serverKey": "Authorization: Bearer zk_…",
+}
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -56,16 +63,18 @@ def _operation(
     schema: Mapping[str, Any], base: str, path: str, method: str, details: Mapping[str, Any]
 ) -> dict[str, Any]:
     body = _body(schema, details)
-    secured = bool(details.get("security"))
+    parameters = details.get("parameters", ())
     return {
         "id": details["operationId"],
         "method": method.upper(),
         "path": path,
         "summary": details.get("summary", ""),
         "text": details.get("description", "").replace("`", ""),
-        "arguments": [_argument(schema, one) for one in details.get("parameters", ())],
+        "arguments": [_argument(schema, one) for one in parameters if one["in"] != "cookie"],
         "fields": body["fields"],
-        "curl": _curl(base, path, method, secured=secured, body=body["example"]),
+        "curl": _curl(
+            base + _filled(path, parameters), method, _shown_by(details), body["example"]
+        ),
         "answers": [_answer(code, one) for code, one in sorted(details["responses"].items())],
     }
 
@@ -89,6 +98,8 @@ def _rule(schema: Mapping[str, Any], shape: Mapping[str, Any]) -> str:
         return _rule(schema, choices[0])
     if "$ref" in shape:
         return _rule(schema, schema["components"]["schemas"][shape["$ref"].rpartition("/")[2]])
+    if "items" in shape:
+        return f"any of {_rule(schema, shape['items'])}"
     values = shape.get("enum")
     kind = " | ".join(map(str, values)) if values else str(shape.get("type", "any"))
     return ", ".join([kind, *_limits(shape)])
@@ -114,8 +125,9 @@ def _body(schema: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, An
     content = details.get("requestBody", {}).get("content", {}).get("application/json")
     if not content:
         return {"fields": [], "example": None}
-    name = content["schema"]["$ref"].rpartition("/")[2]
-    model = schema["components"]["schemas"][name]
+    model = content["schema"]
+    if "$ref" in model:
+        model = schema["components"]["schemas"][model["$ref"].rpartition("/")[2]]
     required = model.get("required", ())
     fields = [
         {
@@ -126,15 +138,30 @@ def _body(schema: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, An
         }
         for field, shape in model["properties"].items()
     ]
-    return {"fields": fields, "example": content.get("examples", content["schema"]["examples"])[0]}
+    given = content.get("example")
+    return {"fields": fields, "example": model["examples"][0] if given is None else given}
 
 
-def _curl(base: str, path: str, method: str, *, secured: bool, body: object) -> str:
-    parts = [f"curl {base}{path.replace('{tenant_id}', 'client_001')}"]
+def _filled(path: str, parameters: Iterable[Mapping[str, Any]]) -> str:
+    """Put the parameters' examples into a path."""
+    for one in parameters:
+        if one["in"] == "path":
+            path = path.replace(f"{{{one['name']}}}", str(one["schema"]["examples"][0]))
+    return path
+
+
+def _shown_by(details: Mapping[str, Any]) -> str | None:
+    """Return the header by which the caller shows who it is, where there is one."""
+    ways = (way for one in details.get("security", ()) for way in one)
+    return next((CREDENTIALS[way] for way in ways), None)
+
+
+def _curl(url: str, method: str, credential: str | None, body: object) -> str:
+    parts = [f"curl {url}"]
     if method != "get":
         parts.append(f"  -X {method.upper()}")
-    if secured:
-        parts.append('  -H "Authorization: Bearer $MASTER_API_TOKEN"')
+    if credential is not None:
+        parts.append(f'  -H "{credential}"')
     if body is not None:
         parts.append("  -H 'Content-Type: application/json'")
         parts.append(f"  -d '{json.dumps(body, ensure_ascii=False)}'")
@@ -152,7 +179,7 @@ def _answer(code: str, answer: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "code": code,
         "phrase": HTTPStatus(int(code)).phrase,
-        "text": answer.get("description", ""),
+        "text": answer.get("description", "").replace("`", ""),
         "media": media,
         "example": text if example is not None else "",
     }

@@ -11,7 +11,7 @@ from zapisano.credits.ledger import Ledger
 from zapisano.credits.model import CENT, Item, Posted, Verb
 from zapisano.settings import Settings
 from zapisano.web.billing.bodies import MOST_KEY, Metadata, Operation, reader, shown
-from zapisano.web.billing.caller import AnyCaller, Caller, Writer
+from zapisano.web.billing.caller import OF_USERS, AnyCaller, Caller, Writer
 from zapisano.web.billing.documents import BUSY, MOVING, READING, answer
 from zapisano.web.billing.prices import Priced, check_most, prices_of
 from zapisano.web.plain import plain, short
@@ -66,7 +66,7 @@ class Charge(Priced):
     email: Email = None
 
 
-@router.get("/balance", summary="The balance", responses={
+@router.get("/balance", summary="The balance", dependencies=OF_USERS, responses={
     **answer(200, "The account; a first visit opens it",
              {"success": True, "balance": 100.00, "totalSpent": 0}),
     **READING,
@@ -83,7 +83,8 @@ async def balance(request: Request, caller: AnyCaller, email: EmailQuery = None)
     )
 
 
-@router.post("/deduct", summary="Charge", openapi_extra=shown(Charge, CHARGE), responses={
+@router.post("/deduct", summary="Charge", dependencies=OF_USERS,
+             openapi_extra=shown(Charge, CHARGE), responses={
     **answer(200, "Charged", CHARGED), **MOVING,
 })  # fmt: skip
 async def deduct(

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyCookie, HTTPBearer
 
 from zapisano.credits import keys, sessions
 from zapisano.credits.keys import Scope, ServerKey
@@ -20,6 +21,21 @@ from zapisano.web.errors import Forbidden
 log = get_logger("zapisano.web.billing")
 
 JSON = "application/json"
+
+
+# For the OpenAPI document; what is sent is read below, by all the names that there are.
+SESSION = APIKeyCookie(
+    name="next-auth.session-token",
+    scheme_name="session",
+    auto_error=False,
+    description="The session of the web app's user, as NextAuth 4 or Auth.js 5 seals it: under any "
+    "of the four cookie names, in chunks, or as a bearer token",
+)
+KEY = HTTPBearer(
+    scheme_name="serverKey",
+    auto_error=False,
+    description="A server key, zk_…: `zapisano credits keys create`",
+)
 
 
 class ForeignOrigin(Forbidden):
@@ -193,3 +209,5 @@ AnyCaller = Annotated[Caller, Depends(read_caller)]
 Writer = Annotated[Caller, Depends(writer)]
 Server = Annotated[Caller, Depends(server)]
 ServerReader = Annotated[Caller, Depends(server_reader)]
+OF_USERS = [Security(SESSION), Security(KEY)]
+OF_SERVERS = [Security(KEY)]

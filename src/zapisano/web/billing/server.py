@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
 from pydantic import Field
 
@@ -17,7 +17,7 @@ from zapisano.errors import AppError
 from zapisano.settings import Settings
 from zapisano.web.billing.account import Charge, Email, Key, charge, charged, ledger_of
 from zapisano.web.billing.bodies import Amount, Body, Metadata, Operation, checked, reader, shown
-from zapisano.web.billing.caller import Caller, Server, ServerReader
+from zapisano.web.billing.caller import OF_SERVERS, Caller, Server, ServerReader
 from zapisano.web.billing.documents import MOVING, READING, UNKNOWN_HOLD, WRITING, answer
 from zapisano.web.billing.prices import Priced, check_most
 from zapisano.web.errors import note
@@ -37,7 +37,8 @@ SHOWN_HOLD = {
     "operation": "Анализ ЭКГ",
 }
 
-router = APIRouter(prefix="/api/billing", tags=["Credits, by a back end"])
+HoldPath = Annotated[UUID, Path(examples=[HOLD_ID], description="`hold` of the answer")]
+router = APIRouter(prefix="/api/billing", tags=["Credits, by a back end"], dependencies=OF_SERVERS)
 
 Seconds = Annotated[
     int,
@@ -134,7 +135,7 @@ async def hold(
 @router.get("/holds/{hold_id}", summary="A hold", responses={
     **answer(200, "As it stands", SHOWN_HOLD), **UNKNOWN_HOLD, **READING,
 })  # fmt: skip
-async def look(request: Request, caller: ServerReader, hold_id: UUID) -> Response:
+async def look(request: Request, caller: ServerReader, hold_id: HoldPath) -> Response:
     """Show a hold."""
     return plain(_shown(await _of(request, caller, hold_id)))
 
@@ -149,7 +150,7 @@ async def look(request: Request, caller: ServerReader, hold_id: UUID) -> Respons
 async def settle(
     request: Request,
     caller: Server,
-    hold_id: UUID,
+    hold_id: HoldPath,
     body: Annotated[Settlement, Depends(reader(Settlement))],
     key: Key = None,
 ) -> Response:
@@ -189,7 +190,7 @@ async def settle(
 async def release(
     request: Request,
     caller: Server,
-    hold_id: UUID,
+    hold_id: HoldPath,
     _: Annotated[Nothing, Depends(reader(Nothing))],
     key: Key = None,
 ) -> Response:
@@ -214,7 +215,7 @@ async def release(
 async def renew(
     request: Request,
     caller: Server,
-    hold_id: UUID,
+    hold_id: HoldPath,
     body: Annotated[Renewal, Depends(reader(Renewal))],
 ) -> Response:
     """Keep a hold open for so long from now."""

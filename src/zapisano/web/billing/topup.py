@@ -11,7 +11,7 @@ from zapisano.payments import top_up, topup_status
 from zapisano.payments.model import CreditsOrder
 from zapisano.web.billing.account import Email, EmailQuery, Key
 from zapisano.web.billing.bodies import Amount, Body, reader, shown
-from zapisano.web.billing.caller import AnyCaller, Writer
+from zapisano.web.billing.caller import OF_USERS, AnyCaller, Writer
 from zapisano.web.billing.documents import (
     OFF,
     PROVIDER_DOWN,
@@ -33,7 +33,7 @@ SHOWN = {
     "confirmationUrl": "https://yoomoney.ru/checkout/payments/v2/contract?orderId=2e8a",
 }
 
-router = APIRouter(prefix="/api/billing", tags=["Credits"])
+router = APIRouter(prefix="/api/billing", tags=["Credits"], dependencies=OF_USERS)
 
 
 class TopUp(Body):

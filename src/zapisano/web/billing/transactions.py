@@ -14,7 +14,7 @@ from zapisano.credits.keys import Scope
 from zapisano.credits.model import Account
 from zapisano.db import Database
 from zapisano.web.billing.account import Email, ledger_of
-from zapisano.web.billing.caller import AnyCaller
+from zapisano.web.billing.caller import OF_USERS, AnyCaller
 from zapisano.web.billing.documents import READING, answer
 from zapisano.web.plain import plain
 
@@ -51,14 +51,15 @@ class Asked(BaseModel):
     )
 
 
-router = APIRouter(prefix="/api/billing", tags=["Credits"])
+router = APIRouter(prefix="/api/billing", tags=["Credits"], dependencies=OF_USERS)
 
 
 HISTORY = answer(
     200, "Newest first", {"success": True, "transactions": [SHOWN], "nextCursor": None}
 )
-for kind in ("text/csv", "application/x-ndjson"):
-    HISTORY[200]["content"][kind] = {"schema": {"type": "string"}}
+HISTORY[200]["content"] |= {
+    kind: {"schema": {"type": "string"}} for kind in ("text/csv", "application/x-ndjson")
+}
 
 
 @router.get("/transactions", summary="The history", responses={
