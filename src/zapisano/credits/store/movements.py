@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal, cast
 from uuid import UUID
 
-from zapisano.credits.model import LARGEST, Account, Answer, Item, Outcome, Rules
+from zapisano.credits.model import CENT, LARGEST, Account, Answer, Item, Outcome, Rules
 from zapisano.db import Connection, Row
 
 
@@ -68,7 +68,7 @@ async def charge(conn: Connection, rules: Rules, item: Item, now: datetime) -> A
     )
     if row is None:
         return None
-    return Answer(Outcome.OK, row["movement"], -item.amount, row["balance"])
+    return Answer(Outcome.OK, row["movement"], -item.amount.quantize(CENT), row["balance"])
 
 
 async def open_account(conn: Connection, rules: Rules, email: str) -> bool:
