@@ -34,12 +34,14 @@ class Invariant(StrEnum):
     NUMBERS = "numbers"
     REMAINDER = "remainder"
     DOUBLE = "double"
+    HOUSE = "house"
     LINK = "link"
     BEGINNING = "beginning"
     CHARGE = "charge"
     SPENT = "spent"
     GRANTS = "grants"
     REFUNDS = "refunds"
+    CLASH = "clash"
     STRAY = "stray"
 
     @property
@@ -58,12 +60,14 @@ SAYINGS = {
     Invariant.NUMBERS: "9: sums are numbers",
     Invariant.REMAINDER: "9: no remainder is lost",
     Invariant.DOUBLE: "10: each movement has two sides, which sum to zero",
+    Invariant.HOUSE: "10: each kind of movement has its own account of the house",
     Invariant.LINK: "the chain is whole: nothing was changed, taken out or put in",
     Invariant.BEGINNING: "an account begins once",
     Invariant.CHARGE: "each charge is in credit_transactions, once, and says the same",
     Invariant.SPENT: "total_spent is what was adopted and charged, less refunds",
     Invariant.GRANTS: "what is left of grants is what was not drawn from them",
     Invariant.REFUNDS: "no charge is refunded by more than it was",
+    Invariant.CLASH: "an address has one account in use",
     Invariant.STRAY: "what is there belongs to an account",
 }
 

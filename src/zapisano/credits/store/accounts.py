@@ -76,7 +76,8 @@ async def of_address(conn: Connection, email: str) -> list[Stored]:
 
 
 async def lock(conn: Connection, email: str) -> None:
-    """Keep others off the rows of an address, in the order in which a batch locks them."""
+    """Keep others off the rows of an address, in the order in which opening and batches lock."""
+    await conn.fetchval("SELECT credits.guard($1)", email)
     await conn.fetch(
         """SELECT id FROM public.user_balances WHERE lower(email) = $1 ORDER BY id
            FOR NO KEY UPDATE""",

@@ -12,12 +12,15 @@ from zapisano.db import Connection, Row
 # Along each account's chain. The link is made anew of what the posting and its charge say now.
 CHAIN: LiteralString = """
 WITH line AS (
-    SELECT p.account, p.movement, p.amount, p.balance_after, p.kind, p.cost, p.remainder, p.hold,
+    SELECT p.account, p.movement, p.amount, p.balance_after, p.kind, p.cost, p.remainder, p.counter,
         p.link, p.transaction, p.created_at, a.email, t.id AS kept, t.email AS kept_email,
         t.amount AS kept_amount, t.balance_after AS kept_balance, t.created_at AS kept_at,
         row_number() OVER chain = 1 AS is_first,
         coalesce(lag(p.balance_after) OVER chain, 0) + p.amount AS proper_balance,
-        coalesce(lag(p.remainder) OVER chain, 0) AS remainder_before,
+        -- What the account could not bear of a settlement was forgiven, and is kept with the hold.
+        coalesce(lag(p.remainder) OVER chain, 0) + coalesce(p.cost + p.amount - coalesce(
+            (SELECT h.shortfall FROM credits.holds AS h WHERE h.id = p.hold), 0), 0)
+            AS proper_remainder,
         credits.link(
             coalesce(lag(p.link) OVER chain, sha256(convert_to(lower(a.email), 'UTF8'))),
             ROW(p.account, p.movement, p.amount, p.counter, p.kind, p.balance_after, p.cost,
@@ -32,18 +35,21 @@ WITH line AS (
     WINDOW chain AS (PARTITION BY p.account ORDER BY p.movement)
 ), judged AS (
     SELECT l.account, l.movement, l.amount, l.balance_after, l.kind, l.cost, l.remainder, l.email,
-        l.link, l.proper_link, l.proper_balance, l.remainder_before, l.kept, l.kept_email,
+        l.link, l.proper_link, l.proper_balance, l.proper_remainder, l.kept, l.kept_email,
         l.kept_amount, l.kept_balance, l.is_first, l.transaction, l.kept_at, l.created_at,
-        l.email IS NULL AS is_stray,
+        l.email IS NULL AS is_stray, l.counter,
+        CASE WHEN l.kind IN ('charge', 'refund') THEN -1
+            WHEN l.kind IN ('opening', 'grant', 'lapse') THEN -2
+            WHEN l.kind = 'topup' THEN -3
+            WHEN l.kind IN ('hold', 'release', 'expire') THEN -4
+            WHEN l.kind = 'adjust' THEN -5 ELSE -6 END AS proper_counter,
         l.is_first <> (l.kind IN ('opening', 'adoption')) AS begins_wrong,
         l.balance_after <> l.proper_balance AS is_out_of_order,
         l.amount < 0 AND l.kind <> 'adoption' AND l.balance_after < $4 AS is_too_low,
         l.email IS NOT NULL AND l.link IS DISTINCT FROM l.proper_link AS is_unlinked,
         'NaN' IN (l.amount, l.balance_after, l.remainder, coalesce(l.cost, 0)) AS is_no_number,
-        NOT (l.remainder >= 0 AND l.remainder < 0.01)
-            OR (l.remainder <> l.remainder_before + coalesce(l.cost + l.amount, 0)
-                AND NOT (l.remainder = l.remainder_before AND EXISTS (SELECT FROM credits.holds AS h
-                    WHERE h.id = l.hold AND h.shortfall > 0))) AS is_lost,
+        l.remainder <> l.proper_remainder OR NOT (l.remainder >= 0 AND l.remainder < 0.01)
+            AS is_lost,
         CASE WHEN l.kind = 'charge' AND l.amount < 0
             THEN (l.kept_amount, l.kept_balance, l.kept_at, lower(l.kept_email))
                 IS DISTINCT FROM (-l.amount, l.balance_after, l.created_at, lower(l.email))
@@ -54,13 +60,13 @@ SELECT f.invariant, j.account, j.movement, f.expected, f.found
 FROM judged AS j CROSS JOIN LATERAL (VALUES
     ('stray', j.is_stray AND j.is_first, 'an account with this number', 'none'),
     ('beginning', j.begins_wrong, 'one opening or adoption, first of all', j.kind),
+    ('house', j.counter <> j.proper_counter, j.proper_counter::text, j.counter::text),
     ('order', j.is_out_of_order, j.proper_balance::text, j.balance_after::text),
     ('floor', j.is_too_low, 'no debit below ' || $4::numeric, j.balance_after::text),
     ('link', j.is_unlinked, encode(j.proper_link, 'hex'), encode(j.link, 'hex')),
     ('numbers', j.is_no_number, 'numbers',
         concat_ws(', ', j.amount, j.balance_after, j.remainder, j.cost)),
-    ('remainder', j.is_lost,
-        (j.remainder_before + coalesce(j.cost + j.amount, 0))::text, j.remainder::text),
+    ('remainder', j.is_lost, j.proper_remainder::text, j.remainder::text),
     ('charge', j.is_miskept,
         CASE WHEN j.kind = 'charge' THEN concat_ws(', ', 'a charge of ' || -j.amount,
             'balance ' || j.balance_after, j.email, j.created_at) ELSE 'no charge' END,
@@ -68,7 +74,8 @@ FROM judged AS j CROSS JOIN LATERAL (VALUES
             'balance ' || j.kept_balance, j.kept_email, j.kept_at) END)
 ) AS f (invariant, is_broken, expected, found)
 WHERE (j.is_stray OR j.begins_wrong OR j.is_out_of_order OR j.is_too_low OR j.is_unlinked
-    OR j.is_no_number OR j.is_lost OR j.is_miskept) AND f.is_broken
+    OR j.is_no_number OR j.is_lost OR j.is_miskept OR j.counter <> j.proper_counter)
+    AND f.is_broken
 LIMIT $3"""
 
 # The accounts as they stand, and what their postings, holds and grants make of them.
@@ -127,6 +134,15 @@ LEFT JOIN credits.postings AS h ON h.account = p.counter AND h.movement = p.move
 LEFT JOIN credits.house_accounts AS o ON o.account = p.counter
 WHERE p.account > $1 AND p.account <= $2 AND p.account >= 0
     AND h.amount IS DISTINCT FROM -p.amount
+LIMIT $3"""
+
+CLASHES: LiteralString = """
+SELECT 'clash' AS invariant, a.id AS account, NULL::bigint AS movement,
+    'one account of ' || lower(a.email) || ' in use' AS expected, b.id || ' too' AS found
+FROM public.user_balances AS a
+JOIN public.user_balances AS b ON lower(b.email) = lower(a.email) AND b.id > a.id
+WHERE a.id > $1 AND a.id <= $2 AND a.frozen IS NULL AND a.head IS NOT NULL
+    AND b.frozen IS NULL AND b.head IS NOT NULL
 LIMIT $3"""
 
 KEYS: LiteralString = """
@@ -252,7 +268,7 @@ FROM told AS p WHERE p.times > 1
 LIMIT $3"""
 
 # By range; the chain's also asks for the floor, as $4.
-QUESTIONS = (ACCOUNTS, SIDES, KEYS, HOLDS, GRANTS, REFUNDS, CHARGES)
+QUESTIONS = (ACCOUNTS, CLASHES, SIDES, KEYS, HOLDS, GRANTS, REFUNDS, CHARGES)
 
 # Rows of the house that belong to no movement, and a movement's number used twice.
 STRAYS: LiteralString = """
