@@ -34,6 +34,8 @@ BOT_TOKEN = re.compile(r"[0-9]{3,16}:[A-Za-z0-9_-]{20,64}")
 TENANT = re.compile(r"client_[0-9]{3,9}")
 SHORTEST_SECRET_KEY = 32
 WEBHOOK_SECRET_BYTES = range(24, 65)
+# https://neon.com/docs/connect/connection-pooling: of one database two hosts, a suffix apart.
+NEON_POOLER = re.compile(r"(?<=@)(ep-[a-z0-9-]+)-pooler(?=\.)")
 # Published by YooKassa ("Incoming notifications", checked October 2026).
 YOOKASSA_NETWORKS = (
     "185.71.76.0/27,185.71.77.0/27,77.75.153.0/25,77.75.154.128/25,"
@@ -213,6 +215,12 @@ class Settings(BaseSettings):
                 "make one with: echo whsec_$(openssl rand -base64 32)"
             )
         return value
+
+    @field_validator("database_url", "app_database_url")
+    @classmethod
+    def _goes_direct(cls, value: SecretStr) -> SecretStr:
+        """Name Neon's direct host: its pooler refuses what our sessions begin with."""
+        return SecretStr(NEON_POOLER.sub(r"\1", value.get_secret_value()))
 
     @field_validator("time_zone")
     @classmethod

@@ -54,6 +54,24 @@ def test_a_broken_setting_is_named(name: str, value: str, monkeypatch: pytest.Mo
     assert SECRET not in caught.value.detail
 
 
+NEON = "us-east-2.aws.neon.tech/credits?sslmode=require&channel_binding=require"
+
+
+@pytest.mark.parametrize(
+    ("written", "used"),
+    [
+        (f"alex:a@ep-cool-darkness-123456-pooler.{NEON}", f"alex:a@ep-cool-darkness-123456.{NEON}"),
+        (f"alex:a@ep-cool-darkness-123456.{NEON}", f"alex:a@ep-cool-darkness-123456.{NEON}"),
+        ("ep-a-pooler.x:y@pg-pooler.example.org/x", "ep-a-pooler.x:y@pg-pooler.example.org/x"),
+    ],
+)
+def test_of_neons_two_hosts_the_direct_one_is_used(
+    written: str, used: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTGRES_URL", f"postgresql://{written}")
+    assert load().database_url.get_secret_value() == f"postgresql://{used}"
+
+
 def test_webhooks_are_never_sent_unsigned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREDITS_WEBHOOK_URL", "https://app.example.org/hook")
     with pytest.raises(BrokenSetting, match=r"^CREDITS_WEBHOOK_SECRET: "):

@@ -4,12 +4,18 @@ A PostgreSQL connection keeps about 100 KB for every tenant it has ever touched 
 only when it is closed. So connections are few, a tenant prefers a connection that already knows
 it (soft affinity: if that one is busy, another serves), and a connection that has met
 `tenants_per_connection` tenants is closed after its transaction.
+
+A connection that nobody has used for a while is asked whether it still stands before it is lent.
+Where a platform freezes the process between requests, the server may have hung up meanwhile, and
+nobody was awake to see it; so may a firewall on the way, which tells nobody.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import asyncpg
 from pydantic_core import from_json, to_json
@@ -23,14 +29,24 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 LOCK_TIMEOUT = "10s"
 # No tenant bound, no tenant's table found: such a mistake must fail loudly.
 SESSION = {"search_path": "pg_catalog", "timezone": "UTC", "jit": "off"}
+# For so long a connection is believed to stand: half of the shortest after which Neon sleeps.
+TRUSTED_SECONDS = 30.0
+PROBE_TIMEOUT_SECONDS = 5.0
+# The driver takes what it does not know in an address for a setting of the server's. Neon writes
+# this one into every address that it shows; it speaks of the login, where the driver has no such.
+NOT_THE_DRIVERS = {"channel_binding"}
 
 
 @dataclass(eq=False)
 class Slot:
-    """A place for one connection, and the tenants that connection has met."""
+    """A place for one connection, the tenants it has met, and when it was given back.
+
+    `used_at` is the clock on the wall, in seconds: others stand still while a machine sleeps.
+    """
 
     raw: RawConnection | None = None
     met: set[str] = field(default_factory=set[str])
+    used_at: float = 0.0
 
 
 async def connect(
@@ -48,7 +64,7 @@ async def connect(
     """
     with explained():
         return await asyncpg.connect(
-            dsn,
+            for_driver(dsn),
             timeout=CONNECT_TIMEOUT_SECONDS,
             statement_cache_size=statement_cache,
             server_settings={
@@ -75,9 +91,20 @@ def explained() -> Generator[None]:
     ) as e:
         raise Busy(f"The database refuses the login: {e}.") from e
     except asyncpg.ProtocolViolationError as e:
-        raise Busy(f"What answers at the database's address refuses us: {e}.") from e
+        raise Busy(
+            f"What answers at the database's address refuses us: {e}. If it is a connection "
+            "pooler, name PostgreSQL's own address instead."
+        ) from e
     except (*CONNECTION_LOST, TimeoutError) as e:
         raise Busy(f"The database of DATABASE_URL is not answering ({type(e).__name__}).") from e
+
+
+def for_driver(dsn: str) -> str:
+    """Leave out of an address what only other drivers understand."""
+    parts = urlsplit(dsn)
+    asked = parse_qsl(parts.query, keep_blank_values=True)
+    kept = [(name, value) for name, value in asked if name not in NOT_THE_DRIVERS]
+    return dsn if kept == asked else parts._replace(query=urlencode(kept)).geturl()
 
 
 async def speak_json(raw: RawConnection) -> RawConnection:
@@ -120,7 +147,7 @@ class Pool:
         """
         slot = await self._take(tenant)
         try:
-            if slot.raw is None or slot.raw.is_closed():
+            if not await _stands(slot):
                 slot.met.clear()
                 slot.raw = await speak_json(
                     await connect(
@@ -155,6 +182,7 @@ class Pool:
         return min(self._idle, key=lambda slot: len(slot.met))
 
     async def _give_back(self, slot: Slot) -> None:
+        slot.used_at = time.time()
         try:
             if slot.raw and (self._closed or _is_used_up(slot, self._limit)):
                 raw, slot.raw = slot.raw, None
@@ -171,6 +199,20 @@ class Pool:
             if slot.raw:
                 await _close(slot.raw)
                 slot.raw = None
+
+
+async def _stands(slot: Slot) -> bool:
+    """Say whether a connection can be used; one that has been idle for long is asked."""
+    if slot.raw is None or slot.raw.is_closed():
+        return False
+    if 0 <= time.time() - slot.used_at < TRUSTED_SECONDS:
+        return True
+    try:
+        await slot.raw.execute("", timeout=PROBE_TIMEOUT_SECONDS)  # the trip is what counts
+    except (*CONNECTION_LOST, TimeoutError):
+        slot.raw.terminate()
+        return False
+    return True
 
 
 def _is_used_up(slot: Slot, limit: int) -> bool:

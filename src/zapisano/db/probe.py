@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from zapisano.db.connection import OwnerConnection, RawConnection
-from zapisano.db.pool import CONNECT_TIMEOUT_SECONDS, explained
+from zapisano.db.pool import CONNECT_TIMEOUT_SECONDS, explained, for_driver
 
 ROUNDS = 20
 
@@ -53,7 +53,9 @@ async def backends_are_shared(dsn: str) -> bool:
 
 async def _bare(dsn: str) -> RawConnection:
     with explained():
-        return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_SECONDS, statement_cache_size=0)
+        return await asyncpg.connect(
+            for_driver(dsn), timeout=CONNECT_TIMEOUT_SECONDS, statement_cache_size=0
+        )
 
 
 async def _process(raw: RawConnection) -> int:
