@@ -138,8 +138,8 @@ def _body(schema: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, An
         }
         for field, shape in model["properties"].items()
     ]
-    given = content.get("example")
-    return {"fields": fields, "example": model["examples"][0] if given is None else given}
+    example = content["example"] if "example" in content else content["schema"]["examples"][0]
+    return {"fields": fields, "example": example}
 
 
 def _filled(path: str, parameters: Iterable[Mapping[str, Any]]) -> str:
