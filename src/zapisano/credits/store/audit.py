@@ -18,8 +18,9 @@ WITH line AS (
         row_number() OVER chain = 1 AS is_first,
         coalesce(lag(p.balance_after) OVER chain, 0) + p.amount AS proper_balance,
         -- What the account could not bear of a settlement was forgiven, and is kept with the hold.
-        coalesce(lag(p.remainder) OVER chain, 0) + coalesce(p.cost + p.amount - coalesce(
-            (SELECT h.shortfall FROM credits.holds AS h WHERE h.id = p.hold), 0), 0)
+        coalesce(lag(p.remainder) OVER chain, 0) + CASE WHEN p.cost IS NULL THEN 0
+            ELSE p.cost + p.amount - coalesce(
+                (SELECT h.shortfall FROM credits.holds AS h WHERE h.id = p.hold), 0) END
             AS proper_remainder,
         credits.link(
             coalesce(lag(p.link) OVER chain, sha256(convert_to(lower(a.email), 'UTF8'))),
