@@ -8,7 +8,7 @@ from enum import StrEnum
 from zapisano.clock import utc_now
 from zapisano.credits import history, ledger
 from zapisano.credits.entry import Entry
-from zapisano.credits.model import Insufficient, Item, Posted, Rules, Verb
+from zapisano.credits.model import Insufficient, Item, Posted, Rules, Verb, own_key
 from zapisano.credits.store import accounts as store
 from zapisano.credits.store.accounts import Ranked, Stored
 from zapisano.db import Connection
@@ -188,7 +188,7 @@ def _key(text: str) -> str | None:
         return None
     if len(text) > LONGEST_KEY or not text.isprintable():
         raise Refused(f"--key: has at most {LONGEST_KEY} characters")
-    return f"operator:{text}"  # never one that a client draws
+    return own_key("operator", text)
 
 
 def _after(posted: Posted) -> str:
