@@ -36,6 +36,7 @@ SQL_HOMES = {
     "db/migrations/shared/versions/s0004_order_of_updates.py",
     "db/migrations/shared/versions/s0005_orders_of_credits.py",
     "db/migrations/tenant/versions/t0001_the_tenant.py",
+    "db/pool.py",
     "db/probe.py",
     "db/registry.py",
     "db/roles.py",

@@ -1,6 +1,8 @@
 """The pool: few connections, known tenants preferred, memory bounded, waiting in order."""
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 
@@ -70,6 +72,32 @@ async def test_a_broken_connection_is_replaced(dsn: str) -> None:
         assert raw is not broken[0]
         assert await raw.fetchval("SELECT 1") == 1
     await small.close()
+
+
+@pytest.mark.parametrize("trusted_seconds", [30, 0])
+async def test_who_slept_while_the_server_hung_up_gets_another_connection(
+    dsn: str, trusted_seconds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zapisano.db.pool.TRUSTED_SECONDS", trusted_seconds)
+    small = pool(dsn, size=1)
+    first = await backend(small)
+    assert await backend(small) == first
+    hang_up = f"""import asyncio, asyncpg
+async def hang_up():
+    conn = await asyncpg.connect({dsn!r})
+    assert await conn.fetchval("SELECT pg_terminate_backend({first}, 5000)")
+    await conn.close()
+asyncio.run(hang_up())"""
+    subprocess.run([sys.executable, "-c", hang_up], check=True)  # noqa: ASYNC221 # we sleep
+    async with small.acquire() as raw:
+        assert await raw.fetchval("SELECT pg_backend_pid()") != first
+    await small.close()
+
+
+async def test_what_only_other_drivers_understand_is_left_out(dsn: str) -> None:
+    neons = pool(f"{dsn}?sslmode=prefer&channel_binding=require", size=1)
+    assert await backend(neons) > 0
+    await neons.close()
 
 
 async def test_an_unreachable_server_is_said_in_one_sentence() -> None:

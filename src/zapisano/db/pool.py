@@ -5,12 +5,14 @@ only when it is closed. So connections are few, a tenant prefers a connection th
 it (soft affinity: if that one is busy, another serves), and a connection that has met
 `tenants_per_connection` tenants is closed after its transaction.
 
-A connection that nobody has used for a while is asked whether it still stands before it is lent.
-Where a platform freezes the process between requests, the server may have hung up meanwhile, and
-nobody was awake to see it; so may a firewall on the way, which tells nobody.
+Where a platform freezes the process between requests, the server may have hung up meanwhile and
+nobody was awake to see it. So a connection on which something has come unasked, or that has been
+idle for long (a firewall that forgets a connection tells nobody), is asked whether it still stands
+before it is lent.
 """
 
 import asyncio
+import select
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -147,7 +149,7 @@ class Pool:
         """
         slot = await self._take(tenant)
         try:
-            if not await _stands(slot):
+            if slot.raw is None or not await _stands(slot.raw, slot.used_at):
                 slot.met.clear()
                 slot.raw = await speak_json(
                     await connect(
@@ -201,18 +203,26 @@ class Pool:
                 slot.raw = None
 
 
-async def _stands(slot: Slot) -> bool:
-    """Say whether a connection can be used; one that has been idle for long is asked."""
-    if slot.raw is None or slot.raw.is_closed():
+async def _stands(raw: RawConnection, used_at: float) -> bool:
+    """Say whether a connection can be used; one that gives reason to doubt it is asked."""
+    if raw.is_closed():
         return False
-    if 0 <= time.time() - slot.used_at < TRUSTED_SECONDS:
+    if 0 <= time.time() - used_at < TRUSTED_SECONDS and _is_quiet(raw):
         return True
     try:
-        await slot.raw.execute("", timeout=PROBE_TIMEOUT_SECONDS)  # the trip is what counts
+        await raw.execute("SELECT 1", timeout=PROBE_TIMEOUT_SECONDS)
     except (*CONNECTION_LOST, TimeoutError):
-        slot.raw.terminate()
+        raw.terminate()
         return False
     return True
+
+
+def _is_quiet(raw: RawConnection) -> bool:
+    """Say whether nothing waits to be read: on an idle connection that would be a farewell."""
+    transport = raw._transport  # noqa: SLF001 # the driver shows it nowhere
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket"), select.POLLIN)
+    return not poll.poll(0)
 
 
 def _is_used_up(slot: Slot, limit: int) -> bool:
