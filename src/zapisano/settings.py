@@ -48,6 +48,7 @@ Names = Annotated[tuple[str, ...], NoDecode]
 
 
 MOST_CREDITS = 1_000_000
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 MAX_PLAN_DAYS = 3660
 MAX_PLAN_PRICE = Decimal("99999999.99")  # what an order's amount can hold
 
@@ -187,7 +188,15 @@ class Settings(BaseSettings):
             return tuple(part.strip().lower() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("migration_secret")
+    @field_validator("credits_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            if not ORIGIN.fullmatch(one):
+                raise ValueError(f"{one!r} is no site; write for example https://app.example.com")
+        return value
+
+    @field_validator("migration_secret", "cron_secret")
     @classmethod
     def _is_hard_to_guess(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
         length = len(value.get_secret_value())

@@ -180,6 +180,11 @@ async def test_the_floor(api: Api) -> None:
         ("-Infinity", 400),
         ("1e400", 422),
         ("1e-400", 422),
+        ("1e9999999999999999999", 422),
+        ("-1e9999999999999999999", 422),
+        ('"1_0"', 422),
+        ('"٥"', 422),
+        ('" 5 "', 422),
         ("5.555", 422),
         ("0.001", 422),
         ('"five"', 422),
@@ -237,6 +242,7 @@ def nested(depth: int) -> dict[str, Any]:
         ({"metadata": {"a": "\u0000"}}, "metadata"),
         ({"metadata": "text"}, "metadata"),
         ({"metadata": {"a": 10**400}}, "metadata"),
+        ({"operation": "a\nb"}, "operation"),
         ({"amuont": 5}, "amuont"),
         ({"model": "anthropic/claude-opus-4.6"}, "model"),
         ({"email": "boris@example.com"}, "email"),
@@ -253,6 +259,34 @@ async def test_the_deepest_metadata_that_is_kept(api: Api, witness: Witness) -> 
     assert (await api.post("/api/billing/deduct", api.cookie(), body)).status_code == 200
     kept = await witness.fetchval("SELECT metadata ->> 'exact' FROM credit_transactions")
     assert kept == "0.1"
+
+
+async def test_numbers_in_metadata_that_nobody_could_keep(api: Api) -> None:
+    for number in ("1." + "1" * 15_000 + "E-300", "1e9999999999999999999", "1e-9999"):
+        refused = await api.client.post(
+            "/api/billing/deduct",
+            headers={**api.cookie(), "Content-Type": "application/json"},
+            content=f'{{"amount": 1, "operation": "x", "metadata": {{"a": {number}}}}}',
+        )
+        assert (refused.status_code, "metadata" in refused.json()["error"]) == (422, True)
+
+
+@pytest.mark.parametrize("operation", ["Анализ\u00a0ЭКГ", "👩\u200d⚕️", "a\u200bb"])
+async def test_any_text_that_people_write(api: Api, operation: str) -> None:
+    charged = await api.post(
+        "/api/billing/deduct", api.cookie(), {"amount": 1, "operation": operation}
+    )
+    assert charged.json()["operation"] == operation
+
+
+async def test_before_credits_are_installed(bare: Api) -> None:
+    for answer in (
+        await bare.get("/api/billing/balance", bare.cookie()),
+        await bare.post("/api/billing/deduct", bare.cookie(), DEDUCT),
+        await bare.get("/api/billing/transactions", bare.cookie()),
+    ):
+        assert (answer.status_code, answer.headers["x-error-code"]) == (503, "not_installed")
+        assert "/api/admin/migrate" in answer.json()["error"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[" * 10_000, b"nothing"])
@@ -307,13 +341,14 @@ async def test_every_way_a_session_comes(api: Api) -> None:
 
 async def test_sessions_that_the_web_app_keeps(dsn: str, tmp_path: Path, witness: Witness) -> None:
     query = (
-        'SELECT u.email FROM public.sessions s JOIN public.users u ON u.id = s."userId"'
+        'SELECT u.email FROM sessions s JOIN users u ON u.id = s."userId"'
         ' WHERE s."sessionToken" = $1 AND s.expires >= now()'
     )
     await witness.execute(
         """CREATE TABLE users (id serial PRIMARY KEY, email varchar(255));
            CREATE TABLE sessions (id serial, "userId" int, expires timestamptz,
                "sessionToken" varchar(255));
+           CREATE TABLE others (token uuid);
            INSERT INTO users (email) VALUES ('Anna@Example.com'), (NULL);
            INSERT INTO sessions ("userId", expires, "sessionToken") VALUES
                (1, now() + interval '1 day', 'good'), (1, now() - interval '1 s', 'late'),
@@ -339,6 +374,7 @@ async def test_pages_of_other_sites(api: Api) -> None:
         ("https://credits", 200),
         ("https://evil.example", 403),
         ("null", 403),
+        ("http://[", 403),
         ("https://credits.evil.example", 403),
     ):
         answer = await api.post("/api/billing/deduct", {**api.cookie(), "Origin": origin}, DEDUCT)

@@ -68,6 +68,27 @@ async def test_a_keys_own_limits(api: Api) -> None:
     assert statuses == [200, 200, 429]
 
 
+async def test_a_limited_key_refunds_within_its_limit_too(api: Api) -> None:
+    free, limited = await api.key(), await api.key(most=Decimal("10.00"))
+    body = {"email": ANNA, "amount": 40, "operation": "x"}
+    number = (await api.post("/api/billing/deduct", free, body)).json()["id"]
+    refund = {"email": ANNA, "id": number, "reason": "y"}
+    for change, status in (({}, 422), ({"amount": 10.01}, 403), ({"amount": 10}, 200)):
+        answer = await api.post("/api/billing/refunds", limited, {**refund, **change})
+        assert answer.status_code == status
+    assert await api.balance() == 20
+
+
+async def test_a_user_cannot_take_a_back_ends_key(api: Api) -> None:
+    body = {"amount": 1, "operation": "x"}
+    assert (await api.post("/api/billing/deduct", api.cookie(), body, key="k")).status_code == 200
+    other = {"email": ANNA, "amount": 5, "operation": "y"}
+    charged = await api.post("/api/billing/deduct", await api.key(), other, key="k")
+    assert charged.json()["balanceAfter"] == 44
+    again = await api.post("/api/billing/deduct", api.cookie(), body, key="k")
+    assert again.json()["balanceAfter"] == 49
+
+
 async def test_a_hold_is_settled_for_less(api: Api) -> None:
     key = await api.key()
     made = (await api.post("/api/billing/holds", key, HOLD)).json()
@@ -125,8 +146,9 @@ async def test_the_same_key_moves_once(api: Api) -> None:
     )
     assert len({one.json()["hold"] for one in hold}) == 1
     path = f"/api/billing/holds/{hold[0].json()['hold']}"
-    for verb, body in (("settle", {"amount": 5}),):
-        answers = [await api.post(f"{path}/{verb}", key, body, key=verb) for _ in range(3)]
+    released = f"/api/billing/holds/{await held(api, key)}/release"
+    for way, body in ((f"{path}/settle", {"amount": 5}), (released, {})):
+        answers = [await api.post(way, key, body, key=way) for _ in range(3)]
         assert {one.text for one in answers} == {answers[0].text}
         assert answers[0].status_code == 200
     charge = {"email": ANNA, "amount": 5, "operation": "x"}
@@ -201,6 +223,11 @@ async def test_tokens_have_their_price(api: Api, witness: Witness) -> None:
     worst = {**body, "email": ANNA, "tokens": {"input": 1000, "output": 500}}
     made = (await api.post("/api/billing/holds", await api.key(), worst)).json()
     assert made["held"] == 5.5
+    # A cache may have forgotten what it held when the call is made.
+    cached = {**worst, "tokens": {"input": 0, "output": 0, "cached_input": 1000}}
+    dear = (await api.post("/api/billing/holds", await api.key(), cached)).json()
+    assert dear["held"] == 1.75
+    await api.post(f"/api/billing/holds/{dear['hold']}/release", await api.key(), {})
     assert await witness.fetchval("SELECT held FROM user_balances WHERE email = $1", ANNA) == (
         Decimal("5.50")
     )
@@ -225,7 +252,14 @@ async def test_history(api: Api) -> None:
     assert file.text.count("\r\n") == 7
     other = (await api.get("/api/billing/transactions", api.cookie(BORIS))).json()
     assert [one["kind"] for one in other["transactions"]] == ["opening"]
-    for query in ({"cursor": "x"}, {"kind": "y"}, {"since": "yesterday"}, {"page": 2}):
+    for query in (
+        {"cursor": "x"},
+        {"kind": "y"},
+        {"since": "yesterday"},
+        {"since": "9999-12-31T23:59:59-10:00"},
+        {"until": "0001-01-01T00:00:00+10:00"},
+        {"page": 2},
+    ):
         refused = await api.get("/api/billing/transactions", api.cookie(), **query)
         assert (refused.status_code, refused.json()["success"]) == (422, False)
 

@@ -23,6 +23,7 @@ CURSOR = re.compile(
 LONGEST_CURSOR = 64
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+FIRST, LAST = datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC)
 
 
 class Kind(StrEnum):
@@ -155,6 +156,8 @@ class Filter:
         for name, instant in (("since", since), ("until", until)):
             if instant is not None and instant.tzinfo is None:
                 raise Refused(f"{name}: needs a time zone, as in 2026-11-23T00:00:00Z")
+            if instant is not None and not FIRST <= instant <= LAST:
+                raise Refused(f"{name}: is out of all time")
         if len(contains) > LONGEST_SEARCH or "\0" in contains:
             raise Refused(f"operation: search for at most {LONGEST_SEARCH} characters of text")
         return cls(frozenset(known[kind] for kind in asked), since, until, contains)

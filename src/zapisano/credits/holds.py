@@ -39,21 +39,34 @@ async def hold(
     Raises:
         As `Ledger.post`.
     """
-    posted = await ledger.post(
-        Item(
-            email=email,
-            verb=Verb.HOLD,
-            amount=amount,
-            operation=operation,
-            metadata=metadata,
-            key=key,
-            hold=uuid.uuid4(),
-            expires_at=expires_at,
-            asked=asked,
-        )
+    item = Item(
+        email=email,
+        verb=Verb.HOLD,
+        amount=amount,
+        operation=operation,
+        metadata=metadata,
+        key=key,
+        hold=uuid.uuid4(),
+        expires_at=expires_at,
+        asked=asked,
     )
-    assert posted.hold is not None  # noqa: S101 # a posting of this verb has one
-    return posted, await get(database, posted.hold)
+    posted = await ledger.post(item)
+    if posted.is_replay:
+        assert posted.hold is not None  # noqa: S101 # a posting of this verb has one
+        return posted, await get(database, posted.hold)
+    assert item.hold is not None  # noqa: S101 # drawn above
+    # Told from what was sent: to read it again could fail, and the hold is there.
+    made = Hold(
+        id=item.hold,
+        email=email,
+        amount=amount,
+        state=HoldState.OPEN,
+        shortfall=Decimal(0),
+        expires_at=expires_at,
+        operation=operation,
+        metadata=metadata,
+    )
+    return posted, made
 
 
 async def get(database: Database, hold_id: UUID) -> Hold:
@@ -71,6 +84,7 @@ async def get(database: Database, hold_id: UUID) -> Hold:
 
 async def settle(
     ledger: Ledger,
+    database: Database,
     found: Hold,
     *,
     amount: Decimal | None,
@@ -80,16 +94,16 @@ async def settle(
     partial: bool,
     key: str | None,
     asked: str,
-) -> Posted:
+) -> tuple[Posted, Decimal]:
     """End a hold and charge what the work has cost, be it less or more than was held.
 
     More than the account can bear is refused, or, with `partial`, charged down to the floor; what
-    is missing is kept with the hold.
+    is missing is kept with the hold, and returned beside the charge.
 
     Raises:
         As `Ledger.post`; the hold stays open.
     """
-    return await ledger.post(
+    posted = await ledger.post(
         Item(
             email=found.email,
             verb=Verb.SETTLE,
@@ -103,6 +117,10 @@ async def settle(
             asked=asked,
         )
     )
+    # Only such a settlement, or one told again, may have fallen short: the rest asks no more.
+    if not (partial or posted.is_replay):
+        return posted, Decimal(0)
+    return posted, (await get(database, found.id)).shortfall
 
 
 async def release(ledger: Ledger, found: Hold, *, key: str | None) -> Posted:

@@ -7,7 +7,7 @@ one for another is a type error first. Constraint violations come out as the dom
 import errno
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any, ClassVar, LiteralString
 
 import asyncpg
 
@@ -66,6 +66,23 @@ SAID: tuple[tuple[tuple[type[BaseException], ...], Callable[[], Exception]], ...
         partial(Busy, "The database is not answering, please try again in a moment."),
     ),
 )
+
+
+# What is said of tables that are not there, and by which names credits' own are known.
+NOT_THERE = (
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+)
+OF_CREDITS = ("credits.", '"credits"', "user_balances", "credit_transactions", '"held"')
+
+
+class NotInstalled(Busy):
+    """Credits were not installed in this database yet."""
+
+    code: ClassVar[str] = "not_installed"
+    text: ClassVar[str] = "Credits are not installed here yet: POST /api/admin/migrate does it."
 
 
 def connection_is_lost(error: BaseException) -> bool:
@@ -182,6 +199,8 @@ def domain_error(error: asyncpg.PostgresError) -> Exception:
     for kinds, translated in SAID:
         if isinstance(error, kinds):
             return translated()
+    if isinstance(error, NOT_THERE) and any(name in str(error) for name in OF_CREDITS):
+        return NotInstalled()
     name: str | None = getattr(error, "constraint_name", None)
     # Citus appends a shard's number to the names of constraints, so prefixes count.
     for known, translated in DOMAIN_ERRORS.items():

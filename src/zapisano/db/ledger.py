@@ -15,6 +15,9 @@ from zapisano.db.connection import CONNECTION_LOST, Connection, OwnerConnection
 from zapisano.db.database import Database
 from zapisano.db.names import APP_ROLE, quoted
 from zapisano.errors import AppError, Refused
+from zapisano.telemetry import get_logger
+
+log = get_logger("zapisano.db")
 
 CREDITS_LOCK = 7_260_923  # any constant: one migration of credits at a time per database
 
@@ -43,11 +46,16 @@ async def migrating(database: Database) -> AsyncGenerator[OwnerConnection]:
             await upgrade(conn)
             yield conn
     except AppError as error:
-        raise MigrationFailed(error.detail) from error
+        raise _failed(error.detail) from error
     except PostgresError as error:
-        raise MigrationFailed(f"PostgreSQL: {error.args[0]}") from error
+        raise _failed(f"PostgreSQL: {error.args[0]}") from error
     except CONNECTION_LOST as error:
-        raise MigrationFailed("The connection to the database was lost.") from error
+        raise _failed("The connection to the database was lost.") from error
+
+
+def _failed(reason: str) -> MigrationFailed:
+    log.error("credits_not_migrated", reason=reason)
+    return MigrationFailed(reason)
 
 
 async def is_installed(conn: Connection) -> bool:

@@ -88,7 +88,7 @@ async def create_topup(
     order = credits_order(
         settings, email=email, amount=roubles, language=language, request_key=key, now=now
     )
-    if account.balance + order.credits > LARGEST:
+    if account.balance + account.held + order.credits > LARGEST:
         raise TooMuch
     if await keep(conn, order):
         return order

@@ -191,7 +191,7 @@ class RequestContext:
             except ClientDisconnect:
                 log.info("client_left")
             except Exception as error:  # the last resort: 500, and a traceback in the log
-                answer = _last_resort(error, str(scope["path"]))
+                answer = told(as_told(error), str(scope["path"]))
                 if status:  # half an answer is out: only cutting the connection is honest
                     raise
                 await answer(scope, receive, send_with_id)
@@ -199,13 +199,15 @@ class RequestContext:
                 HTTP_REQUESTS.labels(_method(scope), _route(scope), str(status)).inc()
 
 
-def _last_resort(error: Exception, path: str) -> Response:
-    """Answer to what no route expected: a lost database may come back, the rest is a bug."""
+def as_told(error: Exception) -> AppError:
+    """Return what to tell of any error: a lost database may come back, the unexpected is a bug."""
+    if isinstance(error, AppError):
+        return error
     if isinstance(error, CONNECTION_LOST):
         log.warning("database_lost", reason=type(error).__name__)
-        return told(Busy(), path)
+        return Busy()
     log.error("request_failed", exc_info=error)
-    return told(AppError(), path)
+    return AppError()
 
 
 def _request_id(scope: Scope) -> str:

@@ -9,6 +9,7 @@ from pydantic import Field
 from zapisano.credits.keys import Scope
 from zapisano.credits.ledger import Ledger
 from zapisano.credits.model import CENT, Item, Posted, Verb
+from zapisano.errors import Refused
 from zapisano.settings import Settings
 from zapisano.web.billing.bodies import MOST_KEY, Metadata, Operation, reader, shown
 from zapisano.web.billing.caller import OF_USERS, AnyCaller, Caller, Writer
@@ -107,6 +108,8 @@ async def charge(request: Request, caller: Caller, body: Charge, key: str | None
     settings: Settings = request.app.state.settings
     email = caller.account(body.email, Scope.CHARGE)
     due = body.due(settings)
+    if due.total == 0:
+        raise Refused("tokens: these cost nothing")
     check_most(caller, settings, due.total)
     return await ledger_of(request).post(
         Item(
@@ -116,7 +119,7 @@ async def charge(request: Request, caller: Caller, body: Charge, key: str | None
             cost=due.cost,
             operation=body.operation,
             metadata=body.metadata,
-            key=key,
+            key=caller.named(key),
             asked=body.asked if key else None,
         )
     )

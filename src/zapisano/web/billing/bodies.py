@@ -1,9 +1,11 @@
 """What comes in a body: JSON whose numbers stay exact, checked field by field."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, NoReturn, TypeVar, cast
+from unicodedata import category
 
 import simplejson
 from fastapi import Request
@@ -26,6 +28,8 @@ MOST_OPERATION = 200
 MOST_METADATA_BYTES = 16 * 1024
 DEEPEST_METADATA = 8
 LARGEST_EXPONENT = 300
+WRITTEN_AMOUNT = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,5})?")
+UNSTORABLE = {"Cc", "Cs"}  # control characters, halves of characters
 MOST_KEY = 255
 
 
@@ -37,9 +41,17 @@ def _no_number(word: str) -> NoReturn:
     raise Unreadable(word)
 
 
+def _exact(text: str) -> Decimal:
+    """Read a number; one whose exponent is beyond all is as good as infinite."""
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        return Decimal("Infinity")
+
+
 def _whole(digits: str) -> int | Decimal:
     """Read a whole number; Python refuses to make an int of very many digits."""
-    return int(digits) if len(digits) <= LARGEST_EXPONENT else Decimal(digits)
+    return int(digits) if len(digits) <= LARGEST_EXPONENT else _exact(digits)
 
 
 async def read_json(request: Request) -> Any:  # JSON is anything
@@ -51,7 +63,7 @@ async def read_json(request: Request) -> Any:  # JSON is anything
     try:
         return json.loads(
             await request.body(),
-            parse_float=Decimal,
+            parse_float=_exact,
             parse_int=_whole,
             parse_constant=_no_number,
         )
@@ -65,12 +77,12 @@ def _amount(value: object) -> Decimal:
     """Read an amount: a JSON number, or a text of one, for those who do not trust their floats."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
         raise PydanticCustomError("amount", "must be a number")
-    try:
-        amount = Decimal(value)
-    except ArithmeticError:
-        raise PydanticCustomError("amount", "must be a number") from None
-    if not amount.is_finite():
+    # Decimal reads `1_0` and digits of other scripts, which nobody means here.
+    if isinstance(value, str) and not WRITTEN_AMOUNT.fullmatch(value):
         raise PydanticCustomError("amount", "must be a number")
+    amount = _exact(str(value))
+    if not amount.is_finite():
+        raise PydanticCustomError("amount", "must be a number that money can be")
     if amount <= 0:
         raise PydanticCustomError("amount", "must be above zero")
     if amount > LARGEST:
@@ -84,8 +96,8 @@ def _storable_text(text: str) -> str:
     """Refuse what PostgreSQL cannot keep, and what nobody can see."""
     if not text.strip():
         raise PydanticCustomError("text", "must not be empty")
-    if not text.isprintable():
-        raise PydanticCustomError("text", "must hold visible characters only")
+    if any(category(letter) in UNSTORABLE for letter in text):
+        raise PydanticCustomError("text", "must hold no control characters")
     return text.strip()
 
 
@@ -136,7 +148,12 @@ def _inside(value: object) -> list[object]:
 def _is_huge(value: object) -> bool:
     """JSON allows numbers of any size; a mistake's, or an attack's, is not kept."""
     if isinstance(value, Decimal):
-        return not value.is_finite() or abs(value.adjusted()) > LARGEST_EXPONENT
+        exponent = value.as_tuple().exponent
+        return (
+            not isinstance(exponent, int)
+            or abs(exponent) > LARGEST_EXPONENT
+            or abs(value.adjusted()) > LARGEST_EXPONENT
+        )
     return isinstance(value, int) and abs(value) >= 10**LARGEST_EXPONENT
 
 

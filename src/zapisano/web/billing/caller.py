@@ -10,6 +10,7 @@ from fastapi.security import APIKeyCookie, HTTPBearer
 
 from zapisano.credits import keys, sessions
 from zapisano.credits.keys import Scope, ServerKey
+from zapisano.credits.model import own_key
 from zapisano.credits.sessions import NoSession, Token
 from zapisano.credits.store import sessions as session_store
 from zapisano.db import Database
@@ -82,6 +83,18 @@ class Caller:
             raise Refused("email: a session speaks for itself; leave it out")
         return self.email
 
+    def named(self, key: str | None) -> str | None:
+        """Return an idempotency key as the ledger keeps it: users have theirs, back ends theirs.
+
+        A user must not be able to take the key of a charge that a back end is about to make.
+        """
+        return key if self.key is not None or key is None else own_key("session", key)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the key may not move any amount there is."""
+        return self.key is not None and self.key.most is not None
+
     def require(self, scope: Scope) -> None:
         """Go on if the key may do this; what a session may do is decided by the route.
 
@@ -127,7 +140,7 @@ async def _claims(request: Request, token: Token | None) -> Mapping[str, Any]:
         raise NoSession("absent")
     if not settings.auth_session_query or "." in token.value:
         return sessions.claims_of(token, settings.session_secrets, request.app.state.now())
-    async with _database(request).statements() as conn:
+    async with _database(request).shared() as conn:
         email = await session_store.email_of(conn, settings.auth_session_query, token.value)
     if email is None:
         raise NoSession("unknown")
@@ -154,7 +167,11 @@ def check_origin(request: Request) -> None:
     if origin.rstrip("/").lower() in {one.rstrip("/") for one in settings.credits_origins}:
         return
     own = {request.headers.get("host", "").lower(), urlsplit(settings.public_url).netloc.lower()}
-    if urlsplit(origin).netloc.lower() not in own - {""}:
+    try:
+        host = urlsplit(origin).netloc.lower()
+    except ValueError:
+        raise ForeignOrigin from None
+    if host not in own - {""}:
         raise ForeignOrigin
 
 

@@ -71,7 +71,8 @@ class Priced(Body):
         """
         if self.model is None:
             return Due(self.amount, None)
-        return Due(None, prices_of(settings).cost(self.model, Tokens.read(self.tokens)))
+        cost = prices_of(settings).cost(self.model, Tokens.read(self.tokens))
+        return Due(None, cost)
 
     def worst(self, settings: Settings) -> Decimal:
         """Return what is to be held: the amount, or the most that the tokens may cost.
@@ -82,7 +83,8 @@ class Priced(Body):
         if self.amount is not None:
             return self.amount
         tokens = Tokens.read(self.tokens)
-        return prices_of(settings).worst_case(self.model or "", tokens.input, tokens.output)
+        read = tokens.input + tokens.cached_input  # the cache may have forgotten them
+        return prices_of(settings).worst_case(self.model or "", read, tokens.output)
 
 
 def prices_of(settings: Settings) -> Prices:

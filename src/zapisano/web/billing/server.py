@@ -13,14 +13,14 @@ from zapisano.credits import holds
 from zapisano.credits.keys import Scope
 from zapisano.credits.model import Hold, own_key
 from zapisano.db import Database
-from zapisano.errors import AppError
+from zapisano.errors import Refused
 from zapisano.settings import Settings
 from zapisano.web.billing.account import Charge, Email, Key, charge, charged, ledger_of
 from zapisano.web.billing.bodies import Amount, Body, Metadata, Operation, checked, reader, shown
 from zapisano.web.billing.caller import OF_SERVERS, Caller, Server, ServerReader
 from zapisano.web.billing.documents import MOVING, READING, UNKNOWN_HOLD, WRITING, answer
 from zapisano.web.billing.prices import Priced, check_most
-from zapisano.web.errors import note
+from zapisano.web.errors import as_told, note
 from zapisano.web.plain import particulars, plain, short
 
 MOST_ITEMS = 1000
@@ -159,8 +159,9 @@ async def settle(
     found = await _of(request, caller, hold_id)
     due = body.due(settings)
     check_most(caller, settings, due.total)
-    posted = await holds.settle(
+    posted, shortfall = await holds.settle(
         ledger_of(request),
+        _database(request),
         found,
         amount=due.amount,
         cost=due.cost,
@@ -170,12 +171,11 @@ async def settle(
         key=key,
         asked=body.asked,
     )
-    ended = await holds.get(_database(request), hold_id)
     return plain(
         {
             **charged(posted, body.operation or found.operation, caller),
             "hold": str(hold_id),
-            "shortfall": short(ended.shortfall),
+            "shortfall": short(shortfall),
         }
     )
 
@@ -238,6 +238,11 @@ async def refund(
     key: Key = None,
 ) -> Response:
     """Return a charge or a part of it; without an amount, all that is left of it."""
+    settings: Settings = request.app.state.settings
+    if body.amount is not None:
+        check_most(caller, settings, body.amount)
+    elif caller.is_limited:
+        raise Refused("amount: say how much; this key may not move all that there may be")
     posted = await holds.refund(
         ledger_of(request),
         email=caller.account(body.email, Scope.REFUND),
@@ -287,10 +292,11 @@ async def _one(request: Request, caller: Caller, item: object, key: str | None) 
     try:
         one = checked(BatchItem, item)
         posted = await charge(request, caller, one, one.key or key)
-    except AppError as error:
-        note(error)
-        more = particulars(error)
-        return {"success": False, "error": error.detail, "code": error.code, **more}
+    except Exception as error:  # noqa: BLE001 # a runner's: the other items have been charged
+        told = as_told(error)
+        note(told)
+        more = particulars(told)
+        return {"success": False, "error": told.detail, "code": told.code, **more}
     return charged(posted, one.operation, caller)
 
 

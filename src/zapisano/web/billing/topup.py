@@ -64,7 +64,7 @@ async def topup(
         state.settings,
         email=email,
         amount=body.amount,
-        key=key,
+        key=caller.named(key),
         language=body.language,
         now=state.now(),
     )
