@@ -22,6 +22,7 @@ SQL_HOMES = {
     "credits/store/holds.py",
     "credits/store/keys.py",
     "credits/store/movements.py",
+    "credits/store/sessions.py",
     "credits/store/tables.py",
     "db/chains.py",
     "db/database.py",
