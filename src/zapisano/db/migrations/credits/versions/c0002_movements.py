@@ -279,7 +279,8 @@ END $$"""
 WRITE = """CREATE FUNCTION credits.write(
     p_at timestamptz, p_accounts public.user_balances[], p_entries credits.postings[]
 ) RETURNS void LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     -- An adopted table may have any sequence, of a serial column or of an identity.
@@ -296,7 +297,7 @@ BEGIN
             (id, email, amount, operation, metadata, balance_after, created_at)
         OVERRIDING SYSTEM VALUE
         SELECT e.transaction, a.email, -e.amount, e.operation, e.metadata, e.balance_after, p_at
-        FROM entry AS e JOIN unnest(p_accounts) AS a ON a.id = e.account
+        FROM entry AS e JOIN public.user_balances AS a ON a.id = e.account
         WHERE e.transaction IS NOT NULL
     )
     INSERT INTO credits.postings (
