@@ -11,7 +11,7 @@ from zapisano.db import Connection
 
 @dataclass(frozen=True)
 class Alert:
-    """A balance, with what is held of it, has fallen under the threshold; `attempts`: with the one under way."""
+    """A balance and what is held fell under the threshold; `attempts`: with the one under way."""
 
     id: UUID
     email: str
@@ -26,7 +26,7 @@ async def claim(conn: Connection, now: datetime, until: datetime, limit: int) ->
     """Take alerts whose time has come, so that nobody else takes them before `until`."""
     rows = await conn.fetch(
         """WITH mine AS (
-               SELECT a.id, lower(u.email) AS email
+               SELECT a.id, credits.fold(u.email) AS email
                FROM credits.alerts AS a JOIN public.user_balances AS u ON u.id = a.account
                WHERE a.next_at <= $1 ORDER BY a.next_at, a.id LIMIT $3
                FOR UPDATE OF a SKIP LOCKED
