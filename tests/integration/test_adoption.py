@@ -13,6 +13,8 @@ from typing import LiteralString
 
 import asyncpg
 import pytest
+from telegram_bots import until
+from waiting import somebody_waits
 from wallets import RULES, D, Wallets, charge, install
 
 from ledger_invariants import broken_invariants
@@ -280,6 +282,28 @@ async def test_the_database_folds_addresses_as_python_does(wallets: Wallets) -> 
         words,
     )
     assert folded == [fold(one) for one in words] == [fold(fold(one)) for one in words]
+
+
+async def test_an_adoption_that_had_to_wait_is_of_when_it_was_done(old: Wallets) -> None:
+    """Whoever kept the row has written what he did before; the history has its order."""
+    await install(old.database)
+    email = "plain@example.org"
+    async with old.witness.transaction():
+        await old.witness.execute("UPDATE user_balances SET balance = 40 WHERE email = $1", email)
+        first = asyncio.create_task(old.charge(email, "1.00"))
+        await until(lambda: somebody_waits(old.witness), "somebody who waits for the row")
+        await old.witness.execute(
+            """INSERT INTO credit_transactions
+                   (email, amount, operation, balance_after, created_at)
+               VALUES ($1, 10, 'the last of before', 40, clock_timestamp())""",
+            email,
+        )
+    assert (await first).balance_after == D("39.00")
+    assert await old.value(
+        """SELECT p.created_at > t.created_at FROM credits.postings AS p,
+               public.credit_transactions AS t
+           WHERE p.kind = 'adoption' AND t.operation = 'the last of before'"""
+    )
 
 
 async def test_old_rows_obey_no_new_rule_and_new_ones_do(old: Wallets) -> None:

@@ -24,7 +24,7 @@ END $$"""
 ADOPT = """CREATE FUNCTION credits.adopt(p_email text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
-    at timestamptz := clock_timestamp();
+    at timestamptz;
     adopted bigint;
 BEGIN
     PERFORM credits.guard(p_email);
@@ -33,6 +33,7 @@ BEGIN
         WHERE b.head IS NULL AND b.frozen IS NULL
             AND (p_email IS NULL OR credits.fold(b.email) = credits.fold(p_email)))
     ORDER BY a.id FOR NO KEY UPDATE;
+    at := clock_timestamp();
     UPDATE public.user_balances AS a SET frozen = CASE
         WHEN a.balance IS NULL OR a.total_spent IS NULL THEN 'there is no balance'
         WHEN a.balance = 'NaN' OR a.total_spent = 'NaN' THEN 'the balance is no number'
@@ -179,6 +180,9 @@ DECLARE
 BEGIN
     SELECT a.id INTO mine FROM public.user_balances AS a
     WHERE credits.fold(a.email) = credits.fold(p_email) AND a.frozen IS NULL FOR NO KEY UPDATE;
+    IF mine IS NULL THEN
+        RETURN 'no_account';
+    END IF;
     SELECT h.id, h.account, h.amount, h.promo, h.state, h.shortfall, h.opened, h.closed,
         h.expires_at INTO found FROM credits.holds AS h WHERE h.id = p_hold AND h.account = mine;
     IF found.id IS NULL THEN
