@@ -122,8 +122,9 @@ BEGIN
             ON credits.fold(a.email) = q.email AND a.frozen IS NULL AND a.head IS NOT NULL
         LEFT JOIN LATERAL (
             SELECT p.movement, p.params, p.amount, p.balance_after, p.hold
-            FROM public.user_balances AS s JOIN credits.postings AS p ON p.account = s.id
-            WHERE credits.fold(s.email) = q.email AND p.key = q.key LIMIT 1
+            FROM credits.postings AS p WHERE p.key = q.key AND p.account = ANY (ARRAY(
+                SELECT s.id FROM public.user_balances AS s WHERE credits.fold(s.email) = q.email
+            )) LIMIT 1
         ) AS seen ON q.key IS NOT NULL
         LEFT JOIN LATERAL (
             SELECT o.state, o.amount, o.promo, o.opened, o.expires_at
@@ -380,8 +381,9 @@ BEGIN
     FOR NO KEY UPDATE SKIP LOCKED;
     -- The row is locked: whoever has used the key has committed, and is seen now.
     IF NOT FOUND OR p_key IS NOT NULL AND EXISTS (
-        SELECT FROM public.user_balances AS s JOIN credits.postings AS p ON p.account = s.id
-        WHERE credits.fold(s.email) = credits.fold(p_email) AND p.key = p_key)
+        SELECT FROM credits.postings AS p WHERE p.key = p_key AND p.account = ANY (ARRAY(
+            SELECT s.id FROM public.user_balances AS s
+            WHERE credits.fold(s.email) = credits.fold(p_email))))
     THEN RETURN; END IF;
     at := clock_timestamp(); number := nextval('credits.movements');
     next := acc.balance - p_amount;
