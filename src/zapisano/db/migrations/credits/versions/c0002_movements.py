@@ -47,6 +47,31 @@ RETURNS timestamptz LANGUAGE sql AS $$
     SELECT min(expires_at) FROM back
 $$"""
 
+# What a refund of a charge returns: `p_amount`, or all that is left of it; NULL where that is less,
+# or where it is no charge of the account's.
+REFUNDABLE = """CREATE FUNCTION credits.refundable(
+    p_account integer, p_movement bigint, p_amount numeric
+) RETURNS numeric LANGUAGE plpgsql
+SET enable_seqscan = off
+AS $$
+DECLARE
+    left_over numeric;
+BEGIN
+    SELECT -c.amount - coalesce((SELECT sum(r.amount) FROM credits.postings AS r
+        WHERE r.account = p_account AND r.refers = p_movement), 0)
+    INTO left_over FROM credits.postings AS c
+    WHERE c.account = p_account AND c.movement = p_movement AND c.kind = 'charge';
+    RETURN CASE WHEN coalesce(p_amount, 0.01) <= left_over
+        THEN coalesce(p_amount, left_over) END;
+END $$"""
+
+# What is left of a grant that has ended; NULL where it has not, or nothing is.
+LAPSED = """CREATE FUNCTION credits.lapsed(p_account integer, p_grant bigint, p_now timestamptz)
+RETURNS numeric LANGUAGE sql AS $$
+    SELECT g.remaining FROM credits.grants AS g
+    WHERE g.id = p_grant AND g.account = p_account AND g.expires_at <= p_now AND g.remaining > 0
+$$"""
+
 # Every movement of credits goes through here: a batch of them, in the order of arrival. The
 # answer has a row for each item: what became of it, and the posting that says so.
 # Rows are locked in one order, before anything is read; the second statement sees what others
@@ -168,18 +193,12 @@ BEGIN
         ELSIF i.verb IN ('charge', 'hold', 'settle') THEN
             delta := -i.amount;
         ELSIF i.verb = 'refund' THEN
-            SELECT -c.amount - coalesce((SELECT sum(r.amount) FROM credits.postings AS r
-                WHERE r.account = i.id AND r.refers = c.movement), 0)
-            INTO delta FROM credits.postings AS c
-            WHERE c.account = i.id AND c.movement = i.refers AND c.kind = 'charge';
-            IF coalesce(i.amount, 0.01) > coalesce(delta, 0) THEN
+            delta := credits.refundable(i.id, i.refers, i.amount);
+            IF delta IS NULL THEN
                 outcome := 'not_refundable'; RETURN NEXT; CONTINUE;
             END IF;
-            delta := coalesce(i.amount, delta);
         ELSIF i.verb = 'lapse' THEN
-            SELECT -g.remaining INTO delta FROM credits.grants AS g
-            WHERE g.id = i.refers AND g.account = i.id AND g.expires_at <= p_now
-                AND g.remaining > 0;
+            delta := -credits.lapsed(i.id, i.refers, p_now);
             IF delta IS NULL THEN
                 outcome := 'not_due'; RETURN NEXT; CONTINUE;
             END IF;
@@ -410,6 +429,8 @@ END $$"""
 
 
 def upgrade() -> None:
-    for function in (LINK, DRAW, GIVE_BACK, WRITE, WRITE_BESIDES, POST, CHARGE):
+    for function in (
+        LINK, DRAW, GIVE_BACK, REFUNDABLE, LAPSED, WRITE, WRITE_BESIDES, POST, CHARGE,
+    ):  # fmt: skip
         op.execute(function)
     op.execute("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA credits FROM PUBLIC")
