@@ -40,7 +40,7 @@ from zapisano.errors import AppError
 from zapisano.settings import Settings
 
 Thing = TypeVar("Thing")
-EXAMPLES = int(os.environ.get("ZAPISANO_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("ZAPISANO_EXAMPLES", "50"))
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 WAYS = ("batches", "pieces", "one by one", "the short way")
 NUMBERS = count()
