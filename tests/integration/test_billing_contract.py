@@ -60,6 +60,20 @@ async def test_a_half_is_partial(bare: Api, witness: Witness) -> None:
     )
 
 
+async def test_a_table_that_no_row_could_be_added_to_is_not_taken_over(
+    bare: Api, witness: Witness
+) -> None:
+    await witness.execute(
+        """CREATE TABLE credit_transactions (id int PRIMARY KEY, email varchar(255), amount
+               numeric(10,2), operation text, metadata jsonb, balance_after numeric(10,2),
+               created_at timestamptz)"""
+    )
+    failed = await bare.migrate()
+    assert (failed.status_code, failed.json()["error"]) == (500, "Migration failed")
+    assert "credit_transactions" in failed.json()["details"]
+    assert not await witness.fetchval("SELECT to_regclass('public.user_balances')")
+
+
 async def test_at_once(bare: Api, witness: Witness) -> None:
     done = await asyncio.gather(*(bare.migrate() for _ in range(5)))
     assert [one.status_code for one in done] == [200] * 5
