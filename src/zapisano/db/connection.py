@@ -7,7 +7,7 @@ one for another is a type error first. Constraint violations come out as the dom
 import errno
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, LiteralString
+from typing import TYPE_CHECKING, Any, ClassVar, LiteralString, NoReturn
 
 import asyncpg
 
@@ -59,6 +59,10 @@ SAID: tuple[tuple[tuple[type[BaseException], ...], Callable[[], Exception]], ...
             "DATABASE_URL: a transaction pooler is in front while statements are cached; name "
             "PostgreSQL's own address, or set DATABASE_STATEMENT_CACHE=0",
         ),
+    ),
+    (
+        (asyncpg.ReadOnlySQLTransactionError,),
+        partial(Busy, "The database takes no changes now, please try again in a moment."),
     ),
     ((asyncpg.DiskFullError,), partial(Busy, "The database's disk is full, try again later.")),
     (
@@ -112,14 +116,14 @@ class Connection:
         try:
             return await self._raw.fetch(sql, *args)
         except asyncpg.PostgresError as error:
-            raise domain_error(error) from error
+            fail(error)
 
     async def fetchrow(self, sql: LiteralString, *args: object) -> Row | None:
         """Return the first row, if there is one."""
         try:
             return await self._raw.fetchrow(sql, *args)
         except asyncpg.PostgresError as error:
-            raise domain_error(error) from error
+            fail(error)
 
     async def fetchval(self, sql: LiteralString, *args: object) -> Any:  # what the query says
         """Return the first column of the first row, if there is one."""
@@ -131,7 +135,7 @@ class Connection:
         try:
             status = await self._raw.execute(sql, *args)
         except asyncpg.PostgresError as error:
-            raise domain_error(error) from error
+            fail(error)
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
@@ -140,7 +144,7 @@ class Connection:
         try:
             await self._raw.executemany(sql, rows)
         except asyncpg.PostgresError as error:
-            raise domain_error(error) from error
+            fail(error)
 
 
 class SharedConnection(Connection):
@@ -172,7 +176,7 @@ class OwnerConnection(Connection):
                 sql, *args, output=output, format="csv", header=True, force_quote=True
             )
         except asyncpg.PostgresError as error:
-            raise domain_error(error) from error
+            fail(error)
         return int(status.rpartition(" ")[2])
 
     async def copy_in(
@@ -189,12 +193,19 @@ class OwnerConnection(Connection):
                 header=True,
             )
         except asyncpg.PostgresError as error:
-            raise domain_error(error) from error
+            fail(error)
         return int(status.rpartition(" ")[2])
 
 
-def domain_error(error: asyncpg.PostgresError) -> Exception:
-    """Translate what the database refused into the domain's words, where it has words for it."""
+def fail(error: asyncpg.PostgresError) -> NoReturn:
+    """Raise what the database refused in the domain's words; without any, as it came."""
+    told = _domain_error(error)
+    if told is error:
+        raise error  # and not from itself: whoever walks the causes would never end
+    raise told from error
+
+
+def _domain_error(error: asyncpg.PostgresError) -> Exception:
     error.detail = None  # it may quote the whole row, and errors reach logs
     for kinds, translated in SAID:
         if isinstance(error, kinds):
