@@ -123,7 +123,7 @@ async def test_what_was_in_use_before_it_clashed_gives_everything_back(
 async def test_a_balance_that_is_no_number_is_decided_too(
     adopted: Book, witness: Witness, number: Decimal | None
 ) -> None:
-    await witness.execute("ALTER TABLE user_balances DROP CONSTRAINT user_balances_is_a_number")
+    await witness.execute("ALTER TABLE user_balances DROP CONSTRAINT user_balances_sound")
     for account in (3, 4):
         await witness.execute(
             "UPDATE user_balances SET balance = $2, total_spent = $2, frozen = NULL, head = NULL, "

@@ -103,13 +103,13 @@ BROKEN: dict[str, tuple[str, set[str]]] = {
         {"ends"},
     ),
     "a sum that is no number": (
-        """ALTER TABLE user_balances DROP CONSTRAINT user_balances_is_a_number;
+        """ALTER TABLE user_balances DROP CONSTRAINT user_balances_sound;
             UPDATE user_balances SET total_spent = 'NaN'
             WHERE id = 1""",
         {"numbers", "spent"},
     ),
     "an amount that is no number": (
-        """ALTER TABLE credits.postings DROP CONSTRAINT postings_amount_check;
+        """ALTER TABLE credits.postings DROP CONSTRAINT postings_sound;
             UPDATE credits.postings SET amount = 'NaN'
             WHERE account = 1 AND kind = 'adjust'""",
         {"balance", "double", "link", "numbers", "order"},

@@ -304,14 +304,34 @@ async def test_a_frozen_account_stands_still(wallets: Wallets) -> None:
     before = await wallets.kinds(ANNA)
     for asked in (
         wallets.charge(ANNA, "1.00"),
-        wallets.charge(ANNA, "1.00", "k"),
+        wallets.charge(ANNA, "1.00", "l"),
         wallets.refund(ANNA, charged.movement, "1.00"),
         wallets.ledger.account(ANNA),
     ):
         with pytest.raises(AccountFrozen):
             await asked
+    # What was done before stays done, and is told.
+    assert await wallets.charge(ANNA, "1.00", "k") == replace(charged, is_replay=True)
+    with pytest.raises(KeyReused):
+        await wallets.charge(ANNA, "1.01", "k")
     assert await wallets.kinds(ANNA) == before
     await wallets.charge(BORIS, "1.00")
+
+
+async def test_a_key_used_before_accounts_were_merged_is_known(wallets: Wallets) -> None:
+    """A key is of an address: also when the account that had it is another's part by now."""
+    charged = await wallets.charge(ANNA, "1.00", "k")
+    await wallets.witness.execute(
+        """UPDATE public.user_balances SET frozen = 'merged';
+           INSERT INTO public.user_balances (email, balance) VALUES ('Anna@example.org', 20)"""
+    )
+    assert (await wallets.charge(ANNA, "2.00", "l")).balance_after == D("18.00")
+    assert await wallets.charge(ANNA, "1.00", "k") == replace(charged, is_replay=True)
+    both = await wallets.batch(charge(ANNA, "1.00", "k"), charge(ANNA, "3.00", "m"))
+    assert [(one.outcome, one.balance) for one in both] == [
+        (Outcome.REPLAY, D("49.00")),
+        (Outcome.OK, D("15.00")),
+    ]
 
 
 async def test_addresses_that_clash_by_case_are_frozen(wallets: Wallets) -> None:
@@ -340,7 +360,7 @@ async def test_addresses_that_clash_by_case_are_frozen(wallets: Wallets) -> None
         "DELETE FROM credits.holds",
         "UPDATE credits.draws SET amount = 1",
         "INSERT INTO credits.house_accounts (account, name) VALUES (-9, 'own')",
-        "ALTER TABLE credits.postings DROP CONSTRAINT postings_sides",
+        "ALTER TABLE credits.postings DROP CONSTRAINT postings_sound",
     ],
 )
 async def test_the_app_cannot_rewrite_what_was(wallets: Wallets, attempt: str) -> None:

@@ -16,7 +16,15 @@ from wallets import ANNA, BORIS, RULES, D, Wallets, charge
 
 from shared_servers import Servers
 from zapisano.credits.ledger import Ledger, account, post
-from zapisano.credits.model import Insufficient, Item, Outcome, OutcomeUnknown, Posted, Verb
+from zapisano.credits.model import (
+    AccountFrozen,
+    Insufficient,
+    Item,
+    Outcome,
+    OutcomeUnknown,
+    Posted,
+    Verb,
+)
 from zapisano.credits.store import movements as store
 from zapisano.db import SharedConnection, open_database
 from zapisano.errors import Busy, Conflict
@@ -151,6 +159,77 @@ async def test_overlapping_sets_of_accounts_do_not_deadlock(wallets: Wallets) ->
     assert total == 12 * 50 - D("0.01") * 4 * 15 * 8
 
 
+# --- An account that somebody keeps ---
+
+
+async def test_one_kept_account_stops_nobody_else(wallets: Wallets) -> None:
+    """A hundred others in the same lane go on, twice, while five wait for Anna's row."""
+    ledger = Ledger(wallets.database, RULES, lambda: wallets.now, lanes=1)
+    emails = [f"user{n}@example.org" for n in range(100)]
+    await asyncio.gather(*(ledger.account(email) for email in (ANNA, *emails)))
+    async with locked(wallets, ANNA):
+        kept: list[asyncio.Task[Posted]] = []
+        for _ in range(2):
+            kept += [asyncio.create_task(ledger.post(charge(ANNA, "1.00"))) for _ in range(5)]
+            await until_somebody_waits(wallets)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                rest = await asyncio.gather(*(ledger.post(charge(one, "2.00")) for one in emails))
+            assert [type(one) for one in rest] == [Posted] * 100
+        assert not any(one.done() for one in kept)
+    assert {(await one).is_replay for one in kept} == {False}
+    assert await wallets.balance(ANNA) == D("40.00")
+    await ledger.close()
+
+
+async def test_more_kept_accounts_than_connections(wallets: Wallets) -> None:
+    ledger = Ledger(wallets.database, RULES, lambda: wallets.now, lanes=1)
+    emails = [f"user{n}@example.org" for n in range(30)]
+    await asyncio.gather(*(ledger.account(email) for email in (ANNA, *emails)))
+    holder = await asyncpg.connect(wallets.settings.database_url.get_secret_value())
+    async with holder.transaction():
+        await holder.execute(
+            "SELECT 1 FROM public.user_balances WHERE email <> $1 FOR UPDATE", ANNA
+        )
+        kept = [asyncio.create_task(ledger.post(charge(one, "1.00", "k"))) for one in emails]
+        await until_somebody_waits(wallets)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert (await ledger.post(charge(ANNA, "1.00"))).balance_after == D("49.00")
+        assert not any(one.done() for one in kept)
+    assert [(await one).balance_after for one in kept] == [D("49.00")] * 30
+    await holder.close()
+
+
+async def test_who_waits_for_a_kept_account_does_not_wait_for_ever(
+    wallets: Wallets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zapisano.credits.ledger.ATTEMPTS_TO_LOCK", 2)
+    await wallets.ledger.account(ANNA)
+    async with locked(wallets, ANNA):
+        with pytest.raises(Busy) as refused:
+            await wallets.charge(ANNA, "1.00", "k")
+        assert not isinstance(refused.value, OutcomeUnknown)
+    assert await wallets.balance(ANNA) == D("50.00")
+    assert not (await wallets.charge(ANNA, "1.00", "k")).is_replay
+
+
+async def test_what_is_kept_by_something_else_is_waited_for_aside_too(wallets: Wallets) -> None:
+    """A new hold whose number another transaction has just used: no row of an account is kept."""
+    ledger = Ledger(wallets.database, RULES, lambda: wallets.now, lanes=1)
+    await asyncio.gather(*(ledger.account(email) for email in (ANNA, BORIS)))
+    taken, ends = uuid4(), wallets.later(hours=1)
+    async with charging(wallets, Item(BORIS, Verb.HOLD, D(1), hold=taken, expires_at=ends)):
+        kept = asyncio.create_task(
+            ledger.post(Item(ANNA, Verb.HOLD, D(1), hold=taken, expires_at=ends))
+        )
+        await until_somebody_waits(wallets)
+        other = "user@example.org"
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert (await ledger.post(charge(other, "1.00"))).balance_after == D("49.00")
+        assert not kept.done()
+    with pytest.raises(Conflict):
+        await kept
+
+
 # --- What was not there yet when a batch began ---
 
 
@@ -168,7 +247,7 @@ async def test_an_account_made_under_a_batch_is_not_overwritten(wallets: Wallets
         (_, pending) = await asyncio.wait([batch], timeout=1)
         await charges_boris.__aexit__(None, None, None)
         answers = await batch
-    assert [one.outcome for one in answers] == [Outcome.OK, Outcome.NO_ACCOUNT]
+    assert [one.outcome for one in answers] == [Outcome.OK, Outcome.LOCKED]
     assert pending == set(), "it has touched a row that it has not locked"
     assert await wallets.balance(BORIS) == D("45.00")
 
@@ -285,10 +364,64 @@ async def test_a_lost_batch(wallets: Wallets, servers: Servers) -> None:
         assert unknown == {asked[1]}
     async with asyncio.timeout(PATIENCE_SECONDS):
         done = await asyncio.gather(*asked, return_exceptions=True)
-    assert [type(one) for one in done] == [Posted, OutcomeUnknown, Conflict, Posted]
+    assert [type(one) for one in done] == [Posted, OutcomeUnknown, OutcomeUnknown, Posted]
     assert await wallets.balance(ANNA) == D("44.00")
     # The lane lives.
     assert (await ledger.post(charge(ANNA, "1.00"))).balance_after == D("43.00")
+
+
+async def test_a_lost_batch_that_is_never_answered(
+    wallets: Wallets, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told that nothing was done, for it may have been."""
+    monkeypatch.setattr("zapisano.credits.ledger.PAUSES_SECONDS", (0.0, 0.01))
+    await wallets.ledger.account(ANNA)
+    admin = await asyncpg.connect(servers.postgres.dsn("postgres", user="postgres"))
+    async with locked(wallets, ANNA):
+        asked = [asyncio.create_task(wallets.charge(ANNA, "1.00", key)) for key in ("k", "l", None)]
+        await until_somebody_waits(wallets)
+        await admin.execute(f"ALTER DATABASE {wallets.database.name} ALLOW_CONNECTIONS false")
+        await end_who_waits(servers, wallets)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            done = await asyncio.gather(*asked, return_exceptions=True)
+        await admin.execute(f"ALTER DATABASE {wallets.database.name} ALLOW_CONNECTIONS true")
+    await admin.close()
+    assert [type(one) for one in done] == [OutcomeUnknown] * 3
+
+
+async def test_a_lost_charge_whose_account_is_kept_to_the_end(
+    wallets: Wallets, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Busy says that nothing was done: not to whom nobody could tell what became of the first."""
+    monkeypatch.setattr("zapisano.credits.ledger.ATTEMPTS_TO_LOCK", 2)
+    await wallets.ledger.account(ANNA)
+    async with locked(wallets, ANNA):
+        asked = asyncio.create_task(wallets.charge(ANNA, "1.00", "k"))
+        await until_somebody_waits(wallets)
+        await end_who_waits(servers, wallets)
+        with pytest.raises(OutcomeUnknown):
+            await asked
+
+
+@pytest.mark.parametrize("done", [True, False])
+async def test_a_lost_charge_whose_account_is_frozen_meanwhile(
+    wallets: Wallets, servers: Servers, *, done: bool
+) -> None:
+    """The key tells whether it was done, frozen or not."""
+    await wallets.ledger.account(ANNA)
+    async with locked(wallets, ANNA) as holder:
+        asked = asyncio.create_task(wallets.charge(ANNA, "1.00", "k"))
+        await until_somebody_waits(wallets)
+        if done:  # what the lost one has done before it was lost
+            await holder.execute("SET search_path = pg_catalog")
+            await store.post(
+                SharedConnection(holder), RULES, [charge(ANNA, "1.00", "k")], wallets.now
+            )
+        await holder.execute("UPDATE public.user_balances SET frozen = 'looked at'")
+        await end_who_waits(servers, wallets)
+        await until_somebody_waits(wallets)
+    (answer,) = await asyncio.gather(asked, return_exceptions=True)
+    assert type(answer) is (Posted if done else AccountFrozen)
 
 
 async def test_a_first_charge_lost_after_the_account_was_made(

@@ -2,8 +2,9 @@
 
 While a batch is under way, whatever else arrives waits and is the next batch; there is no timer,
 so a request that comes alone goes at once. All requests of one address take the same lane. A
-caller who gives up does not take the batch along. A batch whose connection was lost may be done or
-not: what has a key is asked again by it, and whoever has none is told that nobody knows.
+caller who gives up does not take the batch along. An account that somebody else keeps is waited
+for aside, in a lane of its own. A batch whose connection was lost may be done or not: what has a
+key is asked again by it, and whoever has none, or gets no answer, is told that nobody knows.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ from zapisano.credits.model import (
     refuse,
 )
 from zapisano.credits.store import movements as store
-from zapisano.db import Connection, Database, connection_is_lost
+from zapisano.db import Connection, Database, Locked, connection_is_lost
 from zapisano.errors import Busy, Conflict
 from zapisano.telemetry import get_logger
 
@@ -41,6 +42,10 @@ LONGEST_QUEUE = 20_000  # of a lane; about a second of work
 ATTEMPTS_TO_MEND = 5
 # Between attempts to ask again after a lost connection: a restart of PostgreSQL takes seconds.
 PAUSES_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0)
+# An account that somebody keeps is waited for ten seconds in all, half of one at a time; and never
+# by more than two of the pool's connections, however many accounts are kept.
+ATTEMPTS_TO_LOCK = 20
+WAIT_AT_ONCE = 2
 TO_MEND = {Outcome.NO_ACCOUNT, Outcome.EXPIRY_DUE, Outcome.TWIN}
 
 
@@ -48,14 +53,30 @@ TO_MEND = {Outcome.NO_ACCOUNT, Outcome.EXPIRY_DUE, Outcome.TWIN}
 class _Waiting:
     item: Item
     answer: asyncio.Future[Answer]
+    was_lost: bool = False
+    attempts: int = 0
 
     def tell(self, answer: Answer) -> None:
         if not self.answer.done():
             self.answer.set_result(answer)
 
     def fail(self, error: Exception) -> None:
+        """Pass an error on; once a batch was lost, none of them says that nothing was done."""
+        if self.was_lost:
+            error, cause = OutcomeUnknown(), error
+            error.__cause__ = cause
         if not self.answer.done():
             self.answer.set_exception(error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What all lanes of a ledger share; `places` are for those who wait for a row."""
+
+    database: Database
+    rules: Rules
+    now: Callable[[], datetime]
+    places: asyncio.Semaphore
 
 
 class _Lost(Exception):
@@ -77,7 +98,8 @@ class Ledger:
         self.rules = rules
         self._database = database
         self._now = now
-        self._lanes = [_Lane(database, rules, now) for _ in range(lanes)]
+        way = _Way(database, rules, now, asyncio.Semaphore(WAIT_AT_ONCE))
+        self._lanes = [_Lane(way) for _ in range(lanes)]
 
     async def post(self, item: Item) -> Posted:
         """Do what `item` asks for; an account that is not there yet is made.
@@ -197,23 +219,34 @@ async def _mend(
 class _Lane:
     """One batch under way at a time."""
 
-    def __init__(self, database: Database, rules: Rules, now: Callable[[], datetime]) -> None:
-        self._database, self._rules, self._now = database, rules, now
+    def __init__(self, way: _Way) -> None:
+        self._way = way
         self._waiting: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._aside: dict[str, _Aside] = {}
 
     async def ask(self, item: Item) -> Answer:
-        if len(self._waiting) >= LONGEST_QUEUE:
+        lane = self._aside.get(item.email, self)
+        if lane.is_full:
             raise Busy
         waiting = _Waiting(item, asyncio.get_running_loop().create_future())
+        lane.take(waiting)
+        return await waiting.answer
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._waiting) >= LONGEST_QUEUE
+
+    def take(self, waiting: _Waiting) -> None:
         self._waiting.append(waiting)
         if self._task is None:
             self._task = asyncio.create_task(self._run())
-        return await waiting.answer
 
     async def close(self) -> None:
         if self._task is not None:
             await self._task
+        for lane in list(self._aside.values()):
+            await lane.close()
 
     async def _run(self) -> None:
         try:
@@ -227,15 +260,32 @@ class _Lane:
             self._task = None
 
     async def _serve(self, batch: Sequence[_Waiting]) -> None:
-        """Answer everybody in the batch, with an error if it must be."""
+        """Answer everybody in the batch, with an error if it must be, or put them off."""
         try:
             answers = await self._send([one.item for one in batch])
         except _Lost:
             await self._ask_again(batch)
+        except Locked:
+            self._put_off(batch)
         except Exception as error:  # noqa: BLE001 # a runner's: it goes to those who wait
             await self._take_apart(batch, error)
         else:
-            _tell(batch, answers)
+            self._tell(batch, answers)
+
+    def _tell(self, batch: Sequence[_Waiting], answers: Sequence[Answer]) -> None:
+        for one, answer in zip(batch, answers, strict=True):
+            if answer.outcome is not Outcome.LOCKED:
+                one.tell(answer)
+        told = zip(batch, answers, strict=True)
+        self._put_off([one for one, answer in told if answer.outcome is Outcome.LOCKED])
+
+    def _put_off(self, batch: Sequence[_Waiting]) -> None:
+        """Let them wait for their accounts where nobody else waits."""
+        for one in batch:
+            email = one.item.email
+            if email not in self._aside:
+                self._aside[email] = _Aside(self._way, self._aside, email)
+            self._aside[email].take(one)
 
     async def _take_apart(self, batch: Sequence[_Waiting], error: Exception) -> None:
         """Serve each alone: one of them is at fault, and the others must not suffer for it."""
@@ -253,47 +303,78 @@ class _Lane:
             _Lost: it may be done or not.
             Busy: it is not done.
         """
-        async with self._database.statements() as conn:
+        async with self._way.database.statements() as conn:
             try:
-                if len(items) == 1 and (answer := await self._charge(conn, items[0])):
-                    return [answer]
-                return await store.post(conn, self._rules, items, self._now())
+                return await self._post(conn, items)
             except Exception as error:  # raised again
                 if connection_is_lost(error.__cause__ or error):
                     raise _Lost from error
                 raise
+
+    async def _post(self, conn: Connection, items: Sequence[Item]) -> list[Answer]:
+        if len(items) == 1 and (answer := await self._charge(conn, items[0])):
+            return [answer]
+        return await store.post(conn, self._way.rules, items, self._way.now(), waits=False)
 
     async def _charge(self, conn: Connection, item: Item) -> Answer | None:
         """Take the short way, where there is one."""
         if item.verb is not Verb.CHARGE or item.amount is None:
             return None
         try:
-            return await store.charge(conn, self._rules, item, self._now())
+            return await store.charge(conn, self._way.rules, item, self._way.now())
         except Conflict:  # somebody has used the key at this very instant
             return None
 
     async def _ask_again(self, batch: Sequence[_Waiting]) -> None:
         """Ask by their keys what became of them, until the database answers again."""
         log.warning("batch_lost", items=len(batch))
-        keyed = [one for one in batch if one.item.key is not None]
         for one in batch:
+            one.was_lost = True
             if one.item.key is None:
                 one.fail(OutcomeUnknown())
+        keyed = [one for one in batch if one.item.key is not None]
         for pause_seconds in PAUSES_SECONDS if keyed else ():
             await asyncio.sleep(pause_seconds)
             try:
                 answers = await self._send([one.item for one in keyed])
+            except Locked:
+                self._put_off(keyed)
             except (Busy, _Lost):
                 continue
             except Exception as error:  # noqa: BLE001 # a runner's: it goes to those who wait
                 await self._take_apart(keyed, error)
             else:
-                _tell(keyed, answers)
+                self._tell(keyed, answers)
             return
         for one in keyed:
-            one.fail(Busy())
+            one.fail(OutcomeUnknown())
 
 
-def _tell(batch: Sequence[_Waiting], answers: Sequence[Answer]) -> None:
-    for one, answer in zip(batch, answers, strict=True):
-        one.tell(answer)
+class _Aside(_Lane):
+    """The lane of one account, for as long as somebody keeps its row."""
+
+    def __init__(self, way: _Way, asides: dict[str, "_Aside"], email: str) -> None:
+        super().__init__(way)
+        self._asides, self._email = asides, email
+
+    async def _run(self) -> None:
+        try:
+            await super()._run()
+        finally:  # in the same step as it was found empty: nobody comes between
+            del self._asides[self._email]
+
+    async def _send(self, items: Sequence[Item]) -> list[Answer]:
+        async with self._way.places:
+            return await super()._send(items)
+
+    async def _post(self, conn: Connection, items: Sequence[Item]) -> list[Answer]:
+        return await store.post(conn, self._way.rules, items, self._way.now())
+
+    def _put_off(self, batch: Sequence[_Waiting]) -> None:
+        """Wait once more, behind the other accounts that are waited for."""
+        for one in batch:
+            one.attempts += 1
+            if one.attempts < ATTEMPTS_TO_LOCK:
+                self.take(one)
+            else:
+                one.fail(Locked())

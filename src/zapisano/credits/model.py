@@ -60,6 +60,7 @@ class Outcome(StrEnum):
     NO_ACCOUNT = "no_account"
     EXPIRY_DUE = "expiry_due"
     TWIN = "twin"
+    LOCKED = "locked"
 
 
 class Insufficient(AppError):
@@ -120,7 +121,7 @@ class HoldClosed(Conflict):
 
 
 class OutcomeUnknown(Busy):
-    """The database was lost while it was working, and the request had no key to ask again by."""
+    """The database was lost while it was working, and could not be asked by a key what it did."""
 
     code: ClassVar[str] = "outcome_unknown"
     text: ClassVar[str] = (

@@ -3,6 +3,7 @@
 from zapisano.db.connection import (
     CONNECTION_LOST,
     Connection,
+    Locked,
     NoRoom,
     Output,
     OwnerConnection,
@@ -19,6 +20,7 @@ __all__ = [
     "START_PATIENCE_SECONDS",
     "Connection",
     "Database",
+    "Locked",
     "NoRoom",
     "Output",
     "OwnerConnection",

@@ -34,6 +34,11 @@ CONNECTION_LOST = (
     OSError,
 )
 
+
+class Locked(Busy):
+    """Somebody else keeps what was asked for; nothing was done."""
+
+
 NETWORK_DOWN = {
     errno.ENETDOWN,
     errno.ENETUNREACH,
@@ -50,7 +55,7 @@ SAID: tuple[tuple[tuple[type[BaseException], ...], Callable[[], Exception]], ...
             asyncpg.LockNotAvailableError,
             asyncpg.SerializationError,
         ),
-        Busy,
+        Locked,
     ),
     (
         (asyncpg.DuplicatePreparedStatementError,),

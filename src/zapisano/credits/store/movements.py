@@ -10,17 +10,24 @@ from zapisano.db import Connection, Row
 
 
 async def post(
-    conn: Connection, rules: Rules, items: Sequence[Item], now: datetime
+    conn: Connection, rules: Rules, items: Sequence[Item], now: datetime, *, waits: bool = True
 ) -> list[Answer]:
-    """Ask for movements, in this order; one answer for each. All are written, or none."""
+    """Ask for movements, in this order; one answer for each. All are written, or none.
+
+    Unless it `waits`, items of accounts that somebody keeps are answered LOCKED at once.
+
+    Raises:
+        Locked: somebody has kept an account for too long; nothing was done.
+    """
     rows = await conn.fetch(
         """SELECT n, outcome, movement, amount, balance, hold FROM credits.post(
-               $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
-               $16::text[]::jsonb[])""",
+               $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+               $17::text[]::jsonb[])""",
         now,
         rules.floor,
         LARGEST,
         rules.threshold,
+        waits,
         [item.email for item in items],
         [item.verb for item in items],
         [item.amount for item in items],
@@ -66,7 +73,7 @@ async def charge(conn: Connection, rules: Rules, item: Item, now: datetime) -> A
         item.operation,
         item.metadata,
     )
-    if row is None:
+    if row is None or row["movement"] is None:
         return None
     return Answer(Outcome.OK, row["movement"], -item.amount.quantize(CENT), row["balance"])
 

@@ -34,6 +34,7 @@ DOCUMENTED = (
 )
 
 # NOT VALID: what is in an adopted table stays as it is; every new row and every change obeys.
+# One constraint for a table: PostgreSQL reads each anew for every statement that writes.
 ADDED = (
     # held: under open holds. remainder: charged, and less than a hundredth yet. promo: of the
     # balance, what is of grants that end. expires_at: no hold and no grant ends before it.
@@ -47,13 +48,11 @@ ADDED = (
         ADD COLUMN movement bigint,
         ADD COLUMN head bytea,
         ADD COLUMN frozen text,
-        ADD CONSTRAINT user_balances_is_a_number CHECK (frozen IS NOT NULL
+        ADD CONSTRAINT user_balances_sound CHECK (frozen IS NOT NULL
             OR (balance IS NOT NULL AND balance <> 'NaN'
-                AND total_spent IS NOT NULL AND total_spent <> 'NaN')) NOT VALID,
-        ADD CONSTRAINT user_balances_held CHECK (held >= 0 AND held <> 'NaN') NOT VALID,
-        ADD CONSTRAINT user_balances_promo CHECK (promo >= 0 AND promo <> 'NaN') NOT VALID,
-        ADD CONSTRAINT user_balances_remainder
-            CHECK (remainder >= 0 AND remainder < 0.01) NOT VALID""",
+                AND total_spent IS NOT NULL AND total_spent <> 'NaN'
+                AND held >= 0 AND held <> 'NaN' AND promo >= 0 AND promo <> 'NaN'
+                AND remainder >= 0 AND remainder < 0.01)) NOT VALID""",
     """CREATE INDEX user_balances_expiry ON public.user_balances (expires_at)
        WHERE expires_at IS NOT NULL""",
     "CREATE INDEX user_balances_spelling ON public.user_balances (lower(email))",
@@ -77,7 +76,7 @@ LEDGER = (
     """CREATE TABLE credits.postings (
         account integer NOT NULL,
         movement bigint NOT NULL,
-        amount numeric(12,2) NOT NULL CHECK (amount <> 'NaN'),
+        amount numeric(12,2) NOT NULL,
         counter smallint,
         kind text,
         balance_after numeric(10,2),
@@ -93,15 +92,14 @@ LEDGER = (
         created_at timestamptz,
         link bytea,
         PRIMARY KEY (account, movement),
-        CONSTRAINT postings_sides CHECK (CASE WHEN account < 0
+        CONSTRAINT postings_sound CHECK (amount <> 'NaN' AND CASE WHEN account < 0
             THEN counter IS NULL AND kind IS NULL AND link IS NULL
-            ELSE counter < 0 AND kind IS NOT NULL AND balance_after IS NOT NULL
-                AND remainder IS NOT NULL AND created_at IS NOT NULL AND link IS NOT NULL END),
-        CONSTRAINT postings_signs CHECK (CASE
-            WHEN kind IN ('charge', 'hold', 'lapse') THEN amount <= 0
-            WHEN kind IN ('opening', 'topup', 'grant', 'refund', 'release', 'expire')
-                THEN amount >= 0
-            ELSE kind IS NULL OR kind IN ('adjust', 'adoption') END)
+            ELSE counter < 0 AND balance_after IS NOT NULL AND remainder IS NOT NULL
+                AND created_at IS NOT NULL AND link IS NOT NULL AND kind IS NOT NULL
+                AND CASE WHEN kind IN ('charge', 'hold', 'lapse') THEN amount <= 0
+                    WHEN kind IN ('opening', 'topup', 'grant', 'refund', 'release', 'expire')
+                        THEN amount >= 0
+                    ELSE kind IN ('adjust', 'adoption') END END)
     )""",
     """CREATE UNIQUE INDEX postings_once ON credits.postings (account, key)
        WHERE key IS NOT NULL""",

@@ -50,10 +50,14 @@ $$"""
 # Every movement of credits goes through here: a batch of them, in the order of arrival. The
 # answer has a row for each item: what became of it, and the posting that says so.
 # Rows are locked in one order, before anything is read; the second statement sees what others
-# have committed until then, accounts too that were not there to be locked: those are `no_account`.
-# Plans are pinned: one made on an empty ledger would read all of it.
+# have committed until then, accounts too that were not there to be locked. Those are `locked`, and
+# without `p_wait` so is an account that somebody else keeps. A key is of an address, whichever of
+# its accounts had it, and is answered for a frozen one too: what was done stays done.
+# Plans are pinned: one made on an empty ledger would read all of it. Half a second is many times
+# what any of our own transactions keeps a row (the largest batch takes some 30 ms), and less than
+# the second after which PostgreSQL begins to look for deadlocks.
 POST = """CREATE FUNCTION credits.post(
-    p_now timestamptz, p_floor numeric, p_most numeric, p_threshold numeric,
+    p_now timestamptz, p_floor numeric, p_most numeric, p_threshold numeric, p_wait boolean,
     p_emails text[], p_verbs text[], p_amounts numeric[], p_costs numeric[], p_partial boolean[],
     p_holds uuid[], p_expires timestamptz[], p_refers bigint[],
     p_keys text[], p_params bytea[], p_operations text[], p_metadata jsonb[]
@@ -61,7 +65,7 @@ POST = """CREATE FUNCTION credits.post(
     n integer, outcome text, movement bigint, amount numeric, balance numeric, hold uuid
 ) LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET plan_cache_mode = force_generic_plan
+SET plan_cache_mode = force_generic_plan SET lock_timeout = '500ms'
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -85,10 +89,17 @@ DECLARE
     drawn numeric(10,2);
     before numeric(10,2);
 BEGIN
-    SELECT array_agg(l.id) INTO locked FROM (
-        SELECT a.id FROM public.user_balances AS a
-        WHERE lower(a.email) = ANY (p_emails) ORDER BY a.id FOR NO KEY UPDATE
-    ) AS l;
+    IF p_wait THEN
+        SELECT array_agg(l.id) INTO locked FROM (
+            SELECT a.id FROM public.user_balances AS a
+            WHERE lower(a.email) = ANY (p_emails) ORDER BY a.id FOR NO KEY UPDATE
+        ) AS l;
+    ELSE
+        SELECT array_agg(l.id) INTO locked FROM (
+            SELECT a.id FROM public.user_balances AS a
+            WHERE lower(a.email) = ANY (p_emails) ORDER BY a.id FOR NO KEY UPDATE SKIP LOCKED
+        ) AS l;
+    END IF;
     at := clock_timestamp();
     FOR i IN
         SELECT q.n::integer AS n, q.verb, q.amount, q.cost, q.partial, q.hold, q.expires_at,
@@ -109,7 +120,8 @@ BEGIN
             ON lower(a.email) = q.email AND a.frozen IS NULL AND a.head IS NOT NULL
         LEFT JOIN LATERAL (
             SELECT p.movement, p.params, p.amount, p.balance_after, p.hold
-            FROM credits.postings AS p WHERE p.account = a.id AND p.key = q.key LIMIT 1
+            FROM public.user_balances AS s JOIN credits.postings AS p ON p.account = s.id
+            WHERE lower(s.email) = q.email AND p.key = q.key LIMIT 1
         ) AS seen ON q.key IS NOT NULL
         LEFT JOIN LATERAL (
             SELECT o.state, o.amount, o.promo, o.opened, o.expires_at
@@ -123,9 +135,10 @@ BEGIN
             acc := i.account; keys := '{}';
         END IF;
         outcome := CASE
-            WHEN (i.id = ANY (locked)) IS NOT TRUE THEN 'no_account'
             WHEN i.seen_params = i.params THEN 'replay'
             WHEN i.seen IS NOT NULL THEN 'key_reused'
+            WHEN i.id IS NULL THEN 'no_account'
+            WHEN (i.id = ANY (locked)) IS NOT TRUE THEN 'locked'
             WHEN i.key = ANY (keys) OR i.hold = ANY (used) OR i.refers = ANY (referred) THEN 'twin'
             WHEN acc.expires_at <= p_now AND i.verb NOT IN ('expire', 'lapse') THEN 'expiry_due'
             WHEN i.verb NOT IN ('settle', 'release', 'expire') THEN 'ok'
@@ -336,56 +349,57 @@ WRITE_BESIDES = """CREATE FUNCTION credits.write_besides(
     FROM unnest(p_alerts) AS a;
 $$"""
 
-# One charge alone, in one statement: what `post` does, for an account with nothing unusual about
-# it. No row: ask `post`. The movement's number is drawn, and the link made, when the row is
-# locked: PostgreSQL computes SET again on the row's newest version if it had to wait for it.
+# One charge alone, in one trip: what `post` does, for an account with nothing unusual about it.
+# Nothing told, or somebody keeps the row: ask `post`.
 CHARGE = """CREATE FUNCTION credits.charge(
     p_now timestamptz, p_floor numeric, p_most numeric, p_threshold numeric, p_email text,
-    p_amount numeric, p_key text, p_params bytea, p_operation text, p_metadata jsonb
-) RETURNS TABLE (movement bigint, balance numeric) LANGUAGE plpgsql
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+    p_amount numeric, p_key text, p_params bytea, p_operation text, p_metadata jsonb,
+    OUT movement bigint, OUT balance numeric
+) LANGUAGE plpgsql
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan SET lock_timeout = '500ms'
 AS $$
 #variable_conflict use_column
+DECLARE
+    acc record;
+    at timestamptz;
+    next numeric(10,2);
+    number bigint;
+    sealed bytea;
+    kept integer;
 BEGIN
-    RETURN QUERY
-    WITH charged AS (
-        UPDATE public.user_balances AS a SET
-            balance = a.balance - p_amount, total_spent = a.total_spent + p_amount,
-            (movement, updated_at, head) = (
-                SELECT s.movement, s.at, credits.link(a.head, ROW(
-                    a.id, s.movement, -p_amount, -1, 'charge', a.balance - p_amount, NULL,
-                    a.remainder, NULL, NULL, p_key, p_params, p_operation, p_metadata, NULL,
-                    s.at, NULL
-                )::credits.postings)
-                FROM (SELECT nextval('credits.movements') AS movement, clock_timestamp() AS at
-                    OFFSET 0) AS s
-            )
-        WHERE lower(a.email) = p_email AND a.frozen IS NULL AND a.head IS NOT NULL
-            AND a.promo = 0 AND (a.expires_at IS NULL OR a.expires_at > p_now)
-            AND a.balance - p_amount >= p_floor AND a.total_spent + p_amount <= p_most
-            AND (a.balance - p_amount >= p_threshold) IS NOT DISTINCT FROM
-                (a.balance >= p_threshold)
-            AND (p_key IS NULL OR NOT EXISTS (SELECT FROM credits.postings AS p
-                WHERE p.account = a.id AND p.key = p_key))
-        RETURNING a.id, a.email, a.balance, a.remainder, a.movement, a.updated_at, a.head
-    ), kept AS (
-        INSERT INTO public.credit_transactions AS t
-            (email, amount, operation, metadata, balance_after, created_at)
-        SELECT c.email, p_amount, p_operation, p_metadata, c.balance, c.updated_at
-        FROM charged AS c RETURNING t.id
-    ), written AS (
-        INSERT INTO credits.postings (
-            account, movement, amount, counter, kind, balance_after, remainder, key, params,
-            transaction, created_at, link
-        )
-        SELECT c.id, c.movement, -p_amount, -1, 'charge', c.balance, c.remainder, p_key, p_params,
-            k.id, c.updated_at, c.head
-        FROM charged AS c, kept AS k
-        UNION ALL
-        SELECT -1, c.movement, p_amount, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-        FROM charged AS c
-    )
-    SELECT c.movement, c.balance FROM charged AS c;
+    SELECT a.id, a.email, a.balance, a.total_spent, a.remainder, a.head INTO acc
+    FROM public.user_balances AS a
+    WHERE lower(a.email) = p_email AND a.frozen IS NULL AND a.head IS NOT NULL
+        AND a.promo = 0 AND (a.expires_at IS NULL OR a.expires_at > p_now)
+        AND a.balance - p_amount >= p_floor AND a.total_spent + p_amount <= p_most
+        AND (a.balance - p_amount >= p_threshold) IS NOT DISTINCT FROM (a.balance >= p_threshold)
+    FOR NO KEY UPDATE SKIP LOCKED;
+    -- The row is locked: whoever has used the key has committed, and is seen now.
+    IF NOT FOUND OR p_key IS NOT NULL AND EXISTS (
+        SELECT FROM public.user_balances AS s JOIN credits.postings AS p ON p.account = s.id
+        WHERE lower(s.email) = p_email AND p.key = p_key)
+    THEN RETURN; END IF;
+    at := clock_timestamp(); number := nextval('credits.movements');
+    next := acc.balance - p_amount;
+    sealed := credits.link(acc.head, ROW(
+        acc.id, number, -p_amount, -1, 'charge', next, NULL, acc.remainder, NULL, NULL,
+        p_key, p_params, p_operation, p_metadata, NULL, at, NULL
+    )::credits.postings);
+    INSERT INTO public.credit_transactions AS t
+        (email, amount, operation, metadata, balance_after, created_at)
+    VALUES (acc.email, p_amount, p_operation, p_metadata, next, at) RETURNING t.id INTO kept;
+    INSERT INTO credits.postings (
+        account, movement, amount, counter, kind, balance_after, remainder, key, params,
+        transaction, created_at, link
+    ) VALUES
+        (acc.id, number, -p_amount, -1, 'charge', next, acc.remainder, p_key, p_params,
+            kept, at, sealed),
+        (-1, number, p_amount, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+    UPDATE public.user_balances AS a SET
+        balance = next, total_spent = acc.total_spent + p_amount, movement = number,
+        head = sealed, updated_at = at
+    WHERE a.id = acc.id;
+    movement := number; balance := next;
 END $$"""
 
 

@@ -112,10 +112,11 @@ END $$"""
 
 # Give back what is held by holds that have ended, take back what is left of grants that have
 # ended, and note when the next of them ends. A hold may give back to a grant, so it is first.
+# Whoever asks has a connection of the pool meanwhile: as in `post`, nobody waits for long.
 EXPIRE = """CREATE FUNCTION credits.expire(
     p_email text, p_now timestamptz, p_floor numeric, p_most numeric, p_threshold numeric
 ) RETURNS integer LANGUAGE plpgsql
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan SET lock_timeout = '500ms'
 AS $$
 DECLARE
     mine integer;
@@ -151,7 +152,7 @@ POST_ENDS = """CREATE FUNCTION credits.post_ends(
     p_verb text, p_holds uuid[], p_lots bigint[]
 ) RETURNS integer LANGUAGE sql AS $$
     SELECT count(*)::integer FROM credits.post(
-        p_now, p_floor, p_most, p_threshold,
+        p_now, p_floor, p_most, p_threshold, true,
         array_fill(p_email, ARRAY[cardinality(p_holds)]),
         array_fill(p_verb, ARRAY[cardinality(p_holds)]),
         array_fill(NULL::numeric, ARRAY[cardinality(p_holds)]),
@@ -169,7 +170,7 @@ $$"""
 # Keep a hold open for longer.
 RENEW = """CREATE FUNCTION credits.renew(
     p_email text, p_hold uuid, p_now timestamptz, p_expires timestamptz
-) RETURNS text LANGUAGE plpgsql SET enable_seqscan = off AS $$
+) RETURNS text LANGUAGE plpgsql SET enable_seqscan = off SET lock_timeout = '500ms' AS $$
 DECLARE
     mine integer;
     found credits.holds;
