@@ -74,6 +74,10 @@ class Wallet:
         return sum((h.amount for h in self.holds.values() if h.state == "open"), NOTHING)
 
     @property
+    def funds(self) -> Decimal:
+        return self.balance + self.held
+
+    @property
     def promo(self) -> Decimal:
         return sum((lot.left for lot in self.lots), NOTHING)
 
@@ -87,13 +91,13 @@ class Wallet:
                 self.close(hold, "expired")
         for lot in self.lots:
             if lot.expires_at <= now:
-                before = self.balance
+                before = self.funds
                 self.balance -= lot.left
                 lot.left = NOTHING
                 self.note_a_fall(before, threshold)
 
     def note_a_fall(self, before: Decimal, threshold: Decimal | None) -> None:
-        if threshold is not None and before >= threshold > self.balance:
+        if threshold is not None and before >= threshold > self.funds:
             self.alerts += 1
 
     def close(self, hold: Reserved, state: str) -> None:
@@ -130,7 +134,7 @@ class Model:
                 return Said(Outcome.KEY_REUSED)
             return Said(Outcome.REPLAY, entry.amount, entry.balance, entry)
         assert not wallet.has_ended(now), "the real one should have said expiry_due"
-        before = wallet.balance
+        before = wallet.funds
         said = self._do(wallet, item)
         if said.entry is not None:
             if item.key is not None:

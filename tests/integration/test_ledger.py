@@ -288,6 +288,27 @@ async def test_every_fall_under_the_threshold_is_told_once(wallets: Wallets) -> 
     assert [tuple(row) for row in rows] == expected
 
 
+async def test_what_is_put_aside_is_no_fall(wallets: Wallets) -> None:
+    """11.00 with a threshold of 10.00: holds come and go, until what is spent is more than 1.00."""
+    await wallets.charge(ANNA, "39.00")
+
+    async def told() -> D:
+        return await wallets.value("SELECT count(*) FROM credits.alerts")
+
+    for _ in range(3):
+        hold, other = await wallets.hold(ANNA, "5.00"), await wallets.hold(ANNA, "3.00")
+        await wallets.settle(ANNA, hold, "0.01")
+        await wallets.release(ANNA, other)
+    assert await told() == 0
+    hold = await wallets.hold(ANNA, "5.00")
+    await wallets.charge(ANNA, "0.97")
+    assert await told() == 0
+    await wallets.charge(ANNA, "0.01")
+    assert await told() == 1
+    await wallets.settle(ANNA, hold, "5.00")
+    assert await told() == 1
+
+
 async def test_without_a_threshold_nobody_is_told(wallets: Wallets) -> None:
     quiet = Ledger(wallets.database, replace(RULES, threshold=None), lambda: wallets.now)
     await quiet.post(charge(ANNA, "45.00"))

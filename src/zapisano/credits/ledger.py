@@ -46,7 +46,7 @@ PAUSES_SECONDS = (0.1, 0.3, 1.0, 2.0, 4.0)
 # by more than two of the pool's connections, however many accounts are kept.
 ATTEMPTS_TO_LOCK = 20
 WAIT_AT_ONCE = 2
-TO_MEND = {Outcome.NO_ACCOUNT, Outcome.EXPIRY_DUE, Outcome.TWIN}
+TO_MEND = (Outcome.NO_ACCOUNT, Outcome.EXPIRY_DUE, Outcome.TWIN)  # a set would hash their names
 
 
 @dataclass(slots=True)
@@ -273,11 +273,13 @@ class _Lane:
             self._tell(batch, answers)
 
     def _tell(self, batch: Sequence[_Waiting], answers: Sequence[Answer]) -> None:
+        kept: list[_Waiting] = []
         for one, answer in zip(batch, answers, strict=True):
-            if answer.outcome is not Outcome.LOCKED:
+            if answer.outcome is Outcome.LOCKED:
+                kept.append(one)
+            else:
                 one.tell(answer)
-        told = zip(batch, answers, strict=True)
-        self._put_off([one for one, answer in told if answer.outcome is Outcome.LOCKED])
+        self._put_off(kept)
 
     def _put_off(self, batch: Sequence[_Waiting]) -> None:
         """Let them wait for their accounts where nobody else waits."""

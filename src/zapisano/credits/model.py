@@ -331,7 +331,7 @@ def posted(answer: Answer) -> Posted:
     """
     if answer.outcome is Outcome.INSUFFICIENT:
         raise Insufficient(_told(answer.balance), -_told(answer.amount))
-    if answer.outcome not in {Outcome.OK, Outcome.REPLAY}:
+    if answer.outcome is not Outcome.OK and answer.outcome is not Outcome.REPLAY:
         refuse(answer.outcome)
     return Posted(
         movement=answer.movement,

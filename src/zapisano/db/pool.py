@@ -165,11 +165,14 @@ class Pool:
             await self._give_back(slot)
 
     async def _take(self, tenant: str) -> Slot:
-        try:
-            async with asyncio.timeout(ACQUIRE_TIMEOUT_SECONDS):
-                await self._free.acquire()
-        except TimeoutError as error:
-            raise Busy("Every database connection is in use.") from error
+        if not self._free.locked():
+            await self._free.acquire()  # at once, so without a timer
+        else:
+            try:
+                async with asyncio.timeout(ACQUIRE_TIMEOUT_SECONDS):
+                    await self._free.acquire()
+            except TimeoutError as error:
+                raise Busy("Every database connection is in use.") from error
         slot = self._choose(tenant)
         self._idle.remove(slot)
         return slot

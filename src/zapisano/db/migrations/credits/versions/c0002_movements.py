@@ -202,7 +202,7 @@ BEGIN
         END IF;
 
         -- One posting or two: of the hold that ends, and of what is charged or moved.
-        before := acc.balance;
+        before := acc.balance + acc.held;
         FOR leg IN 1..2 LOOP
             CONTINUE WHEN (leg = 1 AND back = 0) OR (leg = 2 AND delta IS NULL);
             movement := nextval('credits.movements');
@@ -271,7 +271,8 @@ BEGIN
         IF i.key IS NOT NULL THEN keys := keys || i.key; END IF;
         IF i.hold IS NOT NULL THEN used := used || i.hold; END IF;
         IF i.refers IS NOT NULL THEN referred := referred || i.refers; END IF;
-        IF before >= p_threshold AND acc.balance < p_threshold THEN
+        -- What is held is the account's until it is spent: to put it aside is no fall.
+        IF before >= p_threshold AND acc.balance + acc.held < p_threshold THEN
             alerts := alerts || ROW(
                 gen_random_uuid(), i.id, movement, acc.balance, p_threshold, at, 0, p_now,
                 NULL, NULL
@@ -350,13 +351,13 @@ WRITE_BESIDES = """CREATE FUNCTION credits.write_besides(
 $$"""
 
 # One charge alone, in one trip: what `post` does, for an account with nothing unusual about it.
-# Nothing told, or somebody keeps the row: ask `post`.
+# Nothing told, or somebody keeps the row: ask `post`. It waits for nobody.
 CHARGE = """CREATE FUNCTION credits.charge(
     p_now timestamptz, p_floor numeric, p_most numeric, p_threshold numeric, p_email text,
     p_amount numeric, p_key text, p_params bytea, p_operation text, p_metadata jsonb,
     OUT movement bigint, OUT balance numeric
 ) LANGUAGE plpgsql
-SET enable_seqscan = off SET plan_cache_mode = force_generic_plan SET lock_timeout = '500ms'
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -372,7 +373,8 @@ BEGIN
     WHERE lower(a.email) = p_email AND a.frozen IS NULL AND a.head IS NOT NULL
         AND a.promo = 0 AND (a.expires_at IS NULL OR a.expires_at > p_now)
         AND a.balance - p_amount >= p_floor AND a.total_spent + p_amount <= p_most
-        AND (a.balance - p_amount >= p_threshold) IS NOT DISTINCT FROM (a.balance >= p_threshold)
+        AND (a.balance + a.held - p_amount >= p_threshold) IS NOT DISTINCT FROM
+            (a.balance + a.held >= p_threshold)
     FOR NO KEY UPDATE SKIP LOCKED;
     -- The row is locked: whoever has used the key has committed, and is seen now.
     IF NOT FOUND OR p_key IS NOT NULL AND EXISTS (
