@@ -11,7 +11,10 @@ from zapisano.db import Connection
 
 @dataclass(frozen=True)
 class Alert:
-    """A balance, with what is held of it, has fallen under the threshold; `attempts`: with the one under way."""
+    """A balance, with what is held of it, has fallen under the threshold.
+
+    `attempts`: with the one under way.
+    """
 
     id: UUID
     email: str
