@@ -37,7 +37,7 @@ CHECKS: dict[str, LiteralString] = {
             (last.movement, last.balance_after, last.remainder, last.link)""",
     "3 every link is of its posting and of the link before it": """
         SELECT * FROM (SELECT p.account, p.movement, p.link, credits.link(
-                coalesce(lag(p.link) OVER w, sha256(convert_to(lower(a.email), 'UTF8'))),
+                coalesce(lag(p.link) OVER w, sha256(convert_to(credits.fold(a.email), 'UTF8'))),
                 ROW(p.account, p.movement, p.amount, p.counter, p.kind, p.balance_after, p.cost,
                     p.remainder, p.hold, p.refers, p.key, p.params,
                     coalesce(t.operation, p.operation), coalesce(t.metadata, p.metadata), NULL,
@@ -129,9 +129,9 @@ CHECKS: dict[str, LiteralString] = {
         SELECT (array_agg(l.id))[1] FROM credits.alerts AS l
         GROUP BY l.account, l.movement HAVING count(*) > 1""",
     "no address has two accounts in use": """
-        SELECT lower(a.email) FROM public.user_balances AS a
+        SELECT credits.fold(a.email) FROM public.user_balances AS a
         WHERE a.head IS NOT NULL AND a.frozen IS NULL
-        GROUP BY lower(a.email) HAVING count(*) > 1""",
+        GROUP BY credits.fold(a.email) HAVING count(*) > 1""",
 }
 
 

@@ -13,12 +13,14 @@ from typing import LiteralString
 
 import asyncpg
 import pytest
+from telegram_bots import until
+from waiting import somebody_waits
 from wallets import RULES, D, Wallets, charge, install
 
 from ledger_invariants import broken_invariants
 from own_settings import settings_for
 from shared_servers import Servers
-from zapisano.credits.model import AccountFrozen, Insufficient
+from zapisano.credits.model import AccountFrozen, Insufficient, Outcome, fold
 from zapisano.db import open_database
 
 Witness = asyncpg.Connection
@@ -80,9 +82,9 @@ FROZEN = {
     "Clash@example.org": "the address clashes",
     "clash@Example.org": "the address clashes",
     "nan@example.org": "the balance is no number",
-    "spent-nan@example.org": "the balance is no number",
+    "spent-nan@example.org": "total_spent is no number",
     "nothing@example.org": "there is no balance",
-    "spent-nothing@example.org": "there is no balance",
+    "spent-nothing@example.org": "total_spent is no number",
 }
 
 
@@ -237,6 +239,71 @@ async def test_what_the_system_before_us_adds_at_this_moment(old: Wallets) -> No
     with pytest.raises(AccountFrozen):
         await old.charge("now@example.org", "1.00")
     assert await broken_invariants(old.witness) == {}
+
+
+@pytest.mark.parametrize(
+    ("spelled", "others"),
+    [
+        ("\u0391\u03a3@x.gr", ("\u03b1\u03c2@x.gr", "\u03b1\u03c3@x.gr")),  # ΑΣ: ας, and ασ
+        ("\u0130van@x.tr", ("i\u0307van@x.tr",)),  # İ: an i with a dot of its own
+        ("АННА@Почта.рф", ("анна@почта.рф",)),
+    ],
+)
+async def test_an_address_is_one_persons_in_whatever_letters(
+    old: Wallets, spelled: str, others: tuple[str, ...]
+) -> None:
+    """Not as the server's collation would have it: each system has another."""
+    await install(old.database)
+    await old.witness.execute("INSERT INTO user_balances (email, balance) VALUES ($1, 20)", spelled)
+    balance = D("20.00")
+    for email in (spelled, spelled.lower(), fold(spelled), *others):
+        balance -= 1
+        assert (await old.charge(email, "1.00")).balance_after == balance
+        (answer,) = await old.batch(charge(email, "30.00"))
+        assert answer.outcome is Outcome.INSUFFICIENT
+        assert (await old.ledger.account(email)).balance == balance
+    if spelled.startswith("\u0130"):
+        assert (await old.charge("ivan@x.tr", "1.00")).balance_after == D("49.00")
+    else:  # one more of the same address, for whoever looks at all of them
+        await old.witness.execute("INSERT INTO user_balances (email) VALUES ($1)", others[0])
+        await adopt(old)
+        with pytest.raises(AccountFrozen):
+            await old.charge(spelled.lower(), "1.00")
+    assert await broken_invariants(old.witness) == {}
+
+
+async def test_the_database_folds_addresses_as_python_does(wallets: Wallets) -> None:
+    letters = [chr(n) for n in range(1, 0x110000) if not 0xD800 <= n < 0xE000]
+    letters = [one for one in letters if one != one.lower() or one != one.upper()]
+    words = [*letters, *(f"{one.upper()}Σ.{one}Σ" for one in letters)]
+    folded = await wallets.witness.fetchval(
+        """SELECT array_agg(credits.fold(w.word) ORDER BY w.n)
+           FROM unnest($1::text[]) WITH ORDINALITY AS w (word, n)""",
+        words,
+    )
+    assert folded == [fold(one) for one in words] == [fold(fold(one)) for one in words]
+
+
+async def test_an_adoption_that_had_to_wait_is_of_when_it_was_done(old: Wallets) -> None:
+    """Whoever kept the row has written what he did before; the history has its order."""
+    await install(old.database)
+    email = "plain@example.org"
+    async with old.witness.transaction():
+        await old.witness.execute("UPDATE user_balances SET balance = 40 WHERE email = $1", email)
+        first = asyncio.create_task(old.charge(email, "1.00"))
+        await until(lambda: somebody_waits(old.witness), "somebody who waits for the row")
+        await old.witness.execute(
+            """INSERT INTO credit_transactions
+                   (email, amount, operation, balance_after, created_at)
+               VALUES ($1, 10, 'the last of before', 40, clock_timestamp())""",
+            email,
+        )
+    assert (await first).balance_after == D("39.00")
+    assert await old.value(
+        """SELECT p.created_at > t.created_at FROM credits.postings AS p,
+               public.credit_transactions AS t
+           WHERE p.kind = 'adoption' AND t.operation = 'the last of before'"""
+    )
 
 
 async def test_old_rows_obey_no_new_rule_and_new_ones_do(old: Wallets) -> None:

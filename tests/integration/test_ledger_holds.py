@@ -8,6 +8,7 @@ import pytest
 from wallets import ANNA, BORIS, RULES, D, Wallets, charge
 
 from zapisano.credits.model import (
+    AccountFrozen,
     HoldClosed,
     Insufficient,
     Item,
@@ -185,11 +186,20 @@ async def test_a_renewed_hold_lasts(wallets: Wallets) -> None:
         assert await store.renew(conn, ANNA, hold, wallets.now, end) == "ok"
         await wallets.pass_time(hours=1)
         assert (await wallets.ledger.account(ANNA)).held == D("20.00")
-        assert await store.renew(conn, BORIS, hold, wallets.now, end) == "no_hold"
+        assert await store.renew(conn, BORIS, hold, wallets.now, end) == "no_account"
+        with pytest.raises(UnknownHold):
+            await wallets.ledger.renew(BORIS, hold, end)
         await wallets.pass_time(hours=1)
         assert await store.renew(conn, ANNA, hold, wallets.now, end) == "expiry_due"
         assert (await wallets.ledger.account(ANNA)).held == 0
         assert await store.renew(conn, ANNA, hold, wallets.now, end) == "hold_expired"
+
+
+async def test_a_frozen_accounts_hold_is_not_unknown(wallets: Wallets) -> None:
+    hold = await wallets.hold(ANNA, "20.00", hours=1)
+    await wallets.witness.execute("UPDATE public.user_balances SET frozen = 'looked at'")
+    with pytest.raises(AccountFrozen):
+        await wallets.ledger.renew(ANNA, hold, wallets.later(hours=2))
 
 
 async def test_a_shortened_hold_ends_sooner(wallets: Wallets) -> None:

@@ -109,7 +109,8 @@ class Wallets:
     async def balance(self, email: str) -> Decimal:
         """What has been committed."""
         return await self.value(
-            "SELECT balance FROM public.user_balances WHERE lower(email) = $1", email
+            "SELECT balance FROM public.user_balances WHERE credits.fold(email) = credits.fold($1)",
+            email,
         )
 
     async def value(self, question: LiteralString, *values: object) -> Decimal:
@@ -122,7 +123,7 @@ class Wallets:
         rows = await self.witness.fetch(
             """SELECT p.kind || ' ' || p.amount AS said FROM credits.postings AS p
                JOIN public.user_balances AS a ON a.id = p.account
-               WHERE lower(a.email) = $1 ORDER BY p.movement""",
+               WHERE credits.fold(a.email) = credits.fold($1) ORDER BY p.movement""",
             email,
         )
         return [row["said"] for row in rows]

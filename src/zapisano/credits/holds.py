@@ -144,6 +144,7 @@ async def renew(ledger: Ledger, found: Hold, expires_at: datetime) -> Hold:
 
     Raises:
         UnknownHold, HoldClosed: it has ended.
+        AccountFrozen: the operator has to decide about the account.
     """
     await ledger.renew(found.email, found.id, expires_at)
     return replace(found, state=HoldState.OPEN, expires_at=expires_at)

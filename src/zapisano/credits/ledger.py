@@ -137,6 +137,7 @@ class Ledger:
 
         Raises:
             UnknownHold, HoldClosed: it has ended, or there is none.
+        AccountFrozen: the operator has to decide about the account.
         """
         async with self._statements() as conn:
             await renew(conn, self.rules, email, hold, self._now(), expires_at)
@@ -196,12 +197,13 @@ async def renew(
 
     Raises:
         UnknownHold, HoldClosed: it has ended, or there is none.
+        AccountFrozen: the operator has to decide about the account.
     """
     for _ in range(ATTEMPTS_TO_MEND):
         outcome = await store.renew(conn, email, hold, now, expires_at)
         if outcome is Outcome.OK:
             return
-        if outcome is not Outcome.EXPIRY_DUE:
+        if outcome not in TO_MEND:
             refuse(outcome)
         await _mend(conn, rules, email, outcome, now)
     raise Busy

@@ -211,6 +211,20 @@ class Item:
         return hashlib.sha256(json.dumps([*sums, *rest]).encode()).digest()
 
 
+def fold(email: str) -> str:
+    """Write an address as it is compared: in lower case and without spaces around it.
+
+    `credits.fold` does the same in PostgreSQL. A Greek sigma at the end of a word is as any other,
+    or the lower case of an address would not be its own; and an I with a dot keeps the dot, as
+    Python has it: it is nobody's plain i.
+    """
+    return (
+        email.strip(" ")
+        .lower()
+        .replace("\N{GREEK SMALL LETTER FINAL SIGMA}", "\N{GREEK SMALL LETTER SIGMA}")
+    )
+
+
 def own_key(*words: object) -> str:
     """Make an idempotency key that no caller can have taken: theirs have no spaces in them."""
     return " ".join(str(word) for word in words)

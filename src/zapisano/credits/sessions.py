@@ -22,6 +22,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OctKey, thumbprint
 from joserfc.util import urlsafe_b64decode
 
+from zapisano.credits.model import fold
 from zapisano.errors import Refused, Unauthorized
 
 COOKIES = (
@@ -121,8 +122,7 @@ def address(written: str) -> str:
 
 
 def _address(written: str) -> str | None:
-    """Write an address in lower case: it is one person however it is written."""
-    email = written.strip().lower()
+    email = fold(written.strip())
     fits = 3 <= len(email) <= MAX_EMAIL and "@" in email and email.isprintable()
     return email if fits else None
 

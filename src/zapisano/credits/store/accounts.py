@@ -69,7 +69,7 @@ async def of_address(conn: Connection, email: str) -> list[Stored]:
     rows = await conn.fetch(
         """SELECT id, email, balance, total_spent, held, promo, remainder, is_test_account, frozen,
                head IS NOT NULL AS is_adopted, created_at
-           FROM public.user_balances WHERE lower(email) = $1 ORDER BY id""",
+           FROM public.user_balances WHERE credits.fold(email) = credits.fold($1) ORDER BY id""",
         email,
     )
     return [_stored(row) for row in rows]
@@ -79,8 +79,8 @@ async def lock(conn: Connection, email: str) -> None:
     """Keep others off the rows of an address, in the order in which opening and batches lock."""
     await conn.fetchval("SELECT credits.guard($1)", email)
     await conn.fetch(
-        """SELECT id FROM public.user_balances WHERE lower(email) = $1 ORDER BY id
-           FOR NO KEY UPDATE""",
+        """SELECT id FROM public.user_balances WHERE credits.fold(email) = credits.fold($1)
+           ORDER BY id FOR NO KEY UPDATE""",
         email,
     )
 
@@ -91,7 +91,7 @@ async def frozen(conn: Connection) -> list[Stored]:
         """SELECT id, email, balance, total_spent, held, promo, remainder, is_test_account, frozen,
                head IS NOT NULL AS is_adopted, created_at
            FROM public.user_balances WHERE frozen IS NOT NULL AND frozen <> 'merged'
-           ORDER BY lower(email), id LIMIT $1""",
+           ORDER BY credits.fold(email), id LIMIT $1""",
         MOST_LISTED,
     )
     return [_stored(row) for row in rows]
@@ -105,13 +105,21 @@ async def freeze(conn: Connection, accounts: Sequence[int], reason: str | None) 
 
 
 async def set_balance(conn: Connection, account: int, balance: Decimal) -> None:
-    """Give a frozen account that is not adopted a balance, and a sum spent, that are numbers."""
+    """Give a frozen account that is not adopted a balance that is a number."""
     await conn.execute(
-        """UPDATE public.user_balances SET balance = $2,
-               total_spent = coalesce(nullif(total_spent, 'NaN'), 0)
-           WHERE id = $1 AND head IS NULL""",
+        "UPDATE public.user_balances SET balance = $2 WHERE id = $1 AND head IS NULL",
         account,
         balance,
+    )
+
+
+async def mend_spent(conn: Connection, accounts: list[int]) -> None:
+    """Begin to count what is spent at 0 where it is no number and the ledger does not know it."""
+    await conn.execute(
+        """UPDATE public.user_balances SET total_spent = 0
+           WHERE id = ANY($1::int[]) AND head IS NULL
+               AND (total_spent IS NULL OR total_spent = 'NaN')""",
+        accounts,
     )
 
 
@@ -173,14 +181,15 @@ async def top_by_spent_since(conn: Connection, since: datetime, limit: int) -> l
     rows = await conn.fetch(
         """SELECT m.email, sum(m.amount) AS figure, max(a.balance) AS balance
            FROM (
-               SELECT lower(t.email) AS email, t.amount
+               SELECT credits.fold(t.email) AS email, t.amount
                FROM public.credit_transactions AS t WHERE t.created_at >= $1
                UNION ALL
-               SELECT lower(r.email), -p.amount
+               SELECT credits.fold(r.email), -p.amount
                FROM credits.postings AS p JOIN public.user_balances AS r ON r.id = p.account
                WHERE p.kind = 'refund' AND p.created_at >= $1
            ) AS m
-           LEFT JOIN public.user_balances AS a ON lower(a.email) = m.email AND a.frozen IS NULL
+           LEFT JOIN public.user_balances AS a
+               ON credits.fold(a.email) = m.email AND a.frozen IS NULL
            GROUP BY m.email ORDER BY figure DESC, m.email LIMIT $2""",
         since,
         limit,
@@ -193,12 +202,13 @@ async def top_by_charges(conn: Connection, since: datetime | None, limit: int) -
     rows = await conn.fetch(
         """SELECT m.email, m.charges::numeric AS figure, a.balance
            FROM (
-               SELECT lower(t.email) AS email, count(t.id) AS charges
+               SELECT credits.fold(t.email) AS email, count(t.id) AS charges
                FROM public.credit_transactions AS t
                WHERE $1::timestamptz IS NULL OR t.created_at >= $1
-               GROUP BY lower(t.email) ORDER BY charges DESC, email LIMIT $2
+               GROUP BY credits.fold(t.email) ORDER BY charges DESC, email LIMIT $2
            ) AS m
-           LEFT JOIN public.user_balances AS a ON lower(a.email) = m.email AND a.frozen IS NULL
+           LEFT JOIN public.user_balances AS a
+               ON credits.fold(a.email) = m.email AND a.frozen IS NULL
            ORDER BY m.charges DESC, m.email""",
         since,
         limit,

@@ -29,7 +29,7 @@ async def claim(conn: Connection, now: datetime, until: datetime, limit: int) ->
     """Take alerts whose time has come, so that nobody else takes them before `until`."""
     rows = await conn.fetch(
         """WITH mine AS (
-               SELECT a.id, lower(u.email) AS email
+               SELECT a.id, credits.fold(u.email) AS email
                FROM credits.alerts AS a JOIN public.user_balances AS u ON u.id = a.account
                WHERE a.next_at <= $1 ORDER BY a.next_at, a.id LIMIT $3
                FOR UPDATE OF a SKIP LOCKED

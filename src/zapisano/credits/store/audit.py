@@ -23,7 +23,7 @@ WITH line AS (
                 (SELECT h.shortfall FROM credits.holds AS h WHERE h.id = p.hold), 0) END
             AS proper_remainder,
         credits.link(
-            coalesce(lag(p.link) OVER chain, sha256(convert_to(lower(a.email), 'UTF8'))),
+            coalesce(lag(p.link) OVER chain, sha256(convert_to(credits.fold(a.email), 'UTF8'))),
             ROW(p.account, p.movement, p.amount, p.counter, p.kind, p.balance_after, p.cost,
                 p.remainder, p.hold, p.refers, p.key, p.params, coalesce(t.operation, p.operation),
                 CASE WHEN t.id IS NULL THEN p.metadata ELSE t.metadata END, NULL, p.created_at,
@@ -52,8 +52,8 @@ WITH line AS (
         l.remainder <> l.proper_remainder OR NOT (l.remainder >= 0 AND l.remainder < 0.01)
             AS is_lost,
         CASE WHEN l.kind = 'charge' AND l.amount < 0
-            THEN (l.kept_amount, l.kept_balance, l.kept_at, lower(l.kept_email))
-                IS DISTINCT FROM (-l.amount, l.balance_after, l.created_at, lower(l.email))
+            THEN (l.kept_amount, l.kept_balance, l.kept_at, credits.fold(l.kept_email))
+                IS DISTINCT FROM (-l.amount, l.balance_after, l.created_at, credits.fold(l.email))
             ELSE l.transaction IS NOT NULL END AS is_miskept
     FROM line AS l
 )
@@ -139,9 +139,9 @@ LIMIT $3"""
 
 CLASHES: LiteralString = """
 SELECT 'clash' AS invariant, a.id AS account, NULL::bigint AS movement,
-    'one account of ' || lower(a.email) || ' in use' AS expected, b.id || ' too' AS found
+    'one account of ' || credits.fold(a.email) || ' in use' AS expected, b.id || ' too' AS found
 FROM public.user_balances AS a
-JOIN public.user_balances AS b ON lower(b.email) = lower(a.email) AND b.id > a.id
+JOIN public.user_balances AS b ON credits.fold(b.email) = credits.fold(a.email) AND b.id > a.id
 WHERE a.id > $1 AND a.id <= $2 AND a.frozen IS NULL AND a.head IS NOT NULL
     AND b.frozen IS NULL AND b.head IS NOT NULL
 LIMIT $3"""

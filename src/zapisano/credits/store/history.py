@@ -90,7 +90,7 @@ async def carried(
                     AND ($7 = '' OR position(lower($7) IN lower(t.operation)) > 0)
                 ORDER BY t.id DESC LIMIT $8)
            ) AS c
-           WHERE lower(a.email) = lower($2)
+           WHERE credits.fold(a.email) = credits.fold($2)
            ORDER BY c.created_at DESC NULLS LAST, c.id DESC LIMIT $8""",
         account.id,
         account.email,

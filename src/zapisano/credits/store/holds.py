@@ -9,8 +9,8 @@ from zapisano.db import Connection
 async def find(conn: Connection, hold: UUID) -> Hold | None:
     """Return a hold, whoever's account it is of; None when there is no such hold."""
     row = await conn.fetchrow(
-        """SELECT h.id, lower(a.email) AS email, h.amount, h.state, h.shortfall, h.expires_at,
-               p.operation, p.metadata::text AS metadata
+        """SELECT h.id, credits.fold(a.email) AS email, h.amount, h.state, h.shortfall,
+               h.expires_at, p.operation, p.metadata::text AS metadata
            FROM credits.holds AS h
            JOIN public.user_balances AS a ON a.id = h.account
            JOIN credits.postings AS p ON p.account = h.account AND p.movement = h.opened

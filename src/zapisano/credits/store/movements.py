@@ -112,7 +112,7 @@ async def find_account(conn: Connection, email: str) -> Account | None:
         """SELECT id, email, balance, total_spent, held, promo, remainder, is_test_account,
                expires_at, created_at
            FROM public.user_balances
-           WHERE lower(email) = $1 AND frozen IS NULL AND head IS NOT NULL""",
+           WHERE credits.fold(email) = credits.fold($1) AND frozen IS NULL AND head IS NOT NULL""",
         email,
     )
     if row is None:
@@ -134,7 +134,7 @@ async def find_account(conn: Connection, email: str) -> Account | None:
 async def due_accounts(conn: Connection, now: datetime, limit: int) -> list[tuple[int, str]]:
     """Return ids and addresses of accounts whose holds or grants have ended, the oldest first."""
     rows = await conn.fetch(
-        """SELECT id, lower(email) AS email FROM public.user_balances
+        """SELECT id, credits.fold(email) AS email FROM public.user_balances
            WHERE expires_at <= $1 AND frozen IS NULL ORDER BY expires_at, id LIMIT $2""",
         now,
         limit,

@@ -45,8 +45,8 @@ async def adopt(conn: Connection) -> int:
 async def there(conn: Connection, emails: list[str]) -> list[str]:
     """Return which of these addresses have an account, in the alphabet's order."""
     rows = await conn.fetch(
-        """SELECT DISTINCT lower(email) AS email FROM public.user_balances
-           WHERE lower(email) = ANY($1::text[]) ORDER BY email""",
+        """SELECT DISTINCT credits.fold(email) AS email FROM public.user_balances
+           WHERE credits.fold(email) = ANY($1::text[]) ORDER BY email""",
         emails,
     )
     return [row["email"] for row in rows]
@@ -56,7 +56,8 @@ async def frozen(conn: Connection, limit: int) -> list[Frozen]:
     """Return the frozen accounts, those of one address side by side."""
     rows = await conn.fetch(
         """SELECT id, email, frozen FROM public.user_balances
-           WHERE frozen IS NOT NULL AND frozen <> 'merged' ORDER BY lower(email), id LIMIT $1""",
+           WHERE frozen IS NOT NULL AND frozen <> 'merged'
+           ORDER BY credits.fold(email), id LIMIT $1""",
         limit,
     )
     return [Frozen(row["id"], row["email"], row["frozen"]) for row in rows]

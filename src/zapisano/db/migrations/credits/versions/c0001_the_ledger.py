@@ -33,6 +33,21 @@ DOCUMENTED = (
        ON public.credit_transactions (email, created_at DESC)""",
 )
 
+# How addresses are compared, wherever: as `zapisano.credits.model.fold` writes them, whatever the
+# database's own collation makes of letters beyond ASCII.
+LETTERS = [
+    (letter, letter.lower())
+    for letter in map(chr, range(0x80, 0x20000))  # no letter with two cases stands further on
+    if letter.lower() != letter and len(letter.lower()) == 1
+] + [("\N{GREEK SMALL LETTER FINAL SIGMA}", "\N{GREEK SMALL LETTER SIGMA}")]
+DOTTED = "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}"
+FOLD = f"""CREATE FUNCTION credits.fold(email text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN CASE WHEN octet_length(email) = length(email)
+    THEN lower(btrim(email) COLLATE "C")
+    ELSE translate(replace(lower(btrim(email) COLLATE "C"), '{DOTTED}', '{DOTTED.lower()}'),
+        '{"".join(letter for letter, _ in LETTERS)}',
+        '{"".join(lower for _, lower in LETTERS)}') END"""
+
 # NOT VALID: what is in an adopted table stays as it is; every new row and every change obeys.
 # One short constraint for a table: PostgreSQL reads its text anew for every statement that writes.
 # NaN is more than any number.
@@ -55,7 +70,7 @@ ADDED = (
                 AND least(held, promo, remainder) >= 0.0 AND remainder < 0.01)) NOT VALID""",
     """CREATE INDEX user_balances_expiry ON public.user_balances (expires_at)
        WHERE expires_at IS NOT NULL""",
-    "CREATE INDEX user_balances_spelling ON public.user_balances (lower(email))",
+    "CREATE INDEX user_balances_spelling ON public.user_balances (credits.fold(email))",
     """ALTER TABLE public.credit_transactions ADD CONSTRAINT credit_transactions_is_a_charge
        CHECK (amount > 0 AND amount <> 'NaN' AND balance_after <> 'NaN') NOT VALID""",
 )
@@ -168,5 +183,5 @@ LEDGER = (
 
 
 def upgrade() -> None:
-    for statement in (*DOCUMENTED, *ADDED, *LEDGER):
+    for statement in (*DOCUMENTED, FOLD, *ADDED, *LEDGER):
         op.execute(statement)

@@ -70,6 +70,8 @@ AS $$
 #variable_conflict use_column
 DECLARE
     i record;
+    folded text[] := ARRAY(SELECT credits.fold(e.email)
+        FROM unnest(p_emails) WITH ORDINALITY AS e (email, n) ORDER BY e.n);
     locked integer[];
     acc public.user_balances;
     accounts public.user_balances[] := '{}';
@@ -92,12 +94,12 @@ BEGIN
     IF p_wait THEN
         SELECT array_agg(l.id) INTO locked FROM (
             SELECT a.id FROM public.user_balances AS a
-            WHERE lower(a.email) = ANY (p_emails) ORDER BY a.id FOR NO KEY UPDATE
+            WHERE credits.fold(a.email) = ANY (folded) ORDER BY a.id FOR NO KEY UPDATE
         ) AS l;
     ELSE
         SELECT array_agg(l.id) INTO locked FROM (
             SELECT a.id FROM public.user_balances AS a
-            WHERE lower(a.email) = ANY (p_emails) ORDER BY a.id FOR NO KEY UPDATE SKIP LOCKED
+            WHERE credits.fold(a.email) = ANY (folded) ORDER BY a.id FOR NO KEY UPDATE SKIP LOCKED
         ) AS l;
     END IF;
     at := clock_timestamp();
@@ -110,18 +112,18 @@ BEGIN
             h.state AS hold_state, h.amount AS hold_amount, h.promo AS hold_promo,
             h.opened AS hold_opened, h.expires_at <= p_now AS hold_due
         FROM unnest(
-            p_emails, p_verbs, p_amounts, p_costs, p_partial, p_holds, p_expires, p_refers,
+            folded, p_verbs, p_amounts, p_costs, p_partial, p_holds, p_expires, p_refers,
             p_keys, p_params, p_operations, p_metadata
         ) WITH ORDINALITY AS q (
             email, verb, amount, cost, partial, hold, expires_at, refers,
             key, params, operation, metadata, n
         )
         LEFT JOIN public.user_balances AS a
-            ON lower(a.email) = q.email AND a.frozen IS NULL AND a.head IS NOT NULL
+            ON credits.fold(a.email) = q.email AND a.frozen IS NULL AND a.head IS NOT NULL
         LEFT JOIN LATERAL (
             SELECT p.movement, p.params, p.amount, p.balance_after, p.hold
             FROM public.user_balances AS s JOIN credits.postings AS p ON p.account = s.id
-            WHERE lower(s.email) = q.email AND p.key = q.key LIMIT 1
+            WHERE credits.fold(s.email) = q.email AND p.key = q.key LIMIT 1
         ) AS seen ON q.key IS NOT NULL
         LEFT JOIN LATERAL (
             SELECT o.state, o.amount, o.promo, o.opened, o.expires_at
@@ -370,7 +372,7 @@ DECLARE
 BEGIN
     SELECT a.id, a.email, a.balance, a.total_spent, a.remainder, a.head INTO acc
     FROM public.user_balances AS a
-    WHERE lower(a.email) = p_email AND a.frozen IS NULL AND a.head IS NOT NULL
+    WHERE credits.fold(a.email) = credits.fold(p_email) AND a.frozen IS NULL AND a.head IS NOT NULL
         AND a.promo = 0 AND (a.expires_at IS NULL OR a.expires_at > p_now)
         AND a.balance - p_amount >= p_floor AND a.total_spent + p_amount <= p_most
         AND (a.balance + a.held - p_amount >= p_threshold) IS NOT DISTINCT FROM
@@ -379,7 +381,7 @@ BEGIN
     -- The row is locked: whoever has used the key has committed, and is seen now.
     IF NOT FOUND OR p_key IS NOT NULL AND EXISTS (
         SELECT FROM public.user_balances AS s JOIN credits.postings AS p ON p.account = s.id
-        WHERE lower(s.email) = p_email AND p.key = p_key)
+        WHERE credits.fold(s.email) = credits.fold(p_email) AND p.key = p_key)
     THEN RETURN; END IF;
     at := clock_timestamp(); number := nextval('credits.movements');
     next := acc.balance - p_amount;

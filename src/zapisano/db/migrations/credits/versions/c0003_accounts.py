@@ -13,7 +13,7 @@ BEGIN
         PERFORM pg_advisory_xact_lock(7260924);
     ELSE
         PERFORM pg_advisory_xact_lock_shared(7260924);
-        PERFORM pg_advisory_xact_lock(7260924, hashtext(p_email));
+        PERFORM pg_advisory_xact_lock(7260924, hashtext(credits.fold(p_email)));
     END IF;
 END $$"""
 
@@ -24,26 +24,29 @@ END $$"""
 ADOPT = """CREATE FUNCTION credits.adopt(p_email text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
-    at timestamptz := clock_timestamp();
+    at timestamptz;
     adopted bigint;
 BEGIN
     PERFORM credits.guard(p_email);
     PERFORM 1 FROM public.user_balances AS a
-    WHERE lower(a.email) IN (SELECT lower(b.email) FROM public.user_balances AS b
+    WHERE credits.fold(a.email) IN (SELECT credits.fold(b.email) FROM public.user_balances AS b
         WHERE b.head IS NULL AND b.frozen IS NULL
-            AND (p_email IS NULL OR lower(b.email) = p_email))
+            AND (p_email IS NULL OR credits.fold(b.email) = credits.fold(p_email)))
     ORDER BY a.id FOR NO KEY UPDATE;
+    at := clock_timestamp();
     UPDATE public.user_balances AS a SET frozen = CASE
-        WHEN a.balance IS NULL OR a.total_spent IS NULL THEN 'there is no balance'
-        WHEN a.balance = 'NaN' OR a.total_spent = 'NaN' THEN 'the balance is no number'
+        WHEN a.id < 0 THEN 'its number is below zero'
+        WHEN a.balance IS NULL THEN 'there is no balance'
+        WHEN a.balance = 'NaN' THEN 'the balance is no number'
+        WHEN a.total_spent IS NULL OR a.total_spent = 'NaN' THEN 'total_spent is no number'
         ELSE 'the address clashes' END
-    WHERE a.frozen IS NULL AND (p_email IS NULL OR lower(a.email) = p_email)
-        AND (a.balance IS NULL OR a.total_spent IS NULL
+    WHERE a.frozen IS NULL AND (p_email IS NULL OR credits.fold(a.email) = credits.fold(p_email))
+        AND (a.id < 0 OR a.balance IS NULL OR a.total_spent IS NULL
             OR a.balance = 'NaN' OR a.total_spent = 'NaN'
-            OR lower(a.email) IN (SELECT lower(b.email) FROM public.user_balances AS b
-                WHERE (p_email IS NULL OR lower(b.email) = p_email)
+            OR credits.fold(a.email) IN (SELECT credits.fold(b.email) FROM public.user_balances AS b
+                WHERE (p_email IS NULL OR credits.fold(b.email) = credits.fold(p_email))
                     AND b.frozen IS DISTINCT FROM 'merged'
-                GROUP BY lower(b.email) HAVING count(*) > 1));
+                GROUP BY credits.fold(b.email) HAVING count(*) > 1));
     WITH fresh AS MATERIALIZED (
         SELECT ROW(
             a.id, nextval('credits.movements'), a.balance, -6, 'adoption', a.balance, NULL, 0,
@@ -52,15 +55,15 @@ BEGIN
         )::credits.postings AS entry
         FROM (SELECT b.id, b.balance, b.total_spent FROM public.user_balances AS b
             WHERE b.head IS NULL AND b.frozen IS NULL
-                AND (p_email IS NULL OR lower(b.email) = p_email)
+                AND (p_email IS NULL OR credits.fold(b.email) = credits.fold(p_email))
                 AND NOT EXISTS (SELECT FROM public.user_balances AS c
-                    WHERE lower(c.email) = lower(b.email) AND c.id <> b.id
+                    WHERE credits.fold(c.email) = credits.fold(b.email) AND c.id <> b.id
                         AND c.frozen IS DISTINCT FROM 'merged')
             ORDER BY b.id FOR NO KEY UPDATE OF b) AS a
     ), linked AS (
         UPDATE public.user_balances AS a SET
             movement = (f.entry).movement,
-            head = credits.link(sha256(convert_to(lower(a.email), 'UTF8')), f.entry)
+            head = credits.link(sha256(convert_to(credits.fold(a.email), 'UTF8')), f.entry)
         FROM fresh AS f WHERE a.id = (f.entry).account
         RETURNING f.entry AS entry, a.head
     ), written AS (
@@ -77,7 +80,7 @@ BEGIN
     RETURN adopted;
 END $$"""
 
-# The account of an address, which must be in lower case: made with its opening credits in one
+# The account of an address: made with its opening credits in one
 # commit, once however many ask; one that the system before us has made is adopted.
 OPEN = """CREATE FUNCTION credits.open(p_email text, p_opening numeric, p_test boolean)
 RETURNS text LANGUAGE plpgsql SET enable_seqscan = off AS $$
@@ -89,18 +92,20 @@ BEGIN
     INSERT INTO public.user_balances
         (email, balance, total_spent, is_test_account, created_at, updated_at)
     SELECT p_email, p_opening, 0, p_test, clock_timestamp(), clock_timestamp()
-    WHERE NOT EXISTS (SELECT FROM public.user_balances AS a WHERE lower(a.email) = p_email)
+    WHERE NOT EXISTS (SELECT FROM public.user_balances AS a
+        WHERE credits.fold(a.email) = credits.fold(p_email))
     ON CONFLICT (email) DO NOTHING RETURNING id INTO made;
     IF made IS NULL THEN
         PERFORM credits.adopt(p_email);
         RETURN CASE WHEN EXISTS (SELECT FROM public.user_balances AS a
-            WHERE lower(a.email) = p_email AND a.frozen IS NULL) THEN 'there' ELSE 'frozen' END;
+            WHERE credits.fold(a.email) = credits.fold(p_email) AND a.frozen IS NULL)
+            THEN 'there' ELSE 'frozen' END;
     END IF;
     entry := ROW(
         made, nextval('credits.movements'), p_opening, -2, 'opening', p_opening, NULL, 0, NULL,
         NULL, NULL, NULL, 'Opening credits', NULL, NULL, clock_timestamp(), NULL
     )::credits.postings;
-    entry.link := credits.link(sha256(convert_to(p_email, 'UTF8')), entry);
+    entry.link := credits.link(sha256(convert_to(credits.fold(p_email), 'UTF8')), entry);
     INSERT INTO credits.postings (account, movement, amount, counter, kind, balance_after,
         remainder, operation, created_at, link)
     VALUES (made, entry.movement, p_opening, -2, 'opening', p_opening, 0, entry.operation,
@@ -125,7 +130,7 @@ DECLARE
     total integer := 0;
 BEGIN
     SELECT a.id INTO mine FROM public.user_balances AS a
-    WHERE lower(a.email) = p_email AND a.frozen IS NULL FOR NO KEY UPDATE;
+    WHERE credits.fold(a.email) = credits.fold(p_email) AND a.frozen IS NULL FOR NO KEY UPDATE;
     SELECT array_agg(h.id ORDER BY h.expires_at, h.id) INTO ids FROM credits.holds AS h
     WHERE h.account = mine AND h.state = 'open' AND h.expires_at <= p_now;
     IF ids IS NOT NULL THEN
@@ -176,7 +181,10 @@ DECLARE
     found credits.holds;
 BEGIN
     SELECT a.id INTO mine FROM public.user_balances AS a
-    WHERE lower(a.email) = p_email AND a.frozen IS NULL FOR NO KEY UPDATE;
+    WHERE credits.fold(a.email) = credits.fold(p_email) AND a.frozen IS NULL FOR NO KEY UPDATE;
+    IF mine IS NULL THEN
+        RETURN 'no_account';
+    END IF;
     SELECT h.id, h.account, h.amount, h.promo, h.state, h.shortfall, h.opened, h.closed,
         h.expires_at INTO found FROM credits.holds AS h WHERE h.id = p_hold AND h.account = mine;
     IF found.id IS NULL THEN
@@ -196,3 +204,5 @@ def upgrade() -> None:
     for function in (GUARD, ADOPT, OPEN, POST_ENDS, EXPIRE, RENEW):
         op.execute(function)
     op.execute("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA credits FROM PUBLIC")
+    # Whoever else adds accounts keeps their index, too.
+    op.execute("GRANT EXECUTE ON FUNCTION credits.fold TO PUBLIC")
