@@ -141,7 +141,7 @@ def session(email: Email) -> None:
 @keys.command()
 def create(
     name: Annotated[str, typer.Argument(help="Whose key it is.")],
-    scope: Annotated[list[str], typer.Option(help="read, charge, topup, hold, refund, batch; name each.")],
+    scope: Annotated[list[str], typer.Option(help="read, charge, hold, refund, batch, topup.")],
     most: Annotated[str, typer.Option(help="Credits that it may move at once.")] = "",
     per_minute: Annotated[int | None, typer.Option(help="Requests that it may send.")] = None,
 ) -> None:

@@ -18,7 +18,8 @@ from people import until
 from product import Product
 
 ROOT = Path(__file__).resolve().parents[2]
-GUIDE = ROOT / "docs" / "guides" / "booking.md"
+GUIDES = ROOT / "docs" / "guides"
+BOOKING, CREDITS = GUIDES / "booking.md", GUIDES / "credits.md"
 SHIMS = Path(__file__).parent / "shims"
 # What the guide expects to find where one stands.
 DOORS = ("config.py", "door.py", "middlewares", "sales_bot")
@@ -27,11 +28,17 @@ PATIENCE_SECONDS = 120.0
 READY = "SELECT count(*) FROM shared.tenants WHERE state = 'awaiting_bot'"
 HEADING = re.compile(r"^#{2,3} (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^```(?:bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def block(heading: str) -> str:
+def fences(guide: Path) -> list[tuple[str, str]]:
+    """Every block of a guide in order: its language, '' where none is said, and its text."""
+    return [(found[1], found[2]) for found in FENCE.finditer(guide.read_text())]
+
+
+def block(heading: str, guide: Path = BOOKING) -> str:
     """The one block under the heading that starts so: `block("5.3")`."""
-    text = GUIDE.read_text()
+    text = guide.read_text()
     headings = list(HEADING.finditer(text))
     ends = [*(one.start() for one in headings[1:]), len(text)]
     (section,) = (

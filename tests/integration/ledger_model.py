@@ -171,8 +171,11 @@ class Model:
             total = wallet.remainder + item.cost
             charged = total.quantize(CENT, ROUND_FLOOR)
             return -charged, total - charged
+        if item.amount is None:  # a refund of all that is left
+            charges = (e.refundable for e in wallet.entries if e.movement == item.refers)
+            return next(charges), wallet.remainder
         takes = item.verb in (Verb.CHARGE, Verb.HOLD, Verb.SETTLE)
-        return -_amount(item) if takes else _amount(item), wallet.remainder
+        return -item.amount if takes else item.amount, wallet.remainder
 
     def _besides(self, wallet: Wallet, item: Item, delta: Decimal) -> None:
         taken = wallet.draw(-delta) if delta < 0 else []
@@ -197,14 +200,9 @@ def _unfit(wallet: Wallet, item: Item, hold: Reserved | None) -> Outcome | None:
         return None if hold.state == "open" else Outcome(f"hold_{hold.state}")
     if item.verb is Verb.REFUND:
         charges = (e.refundable for e in wallet.entries if e.movement == item.refers)
-        if _amount(item) > next(charges, NOTHING):
+        if (item.amount or CENT) > next(charges, NOTHING):
             return Outcome.NOT_REFUNDABLE
     return None
-
-
-def _amount(item: Item) -> Decimal:
-    assert item.amount is not None
-    return item.amount
 
 
 def _done(wallet: Wallet, verb: Verb, amount: Decimal) -> Said:

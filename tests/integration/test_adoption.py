@@ -82,9 +82,9 @@ FROZEN = {
     "Clash@example.org": "the address clashes",
     "clash@Example.org": "the address clashes",
     "nan@example.org": "the balance is no number",
-    "spent-nan@example.org": "the balance is no number",
+    "spent-nan@example.org": "total_spent is no number",
     "nothing@example.org": "there is no balance",
-    "spent-nothing@example.org": "there is no balance",
+    "spent-nothing@example.org": "total_spent is no number",
 }
 
 

@@ -60,6 +60,20 @@ async def test_a_half_is_partial(bare: Api, witness: Witness) -> None:
     )
 
 
+async def test_a_table_that_no_row_could_be_added_to_is_not_taken_over(
+    bare: Api, witness: Witness
+) -> None:
+    await witness.execute(
+        """CREATE TABLE credit_transactions (id int PRIMARY KEY, email varchar(255), amount
+               numeric(10,2), operation text, metadata jsonb, balance_after numeric(10,2),
+               created_at timestamptz)"""
+    )
+    failed = await bare.migrate()
+    assert (failed.status_code, failed.json()["error"]) == (500, "Migration failed")
+    assert "credit_transactions" in failed.json()["details"]
+    assert not await witness.fetchval("SELECT to_regclass('public.user_balances')")
+
+
 async def test_at_once(bare: Api, witness: Witness) -> None:
     done = await asyncio.gather(*(bare.migrate() for _ in range(5)))
     assert [one.status_code for one in done] == [200] * 5
@@ -237,7 +251,9 @@ def nested(depth: int) -> dict[str, Any]:
         ({"operation": "a\u0000b"}, "operation"),
         ({"operation": 7}, "operation"),
         ({"operation": None}, "operation"),
-        ({"metadata": {"a": "x" * 16 * 1024}}, "metadata"),
+        ({"metadata": {"a": "x" * (16 * 1024 - 7)}}, "metadata"),
+        ({"metadata": {"\u0000": 1}}, "metadata"),
+        ({"operation": "\u200b"}, "operation"),
         ({"metadata": nested(9)}, "metadata"),
         ({"metadata": {"a": "\u0000"}}, "metadata"),
         ({"metadata": "text"}, "metadata"),
@@ -252,6 +268,14 @@ async def test_bad_fields(api: Api, change: dict[str, Any], field: str) -> None:
     refused = await api.post("/api/billing/deduct", api.cookie(), {**DEDUCT, **change})
     assert (refused.status_code, refused.json()["success"]) == (422, False)
     assert field in refused.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"a": "x" * (16 * 1024 - 8)}, {"a": [1] * 8000}, {"text": "\\u0000"}]
+)
+async def test_the_largest_metadata_that_is_kept(api: Api, metadata: object) -> None:
+    kept = await api.post("/api/billing/deduct", api.cookie(), {**DEDUCT, "metadata": metadata})
+    assert kept.status_code == 200
 
 
 async def test_the_deepest_metadata_that_is_kept(api: Api, witness: Witness) -> None:
@@ -395,3 +419,36 @@ async def test_every_error_has_the_documents_shape(api: Api) -> None:
     ]
     assert [one.status_code for one in answers] == [404, 405, 413, 405, 422]
     assert [one.json()["success"] for one in answers] == [False] * 5
+
+
+async def test_a_database_that_takes_no_changes(api: Api, witness: Witness, dsn: str) -> None:
+    """As a standby does, before it is promoted."""
+    name = dsn.rpartition("/")[2]
+    await api.get("/api/billing/balance", api.cookie())
+    await witness.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    await witness.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    refused = await api.post("/api/billing/deduct", api.cookie(), DEDUCT, key="k")
+    assert (refused.status_code, refused.json()["success"]) == (503, False)
+
+
+async def test_what_the_database_refuses_is_told_in_the_documents_shape(
+    api: Api, witness: Witness
+) -> None:
+    """A bug, for which nobody has words: still JSON, and the log has its traceback."""
+    await witness.execute(
+        """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+           BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '23000'; END $$;
+           CREATE TRIGGER refuse BEFORE INSERT ON credit_transactions FOR EACH ROW
+           WHEN (NEW.email = 'boris@example.com') EXECUTE FUNCTION refuse()"""
+    )
+    refused = await api.post("/api/billing/deduct", api.cookie("boris@example.com"), DEDUCT)
+    assert (refused.status_code, refused.json()["success"]) == (500, False)
+    key = await api.key()
+    items = [
+        {"email": email, "amount": 1, "operation": "x"} for email in (ANNA, "boris@example.com")
+    ]
+    results = (await api.post("/api/billing/batch", key, {"items": items})).json()["results"]
+    assert [one["success"] for one in results] == [True, False]

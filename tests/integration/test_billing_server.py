@@ -195,6 +195,45 @@ async def test_many_at_once_have_an_answer_each(api: Api) -> None:
     assert too_many.status_code == 422
 
 
+async def test_a_batch_is_done_in_its_order_also_for_somebody_new(api: Api) -> None:
+    key = await api.key()
+    for n in range(5):
+        email = f"new{n}@example.com"
+        items = [{"email": email, "amount": amount, "operation": "x"} for amount in (55, 1, 2)]
+        results = (await api.post("/api/billing/batch", key, {"items": items})).json()["results"]
+        assert [one["success"] for one in results] == [True, False, False]
+        keyed = [
+            {"email": f"k{email}", "amount": amount, "operation": "x", "key": "q"}
+            for amount in (1, 1, 2)
+        ]
+        results = (await api.post("/api/billing/batch", key, {"items": keyed})).json()["results"]
+        assert [one["success"] for one in results] == [True, True, False]
+        assert results[0] == results[1]
+
+
+async def test_a_repetition_may_be_spelled_differently(api: Api) -> None:
+    key = await api.key()
+    bodies = [
+        {"email": "anna@example.com", "amount": 1, "operation": "x", "metadata": {"a": 1, "b": 2}},
+        {
+            "email": "Anna@Example.com",
+            "amount": 1.0,
+            "operation": "x",
+            "metadata": {"b": 2, "a": 1},
+        },
+    ]
+    answers = [await api.post("/api/billing/deduct", key, body, key="k") for body in bodies]
+    assert [one.status_code for one in answers] == [200, 200]
+    assert answers[0].text == answers[1].text
+
+
+async def test_a_hold_whose_time_is_over_says_so(api: Api) -> None:
+    key = await api.key()
+    hold = await held(api, key, seconds=60)
+    api.now += timedelta(minutes=2)
+    assert (await api.get(f"/api/billing/holds/{hold}", key)).json()["state"] == "expired"
+
+
 async def test_a_thousand_at_once(api: Api, witness: Witness) -> None:
     key = await api.key()
     items = [

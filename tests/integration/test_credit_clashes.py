@@ -146,6 +146,43 @@ async def test_a_balance_that_is_no_number_is_decided_too(
     await sound(adopted)
 
 
+@pytest.mark.parametrize("number", [None, Decimal("NaN")])
+async def test_a_sum_spent_that_is_no_number_begins_anew(
+    adopted: Book, witness: Witness, number: Decimal | None
+) -> None:
+    await witness.execute("ALTER TABLE user_balances DROP CONSTRAINT user_balances_sound")
+    await witness.execute(
+        "UPDATE user_balances SET balance = 7, total_spent = $1, frozen = NULL, head = NULL, "
+        "movement = NULL WHERE id = 4",
+        number,
+    )
+    await witness.execute(
+        "DELETE FROM credits.postings WHERE account = 4 OR movement IN"
+        " (SELECT movement FROM credits.postings WHERE account = 4)"
+    )
+    await witness.execute("SELECT credits.adopt()")
+    decision = await resolve(adopted, BORIS, keep=4)
+    assert [(one.balance, one.total_spent, one.frozen) for one in decision.after] == [(7, 0, None)]
+
+
+async def test_an_account_numbered_as_the_houses_is_left_alone(
+    adopted: Book, witness: Witness
+) -> None:
+    await witness.execute(
+        "INSERT INTO user_balances (id, email, balance) VALUES (-7, 'minus@example.com', 5)"
+    )
+    await witness.execute("SELECT credits.adopt()")
+    with pytest.raises(Refused, match="below zero"):
+        await resolve(adopted, "minus@example.com", keep=-7)
+
+
+async def test_spaces_around_an_address_are_nobodys(adopted: Book, witness: Witness) -> None:
+    await witness.execute(
+        "INSERT INTO user_balances (email, balance) VALUES (' Spaced@example.com ', 5)"
+    )
+    assert (await adopted.account("spaced@example.com")).balance == 5
+
+
 async def test_what_cannot_be_leaves_everything_as_it_was(adopted: Book, witness: Witness) -> None:
     state = "SELECT array_agg((id, balance, frozen, head)::text ORDER BY id) FROM user_balances"
     before = await witness.fetchval(state)

@@ -257,6 +257,15 @@ async def test_refunds_never_exceed_the_charge(wallets: Wallets) -> None:
     assert await wallets.value("SELECT total_spent FROM public.user_balances") == D("1.00")
 
 
+async def test_a_refund_without_an_amount_returns_what_is_left(wallets: Wallets) -> None:
+    charged = await wallets.charge(ANNA, "10.00")
+    await wallets.refund(ANNA, charged.movement, "4.00")
+    rest = Item(ANNA, Verb.REFUND, refers=charged.movement)
+    assert (await wallets.ledger.post(rest)).amount == D("6.00")
+    with pytest.raises(NotRefundable):
+        await wallets.ledger.post(rest)
+
+
 async def test_only_an_own_charge_is_refunded(wallets: Wallets) -> None:
     charged, other = await wallets.charge(ANNA, "10.00"), await wallets.top_up(ANNA, "5.00")
     for email, movement in ((BORIS, charged.movement), (ANNA, other.movement), (ANNA, 10**12)):

@@ -40,7 +40,7 @@ from zapisano.errors import AppError
 from zapisano.settings import Settings
 
 Thing = TypeVar("Thing")
-EXAMPLES = int(os.environ.get("ZAPISANO_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("ZAPISANO_EXAMPLES", "50"))
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 WAYS = ("batches", "pieces", "one by one", "the short way")
 NUMBERS = count()
@@ -84,7 +84,7 @@ class Ask:
 
     verb: Verb
     who: int
-    amount: str = "0"
+    amount: str | None = None
     cost: str | None = None
     key: str | None = None
     nth: int = 0
@@ -107,7 +107,7 @@ asks = st.one_of(
     st.builds(Ask, st.just(Verb.RELEASE), who, key=keys, nth=nth),
     st.builds(Ask, st.just(Verb.TOPUP), who, amounts, key=keys),
     st.builds(Ask, st.just(Verb.GRANT), who, amounts, key=keys, hours=st.none() | hours),
-    st.builds(Ask, st.just(Verb.REFUND), who, amounts, key=keys, nth=nth),
+    st.builds(Ask, st.just(Verb.REFUND), who, amounts | st.none(), key=keys, nth=nth),
     st.builds(Ask, st.just(Verb.ADJUST), who, st.sampled_from(["-60", "-5", "5"]), key=keys),
 )
 
@@ -164,8 +164,8 @@ class Story:
         item = Item(
             email,
             ask.verb,
-            D(ask.amount) if ask.cost is None and ask.verb is not Verb.RELEASE else None,
-            D(ask.cost) if ask.cost is not None else None,
+            None if ask.amount is None else D(ask.amount),
+            None if ask.cost is None else D(ask.cost),
             operation=ask.verb,
             key=ask.key,
             partial=ask.partial,
@@ -266,7 +266,11 @@ def test_a_batch_is_the_same_as_one_after_the_other(ledger_settings: Settings) -
 
 
 class Life(RuleBasedStateMachine):
-    """What may happen to two accounts, through `Ledger`."""
+    """What may happen to two accounts, through `Ledger`.
+
+    Which of several requests at once is first is anybody's guess, so no rule is chosen by what
+    came of them: Hypothesis must find the same choices when it looks again.
+    """
 
     town: Town
 
@@ -329,9 +333,10 @@ class Life(RuleBasedStateMachine):
         email, hold = self.holds[-1 - nth % len(self.holds)]
         self.post(Item(email, Verb.RELEASE, hold=hold, key=key))
 
-    @precondition(lambda self: self.told)
-    @rule(nth=nth, amounts=st.lists(amounts.map(D), min_size=1, max_size=3))
-    def refund(self, nth: int, amounts: list[D]) -> None:
+    @rule(nth=nth, amounts=st.lists(amounts.map(D) | st.none(), min_size=1, max_size=3))
+    def refund(self, nth: int, amounts: list[D | None]) -> None:
+        if not self.told:
+            return
         item, posted = self.told[-1 - nth % len(self.told)]
         refers = posted.movement
         self.post(*(Item(item.email, Verb.REFUND, one, refers=refers) for one in amounts))
@@ -346,17 +351,19 @@ class Life(RuleBasedStateMachine):
         assert seen.balance >= RULES.floor
         assert seen.expires_at is None or seen.expires_at > self.now
 
-    @precondition(lambda self: any(item.key for item, _ in self.told))
     @rule(nth=nth)
     def replay(self, nth: int) -> None:
         keyed = [one for one in self.told if one[0].key]
+        if not keyed:
+            return
         item, before = keyed[-1 - nth % len(keyed)]
         assert self.town.run(self.ledger.post(item)) == replace(before, is_replay=True)
 
-    @precondition(lambda self: any(item.key for item, _ in self.told))
     @rule(nth=nth)
     def reuse_a_key(self, nth: int) -> None:
         keyed = [item for item, _ in self.told if item.key]
+        if not keyed:
+            return
         other = replace(keyed[-1 - nth % len(keyed)], operation="another")
         try:
             self.town.run(self.ledger.post(other))

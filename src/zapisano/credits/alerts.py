@@ -43,6 +43,7 @@ PAUSES = (
     timedelta(hours=24),
 )
 GONE = 410
+NOBODY_FOR = timedelta(days=1)
 NO_ADDRESS = "not sent: CREDITS_WEBHOOK_URL is not set"
 ADDRESS_GONE = "not sent: the address has answered 410, it is gone"
 
@@ -64,7 +65,7 @@ async def deliver(database: Database, settings: Settings, now: Callable[[], date
     Raises:
         Busy: the database is gone; what was sent and not noted will be sent again.
     """
-    if await _is_pointless(database, settings):
+    if await _is_pointless(database, settings, now()):
         return
     alerts = await _claim(database, now())
     if not alerts:
@@ -96,13 +97,16 @@ def payload(alert: Alert) -> str:
     )
 
 
-async def _is_pointless(database: Database, settings: Settings) -> bool:
-    """Close what waits where there is nobody to tell, so that it does not pile up."""
+async def _is_pointless(database: Database, settings: Settings, now: datetime) -> bool:
+    """Close what waits where there is nobody to tell, so that it does not pile up.
+
+    Another process may know an address that this one was not told, so without one it takes a day.
+    """
     async with database.shared() as conn:
         if not settings.credits_webhook_url:
-            closed = await store.close_all(conn, NO_ADDRESS)
+            closed = await store.close_all(conn, NO_ADDRESS, now - NOBODY_FOR)
         elif await store.is_gone(conn, _address(settings)):
-            closed = await store.close_all(conn, ADDRESS_GONE)
+            closed = await store.close_all(conn, ADDRESS_GONE, now)
         else:
             return False
     if closed:
@@ -151,7 +155,7 @@ async def _write_down(
         await store.delivered(conn, [one.alert.id for one in sent if not one.failure], now)
         if is_gone:
             await store.note_gone(conn, _address(settings), now)
-            await store.close_all(conn, ADDRESS_GONE)
+            await store.close_all(conn, ADDRESS_GONE, now)
         else:
             for one in failed:
                 await store.failed(conn, one.alert, one.failure, _next_at(one.alert, now))

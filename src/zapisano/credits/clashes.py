@@ -2,7 +2,7 @@
 
 Addresses that differ in case are one person's: the operator says which account is kept. The others'
 balances are moved into it by postings, and they stay, empty, frozen as `merged`. An account whose
-balance is no number is given one.
+balance is no number is given one; a sum spent that is none begins at 0.
 """
 
 from collections.abc import Iterable, Sequence
@@ -62,6 +62,7 @@ async def resolve(
     kept = _kept(rows, keep, balance)
     if balance is not None:
         await store.set_balance(conn, keep, balance)
+    await store.mend_spent(conn, [one.id for one in rows])
     await store.freeze(conn, [one.id for one in rows], MERGED)
     others = [one for one in rows if one.id != keep and one.funds is not None]
     for one in (*others, kept):
@@ -79,6 +80,10 @@ async def resolve(
 
 
 def _kept(rows: Sequence[Stored], keep: int, balance: Decimal | None) -> Stored:
+    if any(one.id < 0 for one in rows):
+        raise Refused(
+            "An account has a number below zero, as the house's have: change its id first"
+        )
     kept = next((one for one in rows if one.id == keep), None)
     if kept is None:
         numbers = ", ".join(str(one.id) for one in rows)

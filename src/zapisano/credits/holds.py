@@ -33,6 +33,7 @@ async def hold(
     key: str | None,
     asked: str,
     expires_at: datetime,
+    now: datetime,
 ) -> tuple[Posted, Hold]:
     """Put `amount` aside until `expires_at`, when what is not settled goes back by itself.
 
@@ -53,7 +54,7 @@ async def hold(
     posted = await ledger.post(item)
     if posted.is_replay:
         assert posted.hold is not None  # noqa: S101 # a posting of this verb has one
-        return posted, await get(database, posted.hold)
+        return posted, await get(database, posted.hold, now)
     assert item.hold is not None  # noqa: S101 # drawn above
     # Told from what was sent: to read it again could fail, and the hold is there.
     made = Hold(
@@ -69,8 +70,8 @@ async def hold(
     return posted, made
 
 
-async def get(database: Database, hold_id: UUID) -> Hold:
-    """Return a hold.
+async def get(database: Database, hold_id: UUID, now: datetime) -> Hold:
+    """Return a hold as it stands at `now`: one whose time is over has expired, swept or not.
 
     Raises:
         UnknownHold: there is none with this id.
@@ -79,7 +80,8 @@ async def get(database: Database, hold_id: UUID) -> Hold:
         found = await store.find(conn, hold_id)
     if found is None:
         raise UnknownHold
-    return found
+    is_over = found.state is HoldState.OPEN and found.expires_at <= now
+    return replace(found, state=HoldState.EXPIRED) if is_over else found
 
 
 async def settle(
@@ -94,6 +96,7 @@ async def settle(
     partial: bool,
     key: str | None,
     asked: str,
+    now: datetime,
 ) -> tuple[Posted, Decimal]:
     """End a hold and charge what the work has cost, be it less or more than was held.
 
@@ -120,7 +123,7 @@ async def settle(
     # Only such a settlement, or one told again, may have fallen short: the rest asks no more.
     if not (partial or posted.is_replay):
         return posted, Decimal(0)
-    return posted, (await get(database, found.id)).shortfall
+    return posted, (await get(database, found.id, now)).shortfall
 
 
 async def release(ledger: Ledger, found: Hold, *, key: str | None) -> Posted:

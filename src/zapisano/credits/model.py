@@ -212,14 +212,16 @@ class Item:
 
 
 def fold(email: str) -> str:
-    """Write an address as it is compared: in lower case, as one person however it is written.
+    """Write an address as it is compared: in lower case and without spaces around it.
 
     `credits.fold` does the same in PostgreSQL. A Greek sigma at the end of a word is as any other,
     or the lower case of an address would not be its own; and an I with a dot keeps the dot, as
     Python has it: it is nobody's plain i.
     """
-    return email.lower().replace(
-        "\N{GREEK SMALL LETTER FINAL SIGMA}", "\N{GREEK SMALL LETTER SIGMA}"
+    return (
+        email.strip(" ")
+        .lower()
+        .replace("\N{GREEK SMALL LETTER FINAL SIGMA}", "\N{GREEK SMALL LETTER SIGMA}")
     )
 
 

@@ -7,7 +7,7 @@ one for another is a type error first. Constraint violations come out as the dom
 import errno
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, LiteralString
+from typing import TYPE_CHECKING, Any, ClassVar, LiteralString, NoReturn
 
 import asyncpg
 
@@ -65,6 +65,10 @@ SAID: tuple[tuple[tuple[type[BaseException], ...], Callable[[], Exception]], ...
             "PostgreSQL's own address, or set DATABASE_STATEMENT_CACHE=0",
         ),
     ),
+    (
+        (asyncpg.ReadOnlySQLTransactionError,),
+        partial(Busy, "The database takes no changes now, please try again in a moment."),
+    ),
     ((asyncpg.DiskFullError,), partial(Busy, "The database's disk is full, try again later.")),
     (
         CONNECTION_LOST,
@@ -117,14 +121,14 @@ class Connection:
         try:
             return await self._raw.fetch(sql, *args)
         except asyncpg.PostgresError as error:
-            raise domain_error(error) from error
+            fail(error)
 
     async def fetchrow(self, sql: LiteralString, *args: object) -> Row | None:
         """Return the first row, if there is one."""
         try:
             return await self._raw.fetchrow(sql, *args)
         except asyncpg.PostgresError as error:
-            raise domain_error(error) from error
+            fail(error)
 
     async def fetchval(self, sql: LiteralString, *args: object) -> Any:  # what the query says
         """Return the first column of the first row, if there is one."""
@@ -136,7 +140,7 @@ class Connection:
         try:
             status = await self._raw.execute(sql, *args)
         except asyncpg.PostgresError as error:
-            raise domain_error(error) from error
+            fail(error)
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
@@ -145,7 +149,7 @@ class Connection:
         try:
             await self._raw.executemany(sql, rows)
         except asyncpg.PostgresError as error:
-            raise domain_error(error) from error
+            fail(error)
 
 
 class SharedConnection(Connection):
@@ -177,7 +181,7 @@ class OwnerConnection(Connection):
                 sql, *args, output=output, format="csv", header=True, force_quote=True
             )
         except asyncpg.PostgresError as error:
-            raise domain_error(error) from error
+            fail(error)
         return int(status.rpartition(" ")[2])
 
     async def copy_in(
@@ -194,12 +198,19 @@ class OwnerConnection(Connection):
                 header=True,
             )
         except asyncpg.PostgresError as error:
-            raise domain_error(error) from error
+            fail(error)
         return int(status.rpartition(" ")[2])
 
 
-def domain_error(error: asyncpg.PostgresError) -> Exception:
-    """Translate what the database refused into the domain's words, where it has words for it."""
+def fail(error: asyncpg.PostgresError) -> NoReturn:
+    """Raise what the database refused in the domain's words; without any, as it came."""
+    told = _domain_error(error)
+    if told is error:
+        raise error  # and not from itself: whoever walks the causes would never end
+    raise told from error
+
+
+def _domain_error(error: asyncpg.PostgresError) -> Exception:
     error.detail = None  # it may quote the whole row, and errors reach logs
     for kinds, translated in SAID:
         if isinstance(error, kinds):

@@ -16,7 +16,7 @@ from zapisano.db.connection import (
     RawConnection,
     SharedConnection,
     TenantConnection,
-    domain_error,
+    fail,
 )
 from zapisano.db.names import quoted, tenant_role, tenant_schema
 from zapisano.db.pool import LOCK_TIMEOUT, Pool, connect, speak_json
@@ -123,7 +123,7 @@ async def _execute(raw: RawConnection, statement: LiteralString) -> None:
         # Its role is gone with its archive, or not made yet: the next attempt will know.
         raise Busy("This tenant cannot be entered now.") from error
     except PostgresError as error:
-        raise domain_error(error) from error
+        fail(error)
 
 
 async def _rollback(raw: RawConnection) -> None:

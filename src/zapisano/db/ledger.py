@@ -19,6 +19,7 @@ from zapisano.telemetry import get_logger
 
 log = get_logger("zapisano.db")
 
+NUMBERED = ("user_balances", "credit_transactions")
 CREDITS_LOCK = 7_260_923  # any constant: one migration of credits at a time per database
 
 
@@ -87,6 +88,8 @@ async def upgrade(conn: OwnerConnection, folder: Path = FOLDER) -> None:
     if current is not None and not knows("credits", current, folder):
         raise Refused(f"The credits are at version {current}: upgrade Zapisano first.")
     await apply(conn, render("credits", current, folder=folder))
+    for table in NUMBERED:
+        await _sequence(conn, table)
     if await conn.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", APP_ROLE):
         await _grant(conn)
 
@@ -107,12 +110,8 @@ async def _grant(conn: OwnerConnection) -> None:
     )
     await conn.execute("GRANT USAGE ON ALL SEQUENCES IN SCHEMA credits TO " + app)
     await conn.execute("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA credits TO " + app)
-    for table in ("user_balances", "credit_transactions"):
-        # An adopted table may have any sequence, or an identity, which needs no grant.
-        name: str = await conn.fetchval(
-            "SELECT pg_get_serial_sequence('public.' || $1::text, 'id')", table
-        )
-        schema, _, sequence = name.partition(".")
+    for table in NUMBERED:
+        schema, _, sequence = (await _sequence(conn, table)).partition(".")
         await conn.execute(
             "GRANT USAGE ON SEQUENCE "
             + quoted(schema.strip('"'))
@@ -121,3 +120,20 @@ async def _grant(conn: OwnerConnection) -> None:
             + " TO "
             + app
         )
+
+
+async def _sequence(conn: OwnerConnection, table: str) -> str:
+    """Return what numbers a documented table: an adopted one may have any sequence.
+
+    Raises:
+        Refused: it has none, so no row could be added.
+    """
+    name: str | None = await conn.fetchval(
+        "SELECT pg_get_serial_sequence('public.' || $1::text, 'id')", table
+    )
+    if name is None:
+        raise Refused(
+            f"public.{table}: its column id has no sequence of its own; make it one with "
+            f"ALTER SEQUENCE … OWNED BY public.{table}.id"
+        )
+    return name

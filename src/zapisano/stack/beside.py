@@ -7,7 +7,7 @@ from pathlib import Path
 from zapisano.errors import BrokenSetting
 from zapisano.settings import Settings, load
 from zapisano.stack.addresses import nothing_runs
-from zapisano.stack.config import FOLDER, known
+from zapisano.stack.config import FOLDER, SESSIONS, known
 from zapisano.stack.folder import Running, find_running
 from zapisano.stack.keys import secret_key_for
 from zapisano.stack.refusal import Refusal
@@ -34,7 +34,9 @@ def settings_here(*, alone: bool = False) -> Settings:
     if not database:
         if running is None and not alone:
             raise BrokenSetting(nothing_runs("DATABASE_URL"))
-        os.environ.update(running.settings if running else {})
+        made: Mapping[str, str] = running.settings if running else {}
+        has_own = any(given.get(name) for name in SESSIONS)
+        os.environ.update({name: made[name] for name in made if not (has_own and name in SESSIONS)})
     elif running is not None and running.database_url == database:
         _complete(given, running.settings)
     elif not given.get(SECRET_KEY):

@@ -13,6 +13,9 @@ FOLDER = "ZAPISANO_DATA_DIR"
 API_PORT = "ZAPISANO_API_PORT"
 WEBHOOK_PORT = "ZAPISANO_WEBHOOK_PORT"
 SIMULATOR_PORT = "ZAPISANO_SIMULATOR_PORT"
+# Secrets that are shared with a web app; the demo, too, takes them from here.
+SESSIONS = ("NEXTAUTH_SECRET", "AUTH_SECRET", "AUTH_SECRET_1", "AUTH_SECRET_2", "AUTH_SECRET_3")
+WEB_APP = ("MIGRATION_SECRET", "CRON_SECRET", *SESSIONS)
 DEFAULT_PORTS = {API_PORT: 8000, WEBHOOK_PORT: 8001, SIMULATOR_PORT: 8002}
 
 
@@ -65,6 +68,7 @@ def known() -> dict[str, str]:
         "REDIS_ENABLED": str(settings.redis_enabled).lower(),
         "ZAPISANO_SECRET_KEY": settings.secret_key.get_secret_value(),
         "MASTER_API_TOKEN": settings.master_api_token.get_secret_value(),
+        **{name: getattr(settings, name.lower()).get_secret_value() for name in WEB_APP},
     }
     return {**os.environ, **{name: value for name, value in values.items() if value}}
 

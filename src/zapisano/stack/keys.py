@@ -43,6 +43,7 @@ class Keys:
     master_api_token: str = _made_by(_word)
     secret_key: str = _made_by(_fernet_key)
     sales_bot_token: str = _made_by(_bot_token)
+    nextauth_secret: str = _made_by(_word)
     yookassa_shop_id: str = _made_by(lambda: str(100_000 + secrets.randbelow(900_000)))
     yookassa_secret_key: str = _made_by(lambda: f"test_{secrets.token_urlsafe(32)}")
 

@@ -8,7 +8,14 @@ from pathlib import Path
 from zapisano.stack import keys as secret_keys
 from zapisano.stack import ports
 from zapisano.stack.addresses import DATABASE_KEYS, REDIS_KEYS, database_url, redis_url
-from zapisano.stack.config import API_PORT, FOLDER, SIMULATOR_PORT, WEBHOOK_PORT, StackConfig
+from zapisano.stack.config import (
+    API_PORT,
+    FOLDER,
+    SESSIONS,
+    SIMULATOR_PORT,
+    WEBHOOK_PORT,
+    StackConfig,
+)
 from zapisano.stack.folder import Running
 from zapisano.stack.keys import Keys
 from zapisano.stack.ports import LOOPBACK
@@ -47,6 +54,8 @@ def demo(config: StackConfig) -> Plan:
         "REDIS_URL": valkey.url,
     }
     given = _from_here(_without_real_world(config.environment))
+    if any(given.get(name) for name in SESSIONS):
+        del made["NEXTAUTH_SECRET"]  # sessions of a web app that is there already
     env = {**given, **_own_settings(config), **made}
     admin = postgres.dsn(DATABASE, user=SUPERUSER)
     simulator = Process("simulator", _module("zapisano.simulator"), env)
@@ -168,6 +177,7 @@ def _simulated_world(config: StackConfig, keys: Keys) -> dict[str, str]:
         "YOOKASSA_SECRET_KEY": keys.yookassa_secret_key,
         "YOOKASSA_NETWORKS": "127.0.0.0/8,::1/128",
         "YOOKASSA_TEST": "true",
+        "NEXTAUTH_SECRET": keys.nextauth_secret,
         # The booking guide's test payment was made by the old sales bot.
         "LEGACY_SALES_UNTIL": "2099-12-31",
         "SIMULATOR_PORT": str(config.simulator_port),

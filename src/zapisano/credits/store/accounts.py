@@ -105,13 +105,21 @@ async def freeze(conn: Connection, accounts: Sequence[int], reason: str | None) 
 
 
 async def set_balance(conn: Connection, account: int, balance: Decimal) -> None:
-    """Give a frozen account that is not adopted a balance, and a sum spent, that are numbers."""
+    """Give a frozen account that is not adopted a balance that is a number."""
     await conn.execute(
-        """UPDATE public.user_balances SET balance = $2,
-               total_spent = coalesce(nullif(total_spent, 'NaN'), 0)
-           WHERE id = $1 AND head IS NULL""",
+        "UPDATE public.user_balances SET balance = $2 WHERE id = $1 AND head IS NULL",
         account,
         balance,
+    )
+
+
+async def mend_spent(conn: Connection, accounts: list[int]) -> None:
+    """Begin to count what is spent at 0 where it is no number and the ledger does not know it."""
+    await conn.execute(
+        """UPDATE public.user_balances SET total_spent = 0
+           WHERE id = ANY($1::int[]) AND head IS NULL
+               AND (total_spent IS NULL OR total_spent = 'NaN')""",
+        accounts,
     )
 
 

@@ -11,7 +11,10 @@ from zapisano.db import Connection
 
 @dataclass(frozen=True)
 class Alert:
-    """A balance and what is held fell under the threshold; `attempts`: with the one under way."""
+    """A balance, with what is held of it, has fallen under the threshold.
+
+    `attempts`: with the one under way.
+    """
 
     id: UUID
     email: str
@@ -63,10 +66,13 @@ async def failed(conn: Connection, alert: Alert, failure: str, next_at: datetime
     )
 
 
-async def close_all(conn: Connection, failure: str) -> int:
-    """Give up all alerts that wait; return how many there were."""
+async def close_all(conn: Connection, failure: str, before: datetime) -> int:
+    """Give up all alerts that wait since before an instant; return how many there were."""
     return await conn.execute(
-        "UPDATE credits.alerts SET next_at = NULL, failure = $1 WHERE next_at IS NOT NULL", failure
+        """UPDATE credits.alerts SET next_at = NULL, failure = $1
+           WHERE next_at IS NOT NULL AND created_at < $2""",
+        failure,
+        before,
     )
 
 

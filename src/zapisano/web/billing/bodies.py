@@ -29,6 +29,7 @@ MOST_METADATA_BYTES = 16 * 1024
 DEEPEST_METADATA = 8
 LARGEST_EXPONENT = 300
 WRITTEN_AMOUNT = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,5})?")
+VISIBLE = "LMNPS"  # letters, marks, numbers, punctuation, symbols
 UNSTORABLE = {"Cc", "Cs"}  # control characters, halves of characters
 MOST_KEY = 255
 
@@ -94,7 +95,7 @@ def _amount(value: object) -> Decimal:
 
 def _storable_text(text: str) -> str:
     """Refuse what PostgreSQL cannot keep, and what nobody can see."""
-    if not text.strip():
+    if not any(category(letter)[0] in VISIBLE for letter in text):
         raise PydanticCustomError("text", "must not be empty")
     if any(category(letter) in UNSTORABLE for letter in text):
         raise PydanticCustomError("text", "must hold no control characters")
@@ -114,7 +115,12 @@ def _metadata(value: object) -> str | None:
         )
     if any(_is_huge(one) for level in levels for one in level):
         raise PydanticCustomError("metadata", "holds a number that is too large")
-    text = simplejson.dumps(value, use_decimal=True, ensure_ascii=False)
+    if any(isinstance(one, str) and "\0" in one for level in levels for one in level):
+        raise PydanticCustomError("metadata", "must not hold the character U+0000")
+    # In one spelling, so that a repetition is one however its object is ordered.
+    text = simplejson.dumps(
+        value, use_decimal=True, ensure_ascii=False, separators=(",", ":"), sort_keys=True
+    )
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
@@ -123,8 +129,6 @@ def _metadata(value: object) -> str | None:
         raise PydanticCustomError(
             "metadata", "must be at most {most} KiB", {"most": MOST_METADATA_BYTES // 1024}
         )
-    if "\\u0000" in text:
-        raise PydanticCustomError("metadata", "must not hold the character U+0000")
     return text
 
 
@@ -141,7 +145,8 @@ def _levels(value: object) -> Iterator[list[object]]:
 
 def _inside(value: object) -> list[object]:
     if isinstance(value, dict):
-        return list(cast("dict[str, object]", value).values())
+        inner = cast("dict[str, object]", value)
+        return [*inner, *inner.values()]
     return cast("list[object]", value) if isinstance(value, list) else []
 
 
@@ -190,8 +195,11 @@ class Body(BaseModel):
 
     @property
     def asked(self) -> str:
-        """The body in one writing, to tell a repetition from another request."""
-        return self.model_dump_json(exclude_defaults=True)
+        """The body in one writing, to tell a repetition from another request.
+
+        Whose account it is, however its address was spelled, the ledger knows.
+        """
+        return self.model_dump_json(exclude_defaults=True, exclude={"email"})
 
 
 T = TypeVar("T", bound=Body)

@@ -11,8 +11,13 @@ from zapisano.web.billing import account, cron, migrate, server, topup, transact
 
 
 def install_billing(app: FastAPI) -> None:
-    """Put credits on an app whose `state` has `settings`, `database` and `now`."""
+    """Put credits on an app whose `state` has `settings`, `database` and `now`.
+
+    Raises:
+        BrokenSetting: a secret is too short.
+    """
     settings: Settings = app.state.settings
+    settings.refuse_short_secrets()
     app.state.ledger = Ledger(app.state.database, Rules.of(settings), app.state.now)
     app.state.limiter = Limiter(settings)
     if settings.credits_origins:

@@ -1,8 +1,11 @@
 """`/api/billing`: what takes a server key: holds, refunds, many charges at once."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -11,9 +14,11 @@ from pydantic import Field
 
 from zapisano.credits import holds
 from zapisano.credits.keys import Scope
+from zapisano.credits.ledger import Ledger
 from zapisano.credits.model import Hold, own_key
+from zapisano.credits.sessions import address
 from zapisano.db import Database
-from zapisano.errors import Refused
+from zapisano.errors import AppError, Refused
 from zapisano.settings import Settings
 from zapisano.web.billing.account import Charge, Email, Key, charge, charged, ledger_of
 from zapisano.web.billing.bodies import Amount, Body, Metadata, Operation, checked, reader, shown
@@ -114,7 +119,7 @@ async def hold(
 ) -> Response:
     """Put the worst case aside before the work. An open hold counts against the floor."""
     settings: Settings = request.app.state.settings
-    email = caller.account(body.email, Scope.HOLD)
+    email, now = caller.account(body.email, Scope.HOLD), request.app.state.now()
     amount = body.worst(settings)
     check_most(caller, settings, amount)
     posted, made = await holds.hold(
@@ -126,7 +131,8 @@ async def hold(
         metadata=body.metadata,
         key=key,
         asked=body.asked,
-        expires_at=request.app.state.now() + timedelta(seconds=body.seconds),
+        expires_at=now + timedelta(seconds=body.seconds),
+        now=now,
     )
     before, after = short(posted.balance_before), short(posted.balance_after)
     return plain({**_shown(made), "balanceBefore": before, "balanceAfter": after})
@@ -170,6 +176,7 @@ async def settle(
         partial=body.partial,
         key=key,
         asked=body.asked,
+        now=request.app.state.now(),
     )
     return plain(
         {
@@ -282,10 +289,32 @@ async def batch(
     An item's own `key` is its Idempotency-Key; without one it is the header's and its place.
     """
     caller.require(Scope.BATCH)
+    await _ready(ledger_of(request), body.items)
     results = await asyncio.gather(
-        *(_one(request, caller, item, key and own_key(key, n)) for n, item in enumerate(body.items))
+        *(
+            _one(request, caller, item, key and own_key("batch", key, n))
+            for n, item in enumerate(body.items)
+        )
     )
     return plain({"success": True, "results": results})
+
+
+async def _ready(ledger: Ledger, items: Sequence[object]) -> None:
+    """Open the accounts that are named more than once, and end what is due on them.
+
+    Items that find an account not ready are asked again, and would lose their order by that.
+    """
+    named = Counter(
+        email.strip().lower()
+        for item in items
+        if isinstance(item, dict)
+        and isinstance(email := cast("dict[str, object]", item).get("email"), str)
+    )
+    for email, times in named.items():
+        # What is wrong with an address or its account is told with each of its items.
+        with suppress(AppError):
+            if times > 1:
+                await ledger.account(address(email))
 
 
 async def _one(request: Request, caller: Caller, item: object, key: str | None) -> dict[str, Any]:
@@ -302,7 +331,7 @@ async def _one(request: Request, caller: Caller, item: object, key: str | None) 
 
 async def _of(request: Request, caller: Caller, hold_id: UUID) -> Hold:
     caller.require(Scope.HOLD)
-    return await holds.get(_database(request), hold_id)
+    return await holds.get(_database(request), hold_id, request.app.state.now())
 
 
 def _shown(found: Hold) -> dict[str, Any]:

@@ -43,8 +43,8 @@ LETTERS = [
 DOTTED = "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}"
 FOLD = f"""CREATE FUNCTION credits.fold(email text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN CASE WHEN octet_length(email) = length(email)
-    THEN lower(email COLLATE "C")
-    ELSE translate(replace(lower(email COLLATE "C"), '{DOTTED}', '{DOTTED.lower()}'),
+    THEN lower(btrim(email) COLLATE "C")
+    ELSE translate(replace(lower(btrim(email) COLLATE "C"), '{DOTTED}', '{DOTTED.lower()}'),
         '{"".join(letter for letter, _ in LETTERS)}',
         '{"".join(lower for _, lower in LETTERS)}') END"""
 

@@ -35,11 +35,13 @@ BEGIN
     ORDER BY a.id FOR NO KEY UPDATE;
     at := clock_timestamp();
     UPDATE public.user_balances AS a SET frozen = CASE
-        WHEN a.balance IS NULL OR a.total_spent IS NULL THEN 'there is no balance'
-        WHEN a.balance = 'NaN' OR a.total_spent = 'NaN' THEN 'the balance is no number'
+        WHEN a.id < 0 THEN 'its number is below zero'
+        WHEN a.balance IS NULL THEN 'there is no balance'
+        WHEN a.balance = 'NaN' THEN 'the balance is no number'
+        WHEN a.total_spent IS NULL OR a.total_spent = 'NaN' THEN 'total_spent is no number'
         ELSE 'the address clashes' END
     WHERE a.frozen IS NULL AND (p_email IS NULL OR credits.fold(a.email) = credits.fold(p_email))
-        AND (a.balance IS NULL OR a.total_spent IS NULL
+        AND (a.id < 0 OR a.balance IS NULL OR a.total_spent IS NULL
             OR a.balance = 'NaN' OR a.total_spent = 'NaN'
             OR credits.fold(a.email) IN (SELECT credits.fold(b.email) FROM public.user_balances AS b
                 WHERE (p_email IS NULL OR credits.fold(b.email) = credits.fold(p_email))
