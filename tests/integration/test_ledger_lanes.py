@@ -26,7 +26,7 @@ from zapisano.credits.model import (
     Verb,
 )
 from zapisano.credits.store import movements as store
-from zapisano.db import SharedConnection, open_database
+from zapisano.db import Locked, SharedConnection, open_database
 from zapisano.errors import Busy, Conflict
 
 PATIENCE_SECONDS = 20.0
@@ -250,6 +250,36 @@ async def test_an_account_made_under_a_batch_is_not_overwritten(wallets: Wallets
     assert [one.outcome for one in answers] == [Outcome.OK, Outcome.LOCKED]
     assert pending == set(), "it has touched a row that it has not locked"
     assert await wallets.balance(BORIS) == D("45.00")
+
+
+async def test_a_batch_writes_nothing_of_an_account_that_was_kept(wallets: Wallets) -> None:
+    """Boris is charged by another while the batch, which has left him out, is about to write."""
+    await asyncio.gather(wallets.ledger.account(ANNA), wallets.ledger.account(BORIS))
+    stopper = await asyncpg.connect(wallets.settings.database_url.get_secret_value())
+    both = [charge(ANNA, "1.00"), charge(BORIS, "7.00")]
+    charged, answers = 0, None
+    while answers is None and charged < 20:
+        stop, charged = stopper.transaction(), charged + 1
+        async with wallets.database.statements() as conn:
+            async with charging(wallets, charge(BORIS, "1.00")):
+                # Whoever draws the next number has to wait for us.
+                await stop.start()
+                await stopper.execute(
+                    """INSERT INTO public.credit_transactions
+                           (id, email, amount, operation, balance_after)
+                       SELECT s.last_value + 1, 'x', 1, 'x', 1
+                       FROM public.credit_transactions_id_seq AS s"""
+                )
+                batch = asyncio.create_task(store.post(conn, RULES, both, wallets.now, waits=False))
+                await until_somebody_waits(wallets)
+            await stop.rollback()
+            with contextlib.suppress(Locked):  # the machine was too slow for its patience
+                answers = await batch
+    await stopper.close()
+    assert answers is not None
+    assert [one.outcome for one in answers] == [Outcome.OK, Outcome.LOCKED]
+    assert await wallets.balance(ANNA) == D("49.00")
+    assert await wallets.balance(BORIS) == 50 - charged
 
 
 # --- The short way ---

@@ -99,6 +99,7 @@ DECLARE
         FROM unnest(p_emails) WITH ORDINALITY AS e (email, n) ORDER BY e.n);
     locked integer[];
     acc public.user_balances;
+    has_moved boolean := false;
     accounts public.user_balances[] := '{}';
     entry credits.postings;
     entries credits.postings[] := '{}';
@@ -159,8 +160,8 @@ BEGIN
     LOOP
         n := i.n; movement := NULL; amount := NULL; balance := NULL; hold := i.hold;
         IF acc.id IS DISTINCT FROM i.id THEN
-            IF acc.id IS NOT NULL THEN accounts := accounts || acc; END IF;
-            acc := i.account; keys := '{}';
+            IF has_moved THEN accounts := accounts || acc; END IF;
+            acc := i.account; keys := '{}'; has_moved := false;
         END IF;
         outcome := CASE
             WHEN i.seen_params = i.params THEN 'replay'
@@ -224,7 +225,7 @@ BEGIN
         END IF;
 
         -- One posting or two: of the hold that ends, and of what is charged or moved.
-        before := acc.balance + acc.held;
+        before := acc.balance + acc.held; has_moved := true;
         FOR leg IN 1..2 LOOP
             CONTINUE WHEN (leg = 1 AND back = 0) OR (leg = 2 AND delta IS NULL);
             movement := nextval('credits.movements');
@@ -303,8 +304,10 @@ BEGIN
         balance := acc.balance;
         RETURN NEXT;
     END LOOP;
+    -- Only what has moved, and so is locked: of another, what was read may be old by now.
+    IF has_moved THEN accounts := accounts || acc; END IF;
     IF cardinality(entries) > 0 THEN
-        PERFORM credits.write(at, accounts || acc, entries);
+        PERFORM credits.write(at, accounts, entries);
     END IF;
     IF cardinality(opened) > 0 OR cardinality(closed) > 0 OR cardinality(alerts) > 0 THEN
         PERFORM credits.write_besides(opened, closed, alerts);
@@ -352,7 +355,7 @@ BEGIN
         balance = v.balance, total_spent = v.total_spent, held = v.held, remainder = v.remainder,
         promo = v.promo, expires_at = v.expires_at, movement = v.movement, head = v.head,
         updated_at = p_at
-    FROM unnest(p_accounts) AS v WHERE a.id = v.id AND a.movement <> v.movement;
+    FROM unnest(p_accounts) AS v WHERE a.id = v.id;
 END $$"""
 
 # Rare beside charges: holds that open and end, and accounts that have fallen under the threshold.
