@@ -182,7 +182,7 @@ class Model:
         if item.verb in SPENDING:
             wallet.spent -= delta
         elif item.verb is Verb.HOLD:
-            assert item.hold is not None and item.expires_at is not None  # noqa: PT018
+            assert item.hold is not None and item.expires_at is not None  # noqa: PT018 # a hold has both
             wallet.holds[item.hold] = Reserved(-delta, item.expires_at, taken)
         elif item.verb is Verb.REFUND:
             wallet.spent -= delta
