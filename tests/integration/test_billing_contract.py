@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -419,6 +420,28 @@ async def test_every_error_has_the_documents_shape(api: Api) -> None:
     ]
     assert [one.status_code for one in answers] == [404, 405, 413, 405, 422]
     assert [one.json()["success"] for one in answers] == [False] * 5
+
+
+async def test_what_holds_for_all_routes_holds_for_the_short_way(api: Api) -> None:
+    async def unannounced() -> AsyncGenerator[bytes]:
+        for _ in range(70):
+            yield b" " * 1024
+
+    headers = {**api.cookie(), "Content-Type": "application/json"}
+    large = await api.client.post("/api/billing/deduct", headers=headers, content=unannounced())
+    assert (large.status_code, large.json()["error"]) == (413, "The body is too large.")
+    named = await api.post(
+        "/api/billing/deduct", {**api.cookie(), "X-Request-Id": "mine"}, DEDUCT, key="k" * 255
+    )
+    assert (named.status_code, named.headers["X-Request-Id"]) == (200, "mine")
+    for key in ("k" * 256, "two words", ""):
+        spaced = await api.client.post(
+            "/api/billing/deduct", headers={**headers, "Idempotency-Key": key}, json=DEDUCT
+        )
+        assert spaced.status_code == 422
+        assert spaced.json()["error"].startswith("Idempotency-Key: must be 1 to 255 letters")
+    counted = 'zapisano_http_requests_total{method="POST",route="/api/billing/deduct",status="413"}'
+    assert counted in (await api.client.get("/metrics")).text
 
 
 async def test_a_database_that_takes_no_changes(api: Api, witness: Witness, dsn: str) -> None:

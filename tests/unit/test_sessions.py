@@ -186,6 +186,21 @@ def test_a_session_without_an_address_charges_nobody(email: object) -> None:
         email_of({"email": email})
 
 
+def test_a_session_that_was_opened_before_still_ends() -> None:
+    """Opened ones are kept, so what may change is looked at each time."""
+    token = seal("anna@example.com", SECRET, NOW)
+    assert claims_of(token, [SECRET], NOW) == claims_of(token, [SECRET], NOW + timedelta(days=29))
+    with pytest.raises(NoSession, match="Unauthorized") as ended:
+        claims_of(token, [SECRET], NOW + timedelta(days=31))
+    assert ended.value.reason == "expired"
+    with pytest.raises(NoSession) as rotated:
+        claims_of(token, ["newer"], NOW)
+    assert rotated.value.reason == "decrypt"
+    altered = Token(token.cookie, f"{token.value[:-2]}{'AA' if token.value[-2:] != 'AA' else 'BB'}")
+    with pytest.raises(NoSession):
+        claims_of(altered, [SECRET], NOW)
+
+
 def test_a_session_of_our_own_is_read_like_the_librarys() -> None:
     token = seal("anna@example.com", SECRET, NOW)
     assert token.cookie == PLAIN

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, cast
 from uuid import uuid4
 
@@ -36,6 +37,7 @@ BEARER = "bearer "
 MAX_TOKEN_LENGTH = 64 * 1024
 MAX_HEADER_LENGTH = 512
 MAX_CHUNKS = 100
+KEPT_SESSIONS = 4096  # opened ones, in memory
 MAX_EMAIL = 255  # the column's length
 CLOCK_TOLERANCE_SECONDS = 15
 V4, V5 = "A256GCM", "A256CBC-HS512"
@@ -89,6 +91,8 @@ def find_token(cookies: Iterable[tuple[str, str]], authorization: str | None) ->
 
 
 def _joined(sent: Mapping[str, str], name: str) -> str:
+    if f"{name}.0" not in sent:
+        return ""
     chunks: list[str] = []
     while (chunk := sent.get(f"{name}.{len(chunks)}")) and len(chunks) < MAX_CHUNKS:
         chunks.append(chunk)
@@ -127,7 +131,7 @@ def _address(written: str) -> str | None:
     return email if fits else None
 
 
-def claims_of(token: Token, secrets: Sequence[str], now: datetime) -> dict[str, Any]:
+def claims_of(token: Token, secrets: Sequence[str], now: datetime) -> Mapping[str, Any]:
     """Return what a session token says, if one of `secrets` opens it and its time has not passed.
 
     `secrets` has the newest first.
@@ -136,11 +140,21 @@ def claims_of(token: Token, secrets: Sequence[str], now: datetime) -> dict[str, 
         NoSession: it is malformed, sealed with another secret, tampered with, expired, or not
             valid yet.
     """
+    claims = _claims_of(token, tuple(secrets))
+    _check_time(claims, now)
+    return claims
+
+
+@lru_cache(maxsize=KEPT_SESSIONS)
+def _claims_of(token: Token, secrets: tuple[str, ...]) -> Mapping[str, Any]:
+    """Open a token. It comes with each request of its user, and is what costs most of one.
+
+    What does not open is not kept, so nobody can crowd others out by guessing.
+    """
     header = _header(token.value)
     for key in _keys(token, header, secrets):
         if (claims := _opened(token.value, key, str(header["enc"]))) is not None:
-            _check_time(claims, now)
-            return claims
+            return MappingProxyType(claims)
     raise NoSession("decrypt")
 
 

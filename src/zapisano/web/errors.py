@@ -203,6 +203,8 @@ def as_told(error: Exception) -> AppError:
     """Return what to tell of any error: a lost database may come back, the unexpected is a bug."""
     if isinstance(error, AppError):
         return error
+    if isinstance(error, HTTPException) and error.status_code == TooLarge.status:
+        return TooLarge()
     if isinstance(error, CONNECTION_LOST):
         log.warning("database_lost", reason=type(error).__name__)
         return Busy()

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import Field
 
@@ -11,23 +11,12 @@ from zapisano.credits.ledger import Ledger
 from zapisano.credits.model import CENT, Item, Posted, Verb
 from zapisano.errors import Refused
 from zapisano.settings import Settings
-from zapisano.web.billing.bodies import MOST_KEY, Metadata, Operation, reader, shown
-from zapisano.web.billing.caller import OF_USERS, AnyCaller, Caller, Writer
+from zapisano.web.billing.bodies import Metadata, Operation, key_of, read, shown
+from zapisano.web.billing.caller import OF_USERS, Caller, read_caller, writer
 from zapisano.web.billing.documents import BUSY, MOVING, READING, answer
 from zapisano.web.billing.prices import Priced, check_most, prices_of
 from zapisano.web.plain import plain, short
 
-Key = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=MOST_KEY,
-        pattern=r"^[\x21-\x7e]+$",
-        description="Any text of yours that names this request, such as a UUID: sent again with "
-        "the same body it answers the same and moves nothing more",
-    ),
-]
 Email = Annotated[
     str | None,
     Field(
@@ -72,8 +61,9 @@ class Charge(Priced):
              {"success": True, "balance": 100.00, "totalSpent": 0}),
     **READING,
 })  # fmt: skip
-async def balance(request: Request, caller: AnyCaller, email: EmailQuery = None) -> Response:
+async def balance(request: Request, email: EmailQuery = None) -> Response:
     """Show what is left and what was spent. What is held by open holds is not counted as left."""
+    caller = await read_caller(request)
     account = await ledger_of(request).account(caller.account(email, Scope.READ))
     return plain(
         {
@@ -88,14 +78,11 @@ async def balance(request: Request, caller: AnyCaller, email: EmailQuery = None)
              openapi_extra=shown(Charge, CHARGE), responses={
     **answer(200, "Charged", CHARGED), **MOVING,
 })  # fmt: skip
-async def deduct(
-    request: Request,
-    caller: Writer,
-    body: Annotated[Charge, Depends(reader(Charge))],
-    key: Key = None,
-) -> Response:
+async def deduct(request: Request) -> Response:
     """Charge an amount, or what a model's tokens cost. The balance may fall to -5.00, not below."""
-    posted = await charge(request, caller, body, key)
+    caller = await writer(request)
+    body = await read(Charge, request)
+    posted = await charge(request, caller, body, key_of(request))
     return plain(charged(posted, body.operation, caller))
 
 

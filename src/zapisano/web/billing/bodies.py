@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, NoReturn, TypeVar, cast
 from unicodedata import category
@@ -22,16 +22,27 @@ from pydantic_core import PydanticCustomError
 
 from zapisano.credits.model import CENT, LARGEST
 from zapisano.errors import Malformed
-from zapisano.web.errors import wrong_input
+from zapisano.web.errors import WrongInput, wrong_input
 
 MOST_OPERATION = 200
 MOST_METADATA_BYTES = 16 * 1024
 DEEPEST_METADATA = 8
+HOLDERS = (dict, list)
 LARGEST_EXPONENT = 300
 WRITTEN_AMOUNT = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,5})?")
 VISIBLE = "LMNPS"  # letters, marks, numbers, punctuation, symbols
 UNSTORABLE = {"Cc", "Cs"}  # control characters, halves of characters
 MOST_KEY = 255
+KEY_HEADER = "Idempotency-Key"
+WRITTEN_KEY = re.compile(rf"[\x21-\x7e]{{1,{MOST_KEY}}}")
+SHOWN_KEY = {
+    "name": KEY_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": f"^{WRITTEN_KEY.pattern}$"},
+    "description": "Any text of yours that names this request, such as a UUID: sent again with "
+    "the same body it answers the same and moves nothing more",
+}
 
 
 class Unreadable(ValueError):
@@ -108,15 +119,7 @@ def _metadata(value: object) -> str | None:
         return None
     if not isinstance(value, dict):
         raise PydanticCustomError("metadata", "must be an object")
-    levels = list(_levels(cast("object", value)))
-    if len(levels) > DEEPEST_METADATA:
-        raise PydanticCustomError(
-            "metadata", "must be nested {most} deep at most", {"most": DEEPEST_METADATA}
-        )
-    if any(_is_huge(one) for level in levels for one in level):
-        raise PydanticCustomError("metadata", "holds a number that is too large")
-    if any(isinstance(one, str) and "\0" in one for level in levels for one in level):
-        raise PydanticCustomError("metadata", "must not hold the character U+0000")
+    _check_inside(cast("object", value))
     # In one spelling, so that a repetition is one however its object is ordered.
     text = simplejson.dumps(
         value, use_decimal=True, ensure_ascii=False, separators=(",", ":"), sort_keys=True
@@ -132,15 +135,27 @@ def _metadata(value: object) -> str | None:
     return text
 
 
-def _levels(value: object) -> Iterator[list[object]]:
-    """Yield what is in each level of nested objects and lists, to one past the limit."""
-    level = _inside(value)
-    yield level
+def _check_inside(value: object) -> None:
+    """Look at everything in nested objects and lists, level by level."""
+    level = [value]
     for _ in range(DEEPEST_METADATA):
-        if not any(isinstance(one, dict | list) for one in level):
-            return
-        level = [inner for one in level for inner in _inside(one)]
-        yield level
+        level = [one for holder in level for one in _inside(holder) if not _is_plain(one)]
+    if level:
+        raise PydanticCustomError(
+            "metadata", "must be nested {most} deep at most", {"most": DEEPEST_METADATA}
+        )
+
+
+def _is_plain(value: object) -> bool:
+    """Say whether a value has none inside, and refuse one that cannot be kept."""
+    if isinstance(value, str):
+        if "\0" in value:
+            raise PydanticCustomError("metadata", "must not hold the character U+0000")
+    elif isinstance(value, HOLDERS):
+        return False
+    elif _is_huge(value):
+        raise PydanticCustomError("metadata", "holds a number that is too large")
+    return True
 
 
 def _inside(value: object) -> list[object]:
@@ -205,13 +220,28 @@ class Body(BaseModel):
 T = TypeVar("T", bound=Body)
 
 
-def reader(model: type[T]) -> Callable[[Request], Awaitable[T]]:
-    """Make a dependency that reads a body as `model`."""
+async def read(model: type[T], request: Request) -> T:
+    """Read the body as `model`.
 
-    async def read(request: Request) -> T:
-        return checked(model, await read_json(request))
+    Raises:
+        Malformed: it is no JSON, or not UTF-8.
+        WrongInput: names every wrong field.
+    """
+    return checked(model, await read_json(request))
 
-    return read
+
+def key_of(request: Request) -> str | None:
+    """Return the request's Idempotency-Key, if it has one.
+
+    Raises:
+        WrongInput: it cannot be kept as it is.
+    """
+    key = request.headers.get(KEY_HEADER)
+    if key is not None and not WRITTEN_KEY.fullmatch(key):
+        raise WrongInput(
+            f"{KEY_HEADER}: must be 1 to {MOST_KEY} letters, digits and signs, without spaces"
+        )
+    return key
 
 
 def checked(model: type[T], value: object) -> T:
@@ -228,8 +258,13 @@ def checked(model: type[T], value: object) -> T:
         ) from None
 
 
-def shown(model: type[Body], example: Mapping[str, object]) -> dict[str, Any]:
-    """Describe a body in the OpenAPI document."""
+def shown(
+    model: type[Body], example: Mapping[str, object], *, moves: bool = True
+) -> dict[str, Any]:
+    """Describe a body in the OpenAPI document; what `moves` credits also takes a key."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     content = {"application/json": {"schema": schema, "example": example}}
-    return {"requestBody": {"required": True, "content": content}}
+    return {
+        "requestBody": {"required": True, "content": content},
+        **({"parameters": [SHOWN_KEY]} if moves else {}),
+    }

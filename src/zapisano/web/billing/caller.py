@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Request, Security
+from fastapi import Request, Security
 from fastapi.security import APIKeyCookie, HTTPBearer
 
 from zapisano.credits import keys, sessions
@@ -222,9 +222,6 @@ def _database(request: Request) -> Database:
     return database
 
 
-AnyCaller = Annotated[Caller, Depends(read_caller)]
-Writer = Annotated[Caller, Depends(writer)]
-Server = Annotated[Caller, Depends(server)]
-ServerReader = Annotated[Caller, Depends(server_reader)]
+# For the document as well.
 OF_USERS = [Security(SESSION), Security(KEY)]
 OF_SERVERS = [Security(KEY)]

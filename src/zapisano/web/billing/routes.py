@@ -1,6 +1,7 @@
 """All routes of credits, and what they need on `request.app.state`."""
 
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from zapisano.credits.ledger import Ledger
@@ -8,6 +9,7 @@ from zapisano.credits.model import Rules
 from zapisano.limits import Limiter
 from zapisano.settings import Settings
 from zapisano.web.billing import account, cron, migrate, server, topup, transactions
+from zapisano.web.shortcut import Shortcut
 
 
 def install_billing(app: FastAPI) -> None:
@@ -29,5 +31,6 @@ def install_billing(app: FastAPI) -> None:
             allow_headers=["Content-Type", "Idempotency-Key"],
             expose_headers=["X-Error-Code", "Retry-After"],
         )
+    app.user_middleware.append(Middleware(Shortcut, "POST", "/api/billing/deduct", account.deduct))
     for module in (migrate, account, transactions, topup, server, cron):
         app.include_router(module.router)

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from pydantic import Field
 
@@ -20,9 +20,18 @@ from zapisano.credits.sessions import address
 from zapisano.db import Database
 from zapisano.errors import AppError, Refused
 from zapisano.settings import Settings
-from zapisano.web.billing.account import Charge, Email, Key, charge, charged, ledger_of
-from zapisano.web.billing.bodies import Amount, Body, Metadata, Operation, checked, reader, shown
-from zapisano.web.billing.caller import OF_SERVERS, Caller, Server, ServerReader
+from zapisano.web.billing.account import Charge, Email, charge, charged, ledger_of
+from zapisano.web.billing.bodies import (
+    Amount,
+    Body,
+    Metadata,
+    Operation,
+    checked,
+    key_of,
+    read,
+    shown,
+)
+from zapisano.web.billing.caller import OF_SERVERS, Caller, server, server_reader
 from zapisano.web.billing.documents import MOVING, READING, UNKNOWN_HOLD, WRITING, answer
 from zapisano.web.billing.prices import Priced, check_most
 from zapisano.web.errors import as_told, note
@@ -42,6 +51,7 @@ SHOWN_HOLD = {
     "operation": "Анализ ЭКГ",
 }
 
+T = TypeVar("T", bound=Body)
 HoldPath = Annotated[UUID, Path(examples=[HOLD_ID], description="`hold` of the answer")]
 router = APIRouter(prefix="/api/billing", tags=["Credits, by a back end"], dependencies=OF_SERVERS)
 
@@ -111,13 +121,9 @@ class BatchItem(Charge):
     NewHold, {"email": "anna@example.com", "amount": 7, "operation": "Анализ ЭКГ"}), responses={
     **answer(200, "Put aside", {**SHOWN_HOLD, "balanceBefore": 100, "balanceAfter": 93}), **MOVING,
 })  # fmt: skip
-async def hold(
-    request: Request,
-    caller: Server,
-    body: Annotated[NewHold, Depends(reader(NewHold))],
-    key: Key = None,
-) -> Response:
+async def hold(request: Request) -> Response:
     """Put the worst case aside before the work. An open hold counts against the floor."""
+    caller, body, key = await _asked(NewHold, request)
     settings: Settings = request.app.state.settings
     email, now = caller.account(body.email, Scope.HOLD), request.app.state.now()
     amount = body.worst(settings)
@@ -141,8 +147,9 @@ async def hold(
 @router.get("/holds/{hold_id}", summary="A hold", responses={
     **answer(200, "As it stands", SHOWN_HOLD), **UNKNOWN_HOLD, **READING,
 })  # fmt: skip
-async def look(request: Request, caller: ServerReader, hold_id: HoldPath) -> Response:
+async def look(request: Request, hold_id: HoldPath) -> Response:
     """Show a hold."""
+    caller = await server_reader(request)
     return plain(_shown(await _of(request, caller, hold_id)))
 
 
@@ -153,14 +160,9 @@ async def look(request: Request, caller: ServerReader, hold_id: HoldPath) -> Res
         "operation": "Анализ ЭКГ", "id": 17, "hold": HOLD_ID, "shortfall": 0}),
     **UNKNOWN_HOLD, **MOVING,
 })  # fmt: skip
-async def settle(
-    request: Request,
-    caller: Server,
-    hold_id: HoldPath,
-    body: Annotated[Settlement, Depends(reader(Settlement))],
-    key: Key = None,
-) -> Response:
+async def settle(request: Request, hold_id: HoldPath) -> Response:
     """End a hold and charge what the work has cost, less or more than was held."""
+    caller, body, key = await _asked(Settlement, request)
     settings: Settings = request.app.state.settings
     found = await _of(request, caller, hold_id)
     due = body.due(settings)
@@ -194,14 +196,9 @@ async def settle(
         "balanceAfter": 100}),
     **UNKNOWN_HOLD, **MOVING,
 })  # fmt: skip
-async def release(
-    request: Request,
-    caller: Server,
-    hold_id: HoldPath,
-    _: Annotated[Nothing, Depends(reader(Nothing))],
-    key: Key = None,
-) -> Response:
+async def release(request: Request, hold_id: HoldPath) -> Response:
     """End a hold and charge nothing."""
+    caller, _, key = await _asked(Nothing, request)
     found = await _of(request, caller, hold_id)
     posted = await holds.release(ledger_of(request), found, key=key)
     return plain(
@@ -216,16 +213,13 @@ async def release(
 
 
 @router.post("/holds/{hold_id}/renew", summary="Renew a hold", openapi_extra=shown(
-    Renewal, {"seconds": 3600}), responses={
+    Renewal, {"seconds": 3600}, moves=False), responses={
     **answer(200, "Open for longer", SHOWN_HOLD), **UNKNOWN_HOLD, **WRITING,
 })  # fmt: skip
-async def renew(
-    request: Request,
-    caller: Server,
-    hold_id: HoldPath,
-    body: Annotated[Renewal, Depends(reader(Renewal))],
-) -> Response:
+async def renew(request: Request, hold_id: HoldPath) -> Response:
     """Keep a hold open for so long from now."""
+    caller = await server(request)
+    body = await read(Renewal, request)
     found = await _of(request, caller, hold_id)
     expires_at = request.app.state.now() + timedelta(seconds=body.seconds)
     return plain(_shown(await holds.renew(ledger_of(request), found, expires_at)))
@@ -238,13 +232,9 @@ async def renew(
         "success": True, "refunded": 5.5, "balanceBefore": 94.5, "balanceAfter": 100, "id": 18}),
     **MOVING,
 })  # fmt: skip
-async def refund(
-    request: Request,
-    caller: Server,
-    body: Annotated[Refund, Depends(reader(Refund))],
-    key: Key = None,
-) -> Response:
+async def refund(request: Request) -> Response:
     """Return a charge or a part of it; without an amount, all that is left of it."""
+    caller, body, key = await _asked(Refund, request)
     settings: Settings = request.app.state.settings
     if body.amount is not None:
         check_most(caller, settings, body.amount)
@@ -278,16 +268,12 @@ async def refund(
              "operation": "Анализ ЭКГ", "id": 17}]}),
     **WRITING,
 })  # fmt: skip
-async def batch(
-    request: Request,
-    caller: Server,
-    body: Annotated[Batch, Depends(reader(Batch))],
-    key: Key = None,
-) -> Response:
+async def batch(request: Request) -> Response:
     """Charge up to a thousand times. One that is refused does not stop the others.
 
     An item's own `key` is its Idempotency-Key; without one it is the header's and its place.
     """
+    caller, body, key = await _asked(Batch, request)
     caller.require(Scope.BATCH)
     await _ready(ledger_of(request), body.items)
     results = await asyncio.gather(
@@ -327,6 +313,11 @@ async def _one(request: Request, caller: Caller, item: object, key: str | None) 
         more = particulars(told)
         return {"success": False, "error": told.detail, "code": told.code, **more}
     return charged(posted, one.operation, caller)
+
+
+async def _asked(model: type[T], request: Request) -> tuple[Caller, T, str | None]:
+    """Return who asks, for what, and under which key."""
+    return await server(request), await read(model, request), key_of(request)
 
 
 async def _of(request: Request, caller: Caller, hold_id: UUID) -> Hold:

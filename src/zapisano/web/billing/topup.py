@@ -2,16 +2,16 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from pydantic import Field
 
 from zapisano.credits.keys import Scope
 from zapisano.payments import top_up, topup_status
 from zapisano.payments.model import CreditsOrder
-from zapisano.web.billing.account import Email, EmailQuery, Key
-from zapisano.web.billing.bodies import Amount, Body, reader, shown
-from zapisano.web.billing.caller import OF_USERS, AnyCaller, Writer
+from zapisano.web.billing.account import Email, EmailQuery
+from zapisano.web.billing.bodies import Amount, Body, key_of, read, shown
+from zapisano.web.billing.caller import OF_USERS, read_caller, writer
 from zapisano.web.billing.documents import (
     OFF,
     PROVIDER_DOWN,
@@ -48,14 +48,10 @@ class TopUp(Body):
     **answer(200, "Send the user to `confirmationUrl`", SHOWN),
     **WRITING, **OFF, **PROVIDER_DOWN,
 })  # fmt: skip
-async def topup(
-    request: Request,
-    caller: Writer,
-    body: Annotated[TopUp, Depends(reader(TopUp))],
-    key: Key = None,
-) -> Response:
+async def topup(request: Request) -> Response:
     """Ask for a payment of so many roubles. The credits come when it is paid, once."""
-    state = request.app.state
+    state, caller = request.app.state, await writer(request)
+    body, key = await read(TopUp, request), key_of(request)
     email = caller.account(body.email, Scope.TOPUP)
     await state.limiter.hit("topup", MOST_OFTEN, email, fail_open=True)
     order = await top_up(
@@ -78,11 +74,11 @@ async def topup(
 })  # fmt: skip
 async def look(
     request: Request,
-    caller: AnyCaller,
     order_id: Annotated[str, Path(max_length=64, examples=[ID])],
     email: EmailQuery = None,
 ) -> Response:
     """Show whether a top-up is paid, as for the page that the user comes back to."""
+    caller = await read_caller(request)
     account = caller.account(email, Scope.READ)
     async with request.app.state.database.shared() as conn:
         order = await topup_status(conn, account, order_id, request.app.state.now())
