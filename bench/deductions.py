@@ -54,11 +54,11 @@ PLAIN_TABLES = """
 ONE_STATEMENT = """
     WITH paid AS (
         UPDATE plain.user_balances
-        SET balance = balance - 0.01, total_spent = total_spent + 0.01, updated_at = now()
-        WHERE email = {email} AND balance - 0.01 >= -5 RETURNING email, balance
+        SET balance = balance - {amount}, total_spent = total_spent + {amount}, updated_at = now()
+        WHERE email = {email} AND balance - {amount} >= -5 RETURNING email, balance
     )
     INSERT INTO plain.credit_transactions (email, amount, operation, metadata, balance_after)
-    SELECT email, 0.01, '{operation}', '{metadata}', balance FROM paid RETURNING balance_after
+    SELECT email, {amount}, {operation}, {metadata}, balance FROM paid RETURNING balance_after
 """
 
 
@@ -108,7 +108,10 @@ def _charge(number: int) -> Item:
 def pgbench(dsn: str, accounts: int, seconds: int) -> float:
     """Let 16 clients of pgbench do the one statement; return how often they did in a second."""
     parts, script = urlsplit(dsn), ONE_STATEMENT.format(
-        email="'user'||:n||'@example.com'", operation=OPERATION, metadata=METADATA
+        email="'user'||:n||'@example.com'",
+        amount=PENNY,
+        operation=f"'{OPERATION}'",
+        metadata=f"'{METADATA}'",
     )  # fmt: skip
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(f"\\set n random(1, {accounts})\n{' '.join(script.split())};\n")
@@ -139,10 +142,15 @@ async def alone(database: Database, dsn: str) -> tuple[float, float]:
     """Take a deduction and the one statement in turn; return both medians in seconds."""
     ledger = Ledger(database, _rules(), lambda: datetime.now(UTC))
     raw = await asyncpg.connect(dsn)
-    sql = ONE_STATEMENT.format(email="$1", operation=OPERATION, metadata=METADATA)
+    sql = ONE_STATEMENT.format(
+        email="$1", amount="$2::numeric", operation="$3::text", metadata="$4::jsonb"
+    )
     try:
         return await _medians(
-            [lambda: ledger.post(_charge(1)), lambda: raw.fetchval(sql, address(1))]
+            [
+                lambda: ledger.post(_charge(1)),
+                lambda: raw.fetchval(sql, address(1), PENNY, OPERATION, METADATA),
+            ]
         )
     finally:
         await raw.close()

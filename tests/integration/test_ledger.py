@@ -122,6 +122,19 @@ async def test_a_cost_has_a_finest_place(cost: str) -> None:
         Item(ANNA, Verb.CHARGE)
 
 
+async def test_past_the_program_no_sum_goes_the_other_way(wallets: Wallets) -> None:
+    await wallets.charge(ANNA, "1.00")
+    for verb in (Verb.CHARGE, Verb.HOLD, Verb.GRANT, Verb.TOPUP):
+        item = Item(
+            ANNA, verb, D("1.00"), operation="x", hold=uuid4(), expires_at=wallets.later(hours=1)
+        )
+        object.__setattr__(item, "amount", D("-1.00"))
+        async with wallets.database.statements() as conn:
+            with pytest.raises(asyncpg.CheckViolationError, match="goes the other way"):
+                await store.post(conn, RULES, [item], wallets.now)
+    assert await wallets.kinds(ANNA) == ["opening 50.00", "charge -1.00"]
+
+
 @pytest.mark.parametrize("amount", ["NaN", "Infinity", "100000000.00", "1e12", "-1"])
 async def test_past_the_program_the_database_refuses_them_too(
     wallets: Wallets, amount: str

@@ -27,7 +27,7 @@ FIRST, LAST = datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC)
 
 
 class Kind(StrEnum):
-    """What a movement is; `postings_sound` in the migration `c0001` says which way each goes."""
+    """What a movement is."""
 
     OPENING = "opening"
     ADOPTION = "adoption"

@@ -207,6 +207,12 @@ BEGIN
             delta := i.amount;
         END IF;
 
+        IF (i.verb IN ('charge', 'hold', 'settle', 'lapse') AND delta > 0)
+            OR (i.verb IN ('refund', 'grant', 'topup') AND delta < 0)
+        THEN
+            RAISE check_violation USING MESSAGE = i.verb || ' goes the other way';
+        END IF;
+
         -- What the account can bear.
         IF delta < 0 AND i.verb <> 'lapse' AND acc.balance + back + delta < p_floor THEN
             IF NOT i.partial THEN
@@ -388,46 +394,45 @@ AS $$
 DECLARE
     acc record;
     at timestamptz;
-    next numeric(10,2);
-    number bigint;
     sealed bytea;
     kept integer;
 BEGIN
     SELECT a.id, a.email, a.balance, a.total_spent, a.remainder, a.head INTO acc
     FROM public.user_balances AS a
     WHERE credits.fold(a.email) = credits.fold(p_email) AND a.frozen IS NULL AND a.head IS NOT NULL
-        AND a.promo = 0 AND (a.expires_at IS NULL OR a.expires_at > p_now)
+        AND p_amount > 0 AND a.promo = 0 AND (a.expires_at IS NULL OR a.expires_at > p_now)
         AND a.balance - p_amount >= p_floor AND a.total_spent + p_amount <= p_most
         AND (a.balance + a.held - p_amount >= p_threshold) IS NOT DISTINCT FROM
             (a.balance + a.held >= p_threshold)
     FOR NO KEY UPDATE SKIP LOCKED;
-    -- The row is locked: whoever has used the key has committed, and is seen now.
-    IF NOT FOUND OR p_key IS NOT NULL AND EXISTS (
-        SELECT FROM credits.postings AS p WHERE p.key = p_key AND p.account = ANY (ARRAY(
+    IF NOT FOUND THEN RETURN; END IF;
+    IF p_key IS NOT NULL THEN
+        -- The row is locked: whoever has used the key has committed, and is seen now.
+        PERFORM FROM credits.postings AS p WHERE p.key = p_key AND p.account = ANY (ARRAY(
             SELECT s.id FROM public.user_balances AS s
-            WHERE credits.fold(s.email) = credits.fold(p_email))))
-    THEN RETURN; END IF;
-    at := clock_timestamp(); number := nextval('credits.movements');
-    next := acc.balance - p_amount;
+            WHERE credits.fold(s.email) = credits.fold(p_email)));
+        IF FOUND THEN RETURN; END IF;
+    END IF;
+    at := clock_timestamp(); movement := nextval('credits.movements');
+    balance := acc.balance - p_amount;
     sealed := credits.link(acc.head, ROW(
-        acc.id, number, -p_amount, -1, 'charge', next, NULL, acc.remainder, NULL, NULL,
+        acc.id, movement, -p_amount, -1, 'charge', balance, NULL, acc.remainder, NULL, NULL,
         p_key, p_params, p_operation, p_metadata, NULL, at, NULL
     )::credits.postings);
     INSERT INTO public.credit_transactions AS t
         (email, amount, operation, metadata, balance_after, created_at)
-    VALUES (acc.email, p_amount, p_operation, p_metadata, next, at) RETURNING t.id INTO kept;
+    VALUES (acc.email, p_amount, p_operation, p_metadata, balance, at) RETURNING t.id INTO kept;
     INSERT INTO credits.postings (
         account, movement, amount, counter, kind, balance_after, remainder, key, params,
         transaction, created_at, link
     ) VALUES
-        (acc.id, number, -p_amount, -1, 'charge', next, acc.remainder, p_key, p_params,
+        (acc.id, movement, -p_amount, -1, 'charge', balance, acc.remainder, p_key, p_params,
             kept, at, sealed),
-        (-1, number, p_amount, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+        (-1, movement, p_amount, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
     UPDATE public.user_balances AS a SET
-        balance = next, total_spent = acc.total_spent + p_amount, movement = number,
-        head = sealed, updated_at = at
+        balance = charge.balance, total_spent = acc.total_spent + p_amount,
+        movement = charge.movement, head = sealed, updated_at = at
     WHERE a.id = acc.id;
-    movement := number; balance := next;
 END $$"""
 
 
