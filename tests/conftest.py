@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import hypothesis
 import pytest
+import structlog
 
 from own_settings import settings_for
 from shared_servers import OWNER_PASSWORD, Servers, shared_servers
@@ -24,6 +25,10 @@ hypothesis.settings.register_profile(
     "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("suite")
+
+# structlog's own default draws every frame's variables with a traceback, which takes seconds.
+plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
 
 OWNER = f"booking_user:{OWNER_PASSWORD}"
 
