@@ -21,6 +21,8 @@ import asyncpg
 import httpx
 from people import Chat, Json, Person, until
 
+from shared_servers import fastest_place
+
 ANNA, BORIS = 100200301, 100200302
 SALES_BOT = "zapisano_sales_bot"
 PORTS = ("ZAPISANO_API_PORT", "ZAPISANO_WEBHOOK_PORT", "ZAPISANO_SIMULATOR_PORT")
@@ -309,7 +311,7 @@ def in_thread(work: Coroutine[Any, Any, Result]) -> Result:
 @contextmanager
 def running_product(**environment: str) -> Generator[Product]:
     """A started product in a folder that PostgreSQL's account can reach; nothing is left of it."""
-    root = Path(tempfile.mkdtemp(prefix="zapisano-e2e-", dir="/tmp"))
+    root = Path(tempfile.mkdtemp(prefix="zapisano-e2e-", dir=fastest_place()))
     root.chmod(0o711)
     product = Product(root, environment)
     try:

@@ -19,7 +19,7 @@ from test_kill_between_steps import DONE, is_step, through
 from wire import Held, Said, Tap
 
 from shared_servers import Servers
-from zapisano.db import Database, ledger
+from zapisano.db import Database
 from zapisano.payments import create_topup
 from zapisano.stack.ports import LOOPBACK
 
@@ -99,10 +99,9 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def shop(servers: Servers, template_database: str) -> Iterator[Shop]:
+def shop(servers: Servers, ledger_template: str) -> Iterator[Shop]:
     """A shop with a ledger, whose worker speaks through the tap only."""
-    with running_house(servers, template_database) as house:
-        house.using(install)
+    with running_house(servers, ledger_template) as house:
         database = (LOOPBACK, servers.postgres.port)
         with Tap(database, (LOOPBACK, house.simulator_port)).running() as tap:
             shop = Shop(house, tap, house.new_worker(**through(tap, house)))
@@ -111,11 +110,6 @@ def shop(servers: Servers, template_database: str) -> Iterator[Shop]:
                 yield shop
             finally:
                 shop.worker.kill()
-
-
-async def install(database: Database) -> None:
-    async with database.owner() as conn:
-        await ledger.upgrade(conn)
 
 
 def steps_of(heard: list[Said]) -> list[tuple[str, ...]]:

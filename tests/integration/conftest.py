@@ -6,7 +6,7 @@ from house import another_buyer, buyer, house
 from salon import salon
 from simulator import own_simulator, phone, simulator, simulator_process
 from telegram_bots import make_bot, new_bot
-from wallets import ledger_settings, ledger_template, wallets
+from wallets import wallets
 
 __all__ = [
     "another_buyer",
@@ -16,8 +16,6 @@ __all__ = [
     "buyer",
     "credits_settings",
     "house",
-    "ledger_settings",
-    "ledger_template",
     "make_bot",
     "new_bot",
     "own_simulator",

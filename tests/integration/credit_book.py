@@ -12,7 +12,6 @@ import pytest
 from zapisano.credits import ledger
 from zapisano.credits.model import LOWEST_FLOOR, Account, Item, Posted, Rules, Verb
 from zapisano.db import Database
-from zapisano.db import ledger as chain
 
 Witness = asyncpg.Connection
 ANNA, BORIS = "anna@example.com", "boris@example.com"
@@ -65,10 +64,8 @@ class Book:
 
 
 @pytest.fixture
-async def book(database: Database) -> Book:
+def book(with_ledger: None, database: Database) -> Book:
     """An empty ledger."""
-    async with database.owner() as conn:
-        await chain.upgrade(conn)
     return Book(database)
 
 

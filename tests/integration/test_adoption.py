@@ -5,10 +5,7 @@ put rows in, and may go on for a while. Nothing of it changes; what cannot be tr
 """
 
 import asyncio
-import secrets
-from collections.abc import AsyncGenerator
 from decimal import Decimal
-from pathlib import Path
 from typing import LiteralString
 
 import asyncpg
@@ -18,10 +15,9 @@ from waiting import somebody_waits
 from wallets import RULES, D, Wallets, charge, install
 
 from ledger_invariants import broken_invariants
-from own_settings import settings_for
-from shared_servers import Servers
 from zapisano.credits.model import AccountFrozen, Insufficient, Outcome, fold
-from zapisano.db import open_database
+from zapisano.db import Database
+from zapisano.settings import Settings
 
 Witness = asyncpg.Connection
 
@@ -90,25 +86,13 @@ FROZEN = {
 
 @pytest.fixture(params=TABLES)
 async def old(
-    request: pytest.FixtureRequest, servers: Servers, template_database: str, tmp_path: Path
-) -> AsyncGenerator[Wallets]:
+    request: pytest.FixtureRequest, settings: Settings, database: Database, witness: Witness
+) -> Wallets:
     """The tables with their rows, and nothing of ours beside them yet."""
-    name = f"test_{secrets.token_hex(6)}"
-    admin = await asyncpg.connect(servers.postgres.dsn("postgres", user="postgres"))
-    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template_database} OWNER booking_user")
-    settings = settings_for(servers.postgres.dsn(name), tmp_path)
-    witness = await asyncpg.connect(servers.postgres.dsn(name))
-    database = await open_database(settings)
     await witness.execute("SET search_path = public")
     await witness.execute(TABLES[request.param])
     await witness.execute(ROWS)
-    try:
-        yield Wallets(settings, database, witness)
-    finally:
-        await database.close()
-        await witness.close()
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        await admin.close()
+    return Wallets(settings, database, witness)
 
 
 async def documented(old: Wallets) -> list[str]:

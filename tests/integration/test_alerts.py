@@ -22,7 +22,7 @@ from zapisano.credits.alerts import ADDRESS_GONE, BATCH, CLAIMED_FOR, NO_ADDRESS
 from zapisano.credits.ledger import Ledger
 from zapisano.credits.model import Item, Rules, Verb
 from zapisano.credits.store import alerts as store
-from zapisano.db import Database, ledger
+from zapisano.db import Database
 from zapisano.ops.database import check_database
 from zapisano.ops.model import Check, Outcome
 from zapisano.settings import Settings
@@ -98,9 +98,7 @@ def settings(dsn: str, tmp_path: Path, hook: Hook) -> Settings:
 
 
 @pytest.fixture
-async def installed(database: Database) -> Database:
-    async with database.owner() as conn:
-        await ledger.upgrade(conn)
+def installed(with_ledger: None, database: Database) -> Database:
     return database
 
 

@@ -21,10 +21,8 @@ LONG_AGO = datetime(2026, 1, 22, tzinfo=UTC)
 
 
 @pytest.fixture
-async def adopted(book: Book, database: Database, witness: Witness) -> Book:
+async def adopted(database: Database, witness: Witness) -> Book:
     """Anna is there three times; accounts 1 to 3, with 10.00, 20.00 and -4.00."""
-    await witness.execute("DROP SCHEMA credits CASCADE")
-    await witness.execute("DROP TABLE user_balances, credit_transactions")
     spellings = ("Anna@example.com", ANNA, "ANNA@example.com", BORIS)
     await the_original(witness, *((one, "1.00", LONG_AGO) for one in spellings))
     balances = ("10.00", "20.00", "-4.00", "30.00")
@@ -37,7 +35,7 @@ async def adopted(book: Book, database: Database, witness: Witness) -> Book:
     async with database.owner() as conn:
         await chain.upgrade(conn)
         await conn.execute("SELECT credits.adopt()")
-    return book
+    return Book(database)
 
 
 async def resolve(book: Book, email: str = ANNA, **asked: Any) -> Decision:

@@ -19,7 +19,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import hypothesis.strategies as st
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as run_settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -244,11 +245,11 @@ class Story:
         ]
 
 
-def test_a_batch_is_the_same_as_one_after_the_other(ledger_settings: Settings) -> None:
-    with town(ledger_settings) as ours:
+def test_a_batch_is_the_same_as_one_after_the_other(with_ledger: None, settings: Settings) -> None:
+    with town(settings) as ours:
 
         @given(st.lists(chapters, min_size=1, max_size=4))
-        @settings(max_examples=4 * EXAMPLES)
+        @run_settings(max_examples=4 * EXAMPLES)
         def told(chapters: list[Chapter]) -> None:
             async def every_way() -> None:
                 async with ours.database.statements() as conn:
@@ -392,9 +393,9 @@ class Life(RuleBasedStateMachine):
         assert {(one.movement, one.amount, one.balance_after) for _, one in self.told} <= held
 
 
-def test_whatever_happens_the_invariants_hold(ledger_settings: Settings) -> None:
-    with town(ledger_settings) as ours:
+def test_whatever_happens_the_invariants_hold(with_ledger: None, settings: Settings) -> None:
+    with town(settings) as ours:
         lived = type("Lived", (Life,), {"town": ours})
         run_state_machine_as_test(
-            lived, settings=settings(max_examples=EXAMPLES, stateful_step_count=25)
+            lived, settings=run_settings(max_examples=EXAMPLES, stateful_step_count=25)
         )

@@ -59,9 +59,11 @@ FILL = (
 
 
 @pytest.fixture
-async def raw(servers: Servers, ledger_settings: Settings) -> AsyncGenerator[RawConnection]:
+async def raw(
+    servers: Servers, with_ledger: None, settings: Settings
+) -> AsyncGenerator[RawConnection]:
     """A session as ours are, of somebody who may see what a transaction has read."""
-    name = database_name(ledger_settings.database_url.get_secret_value())
+    name = database_name(settings.database_url.get_secret_value())
     connection = await connect(servers.postgres.dsn(name, user="postgres"))
     yield connection
     await connection.close()

@@ -54,6 +54,12 @@ def folder(tmp_path: Path) -> Path:
     return copy
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock is waited for a tenth of the time."""
+    monkeypatch.setattr("zapisano.db.migrate.LOCK_TIMEOUT", "500ms")
+
+
 def add_revision(folder: Path, more: str = "SELECT 1") -> None:
     versions = folder / "tenant" / "versions"
     heads = [re.findall(r'revision = "(t\d+)"', f.read_text())[0] for f in versions.glob("*.py")]
@@ -132,7 +138,7 @@ async def test_one_odd_tenant_stays_behind_alone(
 
 
 async def test_a_tenant_that_is_in_use_does_not_hold_up_the_others(
-    settings: Settings, database: Database, witness: Witness, folder: Path
+    impatient: None, settings: Settings, database: Database, witness: Witness, folder: Path
 ) -> None:
     await seed(database, 5, lambda _: None)
     add_revision(folder)
@@ -172,7 +178,7 @@ async def test_a_tenant_that_was_born_with_a_change_proves_nothing(
 
 
 async def test_tenants_in_use_are_no_canaries(
-    settings: Settings, database: Database, witness: Witness, folder: Path
+    impatient: None, settings: Settings, database: Database, witness: Witness, folder: Path
 ) -> None:
     await seed(database, 4, lambda _: None)
     add_revision(folder)
@@ -186,7 +192,7 @@ async def test_tenants_in_use_are_no_canaries(
 
 
 async def test_a_shared_table_that_is_in_use_is_waited_for_in_turns(
-    settings: Settings, database: Database, witness: Witness, folder: Path
+    impatient: None, settings: Settings, database: Database, witness: Witness, folder: Path
 ) -> None:
     """Who waits for an exclusive lock holds up everybody behind: so it lets go and comes again."""
     (folder / "shared" / "versions" / "s9999_more.py").write_text(

@@ -11,7 +11,7 @@ import pytest
 
 from zapisano.credits import keys
 from zapisano.credits.keys import MissingScope, NewKey, NoKey, OverKeyLimit, Scope, UnknownKey
-from zapisano.db import Database, ledger
+from zapisano.db import Database
 from zapisano.errors import AppError, Refused
 
 Witness = asyncpg.Connection
@@ -19,10 +19,8 @@ NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-async def installed(database: Database) -> Database:
+def installed(with_ledger: None, database: Database) -> Database:
     """The app's own role on a database that has the ledger."""
-    async with database.owner() as conn:
-        await ledger.upgrade(conn)
     return database
 
 

@@ -43,8 +43,7 @@ async def install(database: Database) -> None:
 
 
 @pytest.fixture
-async def installed(database: Database) -> Database:
-    await install(database)
+def installed(with_ledger: None, database: Database) -> Database:
     return database
 
 

@@ -81,11 +81,9 @@ class Payer:
 
 @pytest.fixture
 async def payer(
-    database: Database, settings: Settings, provider: YooKassa, kassa: Simulator
+    with_ledger: None, database: Database, settings: Settings, provider: YooKassa, kassa: Simulator
 ) -> AsyncGenerator[Payer]:
     """Somebody in a shop that has a ledger; Boris's account must stay as it is."""
-    async with database.owner() as conn:
-        await ledger.upgrade(conn)
     somebody = Payer(database, settings, provider, kassa)
     before = await somebody.account(BORIS)
     yield somebody

@@ -1,13 +1,9 @@
 """A ledger of a test's own, on real PostgreSQL; at the end every invariant is asked for."""
 
-import asyncio
-import secrets
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import LiteralString, TypeVar
 from uuid import UUID, uuid4
 
@@ -15,12 +11,10 @@ import asyncpg
 import pytest
 
 from ledger_invariants import broken_invariants
-from own_settings import settings_for
-from shared_servers import Servers
 from zapisano.credits.ledger import Ledger
 from zapisano.credits.model import Answer, Item, Posted, Rules, Verb
 from zapisano.credits.store import movements as store
-from zapisano.db import Database, ledger, open_database
+from zapisano.db import Database, ledger
 from zapisano.settings import Settings
 
 Witness = asyncpg.Connection
@@ -139,66 +133,13 @@ async def install(database: Database) -> None:
         await ledger.upgrade(conn)
 
 
-@pytest.fixture(scope="session")
-def ledger_template(
-    servers: Servers, template_database: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """A database at the head of both chains, to be cloned for each test."""
-    name = f"ledger_{secrets.token_hex(6)}"
-
-    async def prepare() -> None:
-        async with _admin(servers) as admin:
-            await admin.execute(
-                f"CREATE DATABASE {name} TEMPLATE {template_database} OWNER booking_user"
-            )
-        settings = settings_for(servers.postgres.dsn(name), tmp_path_factory.mktemp("data"))
-        database = await open_database(settings)
-        await install(database)
-        await database.close()
-
-    async def drop() -> None:
-        async with _admin(servers) as admin:
-            await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-    asyncio.run(prepare())
-    yield name
-    asyncio.run(drop())
-
-
-@asynccontextmanager
-async def _admin(servers: Servers) -> AsyncGenerator[Witness]:
-    connection = await asyncpg.connect(servers.postgres.dsn("postgres", user="postgres"))
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
 @pytest.fixture
-async def ledger_settings(
-    servers: Servers, ledger_template: str, tmp_path: Path
-) -> AsyncGenerator[Settings]:
-    """Settings of a fresh database with an empty ledger."""
-    name = f"test_{secrets.token_hex(6)}"
-    async with _admin(servers) as admin:
-        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {ledger_template} OWNER booking_user")
-        try:
-            yield settings_for(servers.postgres.dsn(name), tmp_path)
-        finally:
-            await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture
-async def wallets(ledger_settings: Settings) -> AsyncGenerator[Wallets]:
+async def wallets(
+    with_ledger: None, settings: Settings, database: Database, witness: Witness
+) -> AsyncGenerator[Wallets]:
     """A ledger with nobody in it; whatever a test did to it, the invariants hold afterwards."""
-    database = await open_database(ledger_settings)
-    witness = await asyncpg.connect(ledger_settings.database_url.get_secret_value())
-    ours = Wallets(ledger_settings, database, witness)
-    try:
-        yield ours
-        await ours.ledger.close()
-        broken = await broken_invariants(witness)
-        assert not broken, broken
-    finally:
-        await witness.close()
-        await database.close()
+    ours = Wallets(settings, database, witness)
+    yield ours
+    await ours.ledger.close()
+    broken = await broken_invariants(witness)
+    assert not broken, broken
