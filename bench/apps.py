@@ -105,6 +105,7 @@ def _compared(settings: Settings, database: Database, which: str) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan)
     app.state.settings, app.state.database, app.state.now = settings, database, utc_now
+    app.state.session_secrets = settings.session_secrets
     app.add_middleware(BodyLimit)
     install_error_handlers(app)
     if which == "bare":

@@ -8,7 +8,7 @@ details, and a traceback in the log under the request's id.
 
 import math
 import re
-import uuid
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -185,18 +185,19 @@ class RequestContext:
                 message["headers"] = [*message.get("headers", ()), header]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, receive, send_with_id)
-            except ClientDisconnect:
-                log.info("client_left")
-            except Exception as error:  # the last resort: 500, and a traceback in the log
-                answer = told(as_told(error), str(scope["path"]))
-                if status:  # half an answer is out: only cutting the connection is honest
-                    raise
-                await answer(scope, receive, send_with_id)
-            finally:
-                HTTP_REQUESTS.labels(_method(scope), _route(scope), str(status)).inc()
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            log.info("client_left")
+        except Exception as error:  # the last resort: 500, and a traceback in the log
+            answer = told(as_told(error), str(scope["path"]))
+            if status:  # half an answer is out: only cutting the connection is honest
+                raise
+            await answer(scope, receive, send_with_id)
+        finally:
+            HTTP_REQUESTS.labels(_method(scope), _route(scope), str(status)).inc()
+            structlog.contextvars.reset_contextvars(**bound)
 
 
 def as_told(error: Exception) -> AppError:
@@ -217,7 +218,7 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and REQUEST_ID.fullmatch(value.decode("latin-1")):
             return str(value.decode("latin-1"))
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)
 
 
 def _method(scope: Scope) -> str:

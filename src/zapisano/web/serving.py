@@ -1,6 +1,7 @@
 """Serve apps on sockets that were bound beforehand: one process, any number of apps, one drain."""
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -17,6 +18,8 @@ from zapisano.telemetry import tell_supervisor
 
 DRAIN_SECONDS = 10
 BACKLOG = 512
+# New objects before the collector looks for cycles, and its rounds before it looks at older ones.
+COLLECT_AFTER = (10_000, 20, 20)
 # Uvicorn's own way of writing, as the guide prints it: `INFO:     Uvicorn running on …`.
 LINES: dict[str, Any] = {
     "version": 1,
@@ -125,6 +128,18 @@ async def serve(sites: Sequence[Site], *, plain_lines: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    _collect_seldom()
     async with asyncio.TaskGroup() as tasks:
         for server, site in zip(servers, sites, strict=True):
             tasks.create_task(server.serve(sockets=[site.listener]))
+
+
+def _collect_seldom() -> None:
+    """Leave alone what was made at the start, and let more come together before collecting.
+
+    A request makes hundreds of objects and hardly a cycle: as Python begins (700, 10, 10), looking
+    for them took a fifth of a charge.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)

@@ -29,9 +29,14 @@ MOST_METADATA_BYTES = 16 * 1024
 DEEPEST_METADATA = 8
 HOLDERS = (dict, list)
 LARGEST_EXPONENT = 300
+HUGE = 10**LARGEST_EXPONENT
 WRITTEN_AMOUNT = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,5})?")
 VISIBLE = "LMNPS"  # letters, marks, numbers, punctuation, symbols
 UNSTORABLE = {"Cc", "Cs"}  # control characters, halves of characters
+# In one spelling, so that a repetition is one however its object is ordered.
+WRITER = simplejson.JSONEncoder(
+    use_decimal=True, ensure_ascii=False, separators=(",", ":"), sort_keys=True
+)
 MOST_KEY = 255
 KEY_HEADER = "Idempotency-Key"
 WRITTEN_KEY = re.compile(rf"[\x21-\x7e]{{1,{MOST_KEY}}}")
@@ -66,6 +71,9 @@ def _whole(digits: str) -> int | Decimal:
     return int(digits) if len(digits) <= LARGEST_EXPONENT else _exact(digits)
 
 
+READER = json.JSONDecoder(parse_float=_exact, parse_int=_whole, parse_constant=_no_number)
+
+
 async def read_json(request: Request) -> Any:  # JSON is anything
     """Read the body; numbers with a point or an exponent become Decimals.
 
@@ -73,12 +81,7 @@ async def read_json(request: Request) -> Any:  # JSON is anything
         Malformed: it is no JSON, or not UTF-8.
     """
     try:
-        return json.loads(
-            await request.body(),
-            parse_float=_exact,
-            parse_int=_whole,
-            parse_constant=_no_number,
-        )
+        return READER.decode((await request.body()).decode())
     except Unreadable as error:
         raise Malformed(f"body: {error} is no number in JSON") from None
     except (ValueError, RecursionError):
@@ -106,11 +109,16 @@ def _amount(value: object) -> Decimal:
 
 def _storable_text(text: str) -> str:
     """Refuse what PostgreSQL cannot keep, and what nobody can see."""
+    if not (text.isprintable() and text.strip()):  # as nearly every one is
+        _look_closely(text)
+    return text.strip()
+
+
+def _look_closely(text: str) -> None:
     if not any(category(letter)[0] in VISIBLE for letter in text):
         raise PydanticCustomError("text", "must not be empty")
     if any(category(letter) in UNSTORABLE for letter in text):
         raise PydanticCustomError("text", "must hold no control characters")
-    return text.strip()
 
 
 def _metadata(value: object) -> str | None:
@@ -120,10 +128,7 @@ def _metadata(value: object) -> str | None:
     if not isinstance(value, dict):
         raise PydanticCustomError("metadata", "must be an object")
     _check_inside(cast("object", value))
-    # In one spelling, so that a repetition is one however its object is ordered.
-    text = simplejson.dumps(
-        value, use_decimal=True, ensure_ascii=False, separators=(",", ":"), sort_keys=True
-    )
+    text = WRITER.encode(value)
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
@@ -174,7 +179,7 @@ def _is_huge(value: object) -> bool:
             or abs(exponent) > LARGEST_EXPONENT
             or abs(value.adjusted()) > LARGEST_EXPONENT
         )
-    return isinstance(value, int) and abs(value) >= 10**LARGEST_EXPONENT
+    return isinstance(value, int) and abs(value) >= HUGE
 
 
 AMOUNT_SCHEMA = {

@@ -135,11 +135,12 @@ async def _signed_in(request: Request, authorization: str | None) -> str:
 
 async def _claims(request: Request, token: Token | None) -> Mapping[str, Any]:
     """Read a session: sealed in its cookie, or kept in the web app's database under its token."""
-    settings: Settings = request.app.state.settings
+    state = request.app.state
+    settings: Settings = state.settings
     if token is None:
         raise NoSession("absent")
     if not settings.auth_session_query or "." in token.value:
-        return sessions.claims_of(token, settings.session_secrets, request.app.state.now())
+        return sessions.claims_of(token, state.session_secrets, state.now())
     async with _database(request).shared() as conn:
         email = await session_store.email_of(conn, settings.auth_session_query, token.value)
     if email is None:

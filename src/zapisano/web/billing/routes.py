@@ -20,6 +20,7 @@ def install_billing(app: FastAPI) -> None:
     """
     settings: Settings = app.state.settings
     settings.refuse_short_secrets()
+    app.state.session_secrets = settings.session_secrets
     app.state.ledger = Ledger(app.state.database, Rules.of(settings), app.state.now)
     app.state.limiter = Limiter(settings)
     if settings.credits_origins:

@@ -43,7 +43,8 @@ LETTERS = [
 ] + [("\N{GREEK SMALL LETTER FINAL SIGMA}", "\N{GREEK SMALL LETTER SIGMA}")]
 DOTTED = "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}"
 FOLD = f"""CREATE FUNCTION credits.fold(email text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$ BEGIN RETURN CASE WHEN octet_length(email) = length(email)
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$ BEGIN RETURN
+    CASE WHEN octet_length(email) = length(email)
     THEN lower(btrim(email) COLLATE "C")
     ELSE translate(replace(lower(btrim(email) COLLATE "C"), '{DOTTED}', '{DOTTED.lower()}'),
         '{"".join(letter for letter, _ in LETTERS)}',
