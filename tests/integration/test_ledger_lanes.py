@@ -97,6 +97,20 @@ async def test_who_gives_up_does_not_take_the_batch_along(wallets: Wallets) -> N
     assert all(isinstance(one, asyncio.CancelledError) for one in done)
 
 
+async def test_who_comes_alone_and_gives_up_leaves_the_lane_to_others(wallets: Wallets) -> None:
+    ledger = Ledger(wallets.database, RULES, lambda: wallets.now, lanes=1)
+    await asyncio.gather(*(ledger.account(email) for email in (ANNA, BORIS)))
+    alone = asyncio.create_task(ledger.post(charge(ANNA, "1.00")))
+    after = asyncio.create_task(ledger.post(charge(BORIS, "1.00")))
+    await asyncio.sleep(0)
+    alone.cancel()
+    assert (await after).balance_after == D("49.00")
+    await asyncio.wait([alone])
+    assert (await ledger.post(charge(BORIS, "1.00"))).balance_after == D("48.00")
+    await ledger.close()
+    assert await wallets.balance(ANNA) in {D("49.00"), D("50.00")}
+
+
 async def test_one_bad_item_suffers_alone(wallets: Wallets) -> None:
     bad = Item(BORIS, Verb.CHARGE, D("1.00"), operation="\0")
     taken = await wallets.hold(ANNA, "1.00")
@@ -387,6 +401,7 @@ async def test_a_lost_batch(wallets: Wallets, servers: Servers) -> None:
     bad = Item(ANNA, Verb.HOLD, D(2), hold=bad.hold, expires_at=bad.expires_at, key="other")
     items = [charge(ANNA, "1.00", "k"), charge(ANNA, "2.00"), bad, charge(ANNA, "4.00", "l")]
     async with locked(wallets, ANNA):
+        before = asyncio.create_task(ledger.post(charge(BORIS, "1.00")))  # the others are a batch
         asked = [asyncio.create_task(ledger.post(item)) for item in items]
         await until_somebody_waits(wallets)
         await end_who_waits(servers, wallets)
@@ -395,6 +410,7 @@ async def test_a_lost_batch(wallets: Wallets, servers: Servers) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         done = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(one) for one in done] == [Posted, OutcomeUnknown, OutcomeUnknown, Posted]
+    assert (await before).balance_after == D("49.00")
     assert await wallets.balance(ANNA) == D("44.00")
     # The lane lives.
     assert (await ledger.post(charge(ANNA, "1.00"))).balance_after == D("43.00")
@@ -405,10 +421,13 @@ async def test_a_lost_batch_that_is_never_answered(
 ) -> None:
     """Nobody is told that nothing was done, for it may have been."""
     monkeypatch.setattr("zapisano.credits.ledger.PAUSES_SECONDS", (0.0, 0.01))
-    await wallets.ledger.account(ANNA)
+    ledger = Ledger(wallets.database, RULES, lambda: wallets.now, lanes=1)
+    await ledger.account(ANNA)
     admin = await asyncpg.connect(servers.postgres.dsn("postgres", user="postgres"))
     async with locked(wallets, ANNA):
-        asked = [asyncio.create_task(wallets.charge(ANNA, "1.00", key)) for key in ("k", "l", None)]
+        before = asyncio.create_task(ledger.post(charge(BORIS, "1.00")))  # the others are a batch
+        items = [charge(ANNA, "1.00", key) for key in ("k", "l", None)]
+        asked = [asyncio.create_task(ledger.post(item)) for item in items]
         await until_somebody_waits(wallets)
         await admin.execute(f"ALTER DATABASE {wallets.database.name} ALLOW_CONNECTIONS false")
         await end_who_waits(servers, wallets)
@@ -417,6 +436,7 @@ async def test_a_lost_batch_that_is_never_answered(
         await admin.execute(f"ALTER DATABASE {wallets.database.name} ALLOW_CONNECTIONS true")
     await admin.close()
     assert [type(one) for one in done] == [OutcomeUnknown] * 3
+    assert (await before).balance_after == D("49.00")
 
 
 async def test_a_lost_charge_whose_account_is_kept_to_the_end(
