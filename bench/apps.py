@@ -25,7 +25,7 @@ from zapisano.db import Database, open_alone
 from zapisano.settings import Settings, load
 from zapisano.web.billing.account import Charge
 from zapisano.web.billing.bodies import key_of, read
-from zapisano.web.billing.caller import Caller, writer
+from zapisano.web.billing.caller import Mover, moving_caller
 from zapisano.web.body import BodyLimit
 from zapisano.web.errors import install_error_handlers
 from zapisano.web.plain import plain, short
@@ -38,7 +38,7 @@ PATH = "/api/billing/deduct"
 
 async def bare(request: Request) -> Response:
     """Answer as if something had been deducted."""
-    caller = await writer(request)
+    caller = await moving_caller(request)
     body = await read(Charge, request)
     key_of(request)
     caller.account(body.email, Scope.CHARGE)
@@ -52,7 +52,7 @@ async def _body(request: Request) -> Charge:
 
 async def usual(
     request: Request,
-    caller: Annotated[Caller, Depends(writer)],
+    caller: Mover,
     body: Annotated[Charge, Depends(_body)],
 ) -> Response:
     """Deduct in five round trips."""

@@ -118,6 +118,35 @@ async def test_nothing_of_what_was_there_changes(old: Wallets) -> None:
     assert await broken_invariants(old.witness) == {}
 
 
+async def test_tables_that_were_filled_past_their_sequences(old: Wallets) -> None:
+    """As an import does that brings its own numbers."""
+    await old.witness.execute(
+        """INSERT INTO user_balances (id, email, balance)
+           OVERRIDING SYSTEM VALUE VALUES (500, 'late@example.org', 1);
+           INSERT INTO credit_transactions (id, email, amount, operation, balance_after)
+           OVERRIDING SYSTEM VALUE VALUES (700, 'plain@example.org', 1, 'x', 52)"""
+    )
+    await install(old.database)
+    assert (await old.charge("plain@example.org", "1.00")).balance_after == D("49.00")
+    assert (await old.charge("new@example.org", "1.00")).balance_after == D("49.00")
+    assert await old.value("SELECT max(id) FROM user_balances") == 501
+    assert await old.value("SELECT max(id) FROM credit_transactions") == 702
+    await install(old.database)
+    assert (await old.charge("newer@example.org", "1.00")).balance_after == D("49.00")
+
+
+async def test_adopting_does_not_write_the_tables_anew(old: Wallets) -> None:
+    """Whoever reads with an older snapshot would find a table empty that was."""
+    files = """SELECT pg_relation_filenode('public.user_balances')::text
+                   || pg_relation_filenode('public.credit_transactions')"""
+    before = await old.value(files)
+    await install(old.database)
+    assert await old.value(files) == before
+    for column, wrong in (("held", "-0.01"), ("promo", "'NaN'"), ("remainder", "0.01")):
+        with pytest.raises(asyncpg.CheckViolationError):
+            await old.witness.execute(f"UPDATE user_balances SET {column} = {wrong}")  # noqa: S608 # of the line above
+
+
 async def test_what_cannot_be_trusted_is_frozen(old: Wallets) -> None:
     await install(old.database)
     await adopt(old)
@@ -266,6 +295,15 @@ async def test_the_database_folds_addresses_as_python_does(wallets: Wallets) -> 
         words,
     )
     assert folded == [fold(one) for one in words] == [fold(fold(one)) for one in words]
+
+
+async def test_nobodys_search_path_changes_how_addresses_are_folded(wallets: Wallets) -> None:
+    await wallets.witness.execute(
+        """CREATE SCHEMA other;
+           CREATE FUNCTION other.lower(text) RETURNS text LANGUAGE sql RETURN 'zz';
+           SET search_path = other, pg_catalog"""
+    )
+    assert await wallets.value("SELECT credits.fold('Anna@Example.org')") == "anna@example.org"
 
 
 async def test_an_adoption_that_had_to_wait_is_of_when_it_was_done(old: Wallets) -> None:

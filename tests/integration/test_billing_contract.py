@@ -422,6 +422,23 @@ async def test_every_error_has_the_documents_shape(api: Api) -> None:
     assert [one.json()["success"] for one in answers] == [False] * 5
 
 
+async def test_a_stranger_is_told_that_first(api: Api) -> None:
+    for path in ("transactions?limit=x", "holds/abc", f"balance?email={'x' * 256}"):
+        assert (await api.get(f"/api/billing/{path}", {})).status_code == 401, path
+    foreign = {**await api.key(), "Origin": "https://evil.example"}
+    assert (await api.post("/api/billing/holds/abc/settle", foreign, {})).status_code == 403
+
+
+async def test_a_body_may_begin_with_a_byte_order_mark(api: Api) -> None:
+    """As PowerShell writes files."""
+    answer = await api.client.post(
+        "/api/billing/deduct",
+        headers={**api.cookie(), "Content-Type": "application/json"},
+        content=json.dumps(DEDUCT).encode("utf-8-sig"),
+    )
+    assert answer.status_code == 200
+
+
 async def test_what_holds_for_all_routes_holds_for_the_short_way(api: Api) -> None:
     async def unannounced() -> AsyncGenerator[bytes]:
         for _ in range(70):

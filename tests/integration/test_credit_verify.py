@@ -56,6 +56,21 @@ async def test_a_sound_ledger_has_no_findings(book: Book, database: Database) ->
     assert (await verify.verify(database, floor=FLOOR)).digest != report.digest
 
 
+# A posting that somebody writes with everything that belongs to it.
+FORGED = """DO $$ DECLARE
+    a user_balances; p credits.postings; m bigint := nextval('credits.movements');
+BEGIN
+    SELECT * INTO a FROM user_balances WHERE id = 1;
+    p := ROW(1, m, {amount}, {counter}, '{kind}', a.balance + ({amount}), NULL, a.remainder, NULL,
+        NULL, NULL, NULL, 'x', NULL, NULL, now(), NULL)::credits.postings;
+    p.link := credits.link(a.head, p);
+    INSERT INTO credits.postings SELECT p.*;
+    INSERT INTO credits.postings (account, movement, amount) VALUES ({counter}, m, 0 - ({amount}));
+    UPDATE user_balances SET balance = p.balance_after, movement = m, head = p.link,
+        total_spent = total_spent - CASE WHEN '{kind}' = 'charge' THEN {amount} ELSE 0 END
+    WHERE id = 1;
+END $$"""
+
 # What is done to the tables behind the ledger's back, and the invariants that it breaks.
 BROKEN: dict[str, tuple[str, set[str]]] = {
     "a balance": (
@@ -232,6 +247,9 @@ BROKEN: dict[str, tuple[str, set[str]]] = {
             WHERE account = 1 AND kind = 'refund'""",
         {"link", "refunds"},
     ),
+    "a charge that gives": (FORGED.format(kind="charge", amount=5, counter=-1), {"way"}),
+    "a grant that takes": (FORGED.format(kind="grant", amount=-5, counter=-2), {"way"}),
+    "a kind that there is not": (FORGED.format(kind="gift", amount=5, counter=-6), {"house"}),
     "an account taken out": ("DELETE FROM user_balances WHERE id = 2", {"charge", "stray"}),
 }
 

@@ -122,6 +122,15 @@ async def test_a_cost_has_a_finest_place(cost: str) -> None:
         Item(ANNA, Verb.CHARGE)
 
 
+async def test_past_the_program_no_charge_is_finer_than_the_columns(wallets: Wallets) -> None:
+    await wallets.charge(ANNA, "1.00")
+    item = charge(ANNA, "1.00")
+    object.__setattr__(item, "amount", D("0.006"))
+    async with wallets.database.statements() as conn:
+        assert await store.charge(conn, RULES, item, wallets.now) is None
+    assert await wallets.balance(ANNA) == D("49.00")
+
+
 async def test_past_the_program_no_sum_goes_the_other_way(wallets: Wallets) -> None:
     await wallets.charge(ANNA, "1.00")
     for verb in (Verb.CHARGE, Verb.HOLD, Verb.GRANT, Verb.TOPUP):

@@ -111,6 +111,16 @@ async def test_who_comes_alone_and_gives_up_leaves_the_lane_to_others(wallets: W
     assert await wallets.balance(ANNA) in {D("49.00"), D("50.00")}
 
 
+async def test_closing_waits_for_who_stands_behind_one_served_alone(wallets: Wallets) -> None:
+    ledger = Ledger(wallets.database, RULES, lambda: wallets.now, lanes=1)
+    await ledger.account(ANNA)
+    asked = [asyncio.create_task(ledger.post(charge(ANNA, "1.00"))) for _ in range(3)]
+    await asyncio.sleep(0)
+    await ledger.close()
+    assert await wallets.balance(ANNA) == D("47.00")
+    await asyncio.gather(*asked)
+
+
 async def test_one_bad_item_suffers_alone(wallets: Wallets) -> None:
     bad = Item(BORIS, Verb.CHARGE, D("1.00"), operation="\0")
     taken = await wallets.hold(ANNA, "1.00")

@@ -31,7 +31,7 @@ from zapisano.credits.model import (
 )
 from zapisano.credits.store import movements as store
 from zapisano.db import Connection, Database, Locked, connection_is_lost
-from zapisano.errors import Busy, Conflict
+from zapisano.errors import Busy
 from zapisano.telemetry import get_logger
 
 log = get_logger("zapisano.credits")
@@ -250,7 +250,8 @@ class _Lane:
             self._start()
 
     async def close(self) -> None:
-        await self._idle.wait()
+        while not self._idle.is_set():  # who was served alone hands over to those behind him
+            await self._idle.wait()
         for lane in list(self._aside.values()):
             await lane.close()
 
@@ -342,10 +343,7 @@ class _Lane:
         """Take the short way, where there is one."""
         if item.verb is not Verb.CHARGE or item.amount is None:
             return None
-        try:
-            return await store.charge(conn, self._way.rules, item, self._way.now())
-        except Conflict:  # somebody has used the key at this very instant
-            return None
+        return await store.charge(conn, self._way.rules, item, self._way.now())
 
     async def _ask_again(self, batch: Sequence[_Waiting]) -> None:
         """Ask by their keys what became of them, until the database answers again."""

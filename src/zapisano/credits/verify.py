@@ -35,6 +35,7 @@ class Invariant(StrEnum):
     REMAINDER = "remainder"
     DOUBLE = "double"
     HOUSE = "house"
+    WAY = "way"
     LINK = "link"
     BEGINNING = "beginning"
     CHARGE = "charge"
@@ -61,6 +62,7 @@ SAYINGS = {
     Invariant.REMAINDER: "9: no remainder is lost",
     Invariant.DOUBLE: "10: each movement has two sides, which sum to zero",
     Invariant.HOUSE: "10: each kind of movement has its own account of the house",
+    Invariant.WAY: "what is spent goes out, what is given comes in",
     Invariant.LINK: "the chain is whole: nothing was changed, taken out or put in",
     Invariant.BEGINNING: "an account begins once",
     Invariant.CHARGE: "each charge is in credit_transactions, once, and says the same",

@@ -89,7 +89,7 @@ async def upgrade(conn: OwnerConnection, folder: Path = FOLDER) -> None:
         raise Refused(f"The credits are at version {current}: upgrade Zapisano first.")
     await apply(conn, render("credits", current, folder=folder))
     for table in NUMBERED:
-        await _sequence(conn, table)
+        await _number_on(conn, table)
     if await conn.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", APP_ROLE):
         await _grant(conn)
 
@@ -120,6 +120,24 @@ async def _grant(conn: OwnerConnection) -> None:
             + " TO "
             + app
         )
+
+
+async def _number_on(conn: OwnerConnection, table: str) -> None:
+    """Let new rows follow the last one: an adopted table may have been filled past its sequence.
+
+    Raises:
+        Refused: the table has no sequence.
+    """
+    sequence = await _sequence(conn, table)
+    last: int | None = await conn.fetchval(
+        "SELECT max(id) FROM public." + quoted(table)  # noqa: S608 # one of the two above
+    )
+    await conn.execute(
+        """SELECT setval($1::text::regclass, $2)
+           WHERE $2 > coalesce(pg_sequence_last_value($1::text::regclass), 0)""",
+        sequence,
+        last,
+    )
 
 
 async def _sequence(conn: OwnerConnection, table: str) -> str:

@@ -17,7 +17,7 @@ from zapisano.errors import AppError
 PREFIXES = ("/api/billing", "/api/admin")
 MEDIA_TYPE = "application/json"
 CODE_HEADER = "X-Error-Code"
-WRITER = simplejson.JSONEncoder(use_decimal=True, ensure_ascii=False, default=str)
+ENCODER = simplejson.JSONEncoder(use_decimal=True, ensure_ascii=False, default=str)
 
 
 def is_ours(path: str) -> bool:
@@ -27,7 +27,7 @@ def is_ours(path: str) -> bool:
 
 def plain(body: Mapping[str, Any], status: int = 200) -> Response:
     """Write an answer; a Decimal becomes a JSON number with just its digits."""
-    return Response(WRITER.encode(body), status, media_type=MEDIA_TYPE)
+    return Response(ENCODER.encode(body), status, media_type=MEDIA_TYPE)
 
 
 def refusal(

@@ -43,7 +43,11 @@ WITH line AS (
             WHEN l.kind IN ('opening', 'grant', 'lapse') THEN -2
             WHEN l.kind = 'topup' THEN -3
             WHEN l.kind IN ('hold', 'release', 'expire') THEN -4
-            WHEN l.kind = 'adjust' THEN -5 ELSE -6 END AS proper_counter,
+            WHEN l.kind = 'adjust' THEN -5 WHEN l.kind = 'adoption' THEN -6 END
+            AS proper_counter,
+        CASE WHEN l.kind IN ('charge', 'hold', 'lapse') THEN l.amount > 0
+            WHEN l.kind NOT IN ('adjust', 'adoption') THEN l.amount < 0
+            ELSE false END AS is_wrong_way,
         l.is_first <> (l.kind IN ('opening', 'adoption')) AS begins_wrong,
         l.balance_after <> l.proper_balance AS is_out_of_order,
         l.amount < 0 AND l.kind <> 'adoption' AND l.balance_after < $4 AS is_too_low,
@@ -61,7 +65,9 @@ SELECT f.invariant, j.account, j.movement, f.expected, f.found
 FROM judged AS j CROSS JOIN LATERAL (VALUES
     ('stray', j.is_stray AND j.is_first, 'an account with this number', 'none'),
     ('beginning', j.begins_wrong, 'one opening or adoption, first of all', j.kind),
-    ('house', j.counter <> j.proper_counter, j.proper_counter::text, j.counter::text),
+    ('house', j.counter IS DISTINCT FROM j.proper_counter,
+        coalesce(j.proper_counter::text, 'no such kind as ' || j.kind), j.counter::text),
+    ('way', j.is_wrong_way, 'a ' || j.kind || ' the other way', j.amount::text),
     ('order', j.is_out_of_order, j.proper_balance::text, j.balance_after::text),
     ('floor', j.is_too_low, 'no debit below ' || $4::numeric, j.balance_after::text),
     ('link', j.is_unlinked, encode(j.proper_link, 'hex'), encode(j.link, 'hex')),
@@ -74,8 +80,9 @@ FROM judged AS j CROSS JOIN LATERAL (VALUES
         CASE WHEN j.kept IS NULL THEN 'none' ELSE concat_ws(', ', 'a charge of ' || j.kept_amount,
             'balance ' || j.kept_balance, j.kept_email, j.kept_at) END)
 ) AS f (invariant, is_broken, expected, found)
-WHERE (j.is_stray OR j.begins_wrong OR j.is_out_of_order OR j.is_too_low OR j.is_unlinked
-    OR j.is_no_number OR j.is_lost OR j.is_miskept OR j.counter <> j.proper_counter)
+WHERE (j.is_stray OR j.begins_wrong OR j.is_wrong_way OR j.is_out_of_order OR j.is_too_low
+    OR j.is_unlinked OR j.is_no_number OR j.is_lost OR j.is_miskept
+    OR j.counter IS DISTINCT FROM j.proper_counter)
     AND f.is_broken
 LIMIT $3"""
 

@@ -12,7 +12,7 @@ from zapisano.credits.model import CENT, Item, Posted, Verb
 from zapisano.errors import Refused
 from zapisano.settings import Settings
 from zapisano.web.billing.bodies import Metadata, Operation, key_of, read, shown
-from zapisano.web.billing.caller import OF_USERS, Caller, read_caller, writer
+from zapisano.web.billing.caller import OF_USERS, AnyCaller, Caller, moving_caller
 from zapisano.web.billing.documents import BUSY, MOVING, READING, answer
 from zapisano.web.billing.prices import Priced, check_most, prices_of
 from zapisano.web.plain import plain, short
@@ -61,9 +61,8 @@ class Charge(Priced):
              {"success": True, "balance": 100.00, "totalSpent": 0}),
     **READING,
 })  # fmt: skip
-async def balance(request: Request, email: EmailQuery = None) -> Response:
+async def balance(request: Request, caller: AnyCaller, email: EmailQuery = None) -> Response:
     """Show what is left and what was spent. What is held by open holds is not counted as left."""
-    caller = await read_caller(request)
     account = await ledger_of(request).account(caller.account(email, Scope.READ))
     return plain(
         {
@@ -80,7 +79,7 @@ async def balance(request: Request, email: EmailQuery = None) -> Response:
 })  # fmt: skip
 async def deduct(request: Request) -> Response:
     """Charge an amount, or what a model's tokens cost. The balance may fall to -5.00, not below."""
-    caller = await writer(request)
+    caller = await moving_caller(request)
     body = await read(Charge, request)
     posted = await charge(request, caller, body, key_of(request))
     return plain(charged(posted, body.operation, caller))

@@ -34,7 +34,7 @@ WRITTEN_AMOUNT = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,
 VISIBLE = "LMNPS"  # letters, marks, numbers, punctuation, symbols
 UNSTORABLE = {"Cc", "Cs"}  # control characters, halves of characters
 # In one spelling, so that a repetition is one however its object is ordered.
-WRITER = simplejson.JSONEncoder(
+ENCODER = simplejson.JSONEncoder(
     use_decimal=True, ensure_ascii=False, separators=(",", ":"), sort_keys=True
 )
 MOST_KEY = 255
@@ -71,7 +71,7 @@ def _whole(digits: str) -> int | Decimal:
     return int(digits) if len(digits) <= LARGEST_EXPONENT else _exact(digits)
 
 
-READER = json.JSONDecoder(parse_float=_exact, parse_int=_whole, parse_constant=_no_number)
+DECODER = json.JSONDecoder(parse_float=_exact, parse_int=_whole, parse_constant=_no_number)
 
 
 async def read_json(request: Request) -> Any:  # JSON is anything
@@ -81,7 +81,7 @@ async def read_json(request: Request) -> Any:  # JSON is anything
         Malformed: it is no JSON, or not UTF-8.
     """
     try:
-        return READER.decode((await request.body()).decode())
+        return DECODER.decode((await request.body()).decode("utf-8-sig"))
     except Unreadable as error:
         raise Malformed(f"body: {error} is no number in JSON") from None
     except (ValueError, RecursionError):
@@ -128,7 +128,7 @@ def _metadata(value: object) -> str | None:
     if not isinstance(value, dict):
         raise PydanticCustomError("metadata", "must be an object")
     _check_inside(cast("object", value))
-    text = WRITER.encode(value)
+    text = ENCODER.encode(value)
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
@@ -144,14 +144,14 @@ def _check_inside(value: object) -> None:
     """Look at everything in nested objects and lists, level by level."""
     level = [value]
     for _ in range(DEEPEST_METADATA):
-        level = [one for holder in level for one in _inside(holder) if not _is_plain(one)]
+        level = [one for holder in level for one in _inside(holder) if not _holds_nothing(one)]
     if level:
         raise PydanticCustomError(
             "metadata", "must be nested {most} deep at most", {"most": DEEPEST_METADATA}
         )
 
 
-def _is_plain(value: object) -> bool:
+def _holds_nothing(value: object) -> bool:
     """Say whether a value has none inside, and refuse one that cannot be kept."""
     if isinstance(value, str):
         if "\0" in value:

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
-from fastapi import Request, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyCookie, HTTPBearer
 
 from zapisano.credits import keys, sessions
@@ -187,14 +187,14 @@ def check_json(request: Request) -> None:
         raise NotJson
 
 
-async def writer(request: Request) -> Caller:
+async def moving_caller(request: Request) -> Caller:
     """Whoever may move credits of their own, or of others by a key."""
     check_origin(request)
     check_json(request)
     return await read_caller(request)
 
 
-async def server_reader(request: Request) -> Caller:
+async def key_caller(request: Request) -> Caller:
     """Only the holder of a server key, and nothing is moved.
 
     Raises:
@@ -203,13 +203,13 @@ async def server_reader(request: Request) -> Caller:
     return _with_key(await read_caller(request))
 
 
-async def server(request: Request) -> Caller:
+async def moving_key_caller(request: Request) -> Caller:
     """Only the holder of a server key.
 
     Raises:
         ServerKeyNeeded: a session asks.
     """
-    return _with_key(await writer(request))
+    return _with_key(await moving_caller(request))
 
 
 def _with_key(caller: Caller) -> Caller:
@@ -223,6 +223,10 @@ def _database(request: Request) -> Database:
     return database
 
 
-# For the document as well.
+# A dependency is asked before a route's own arguments are read: strangers learn nothing of those.
+AnyCaller = Annotated[Caller, Depends(read_caller)]
+Mover = Annotated[Caller, Depends(moving_caller)]
+KeyCaller = Annotated[Caller, Depends(key_caller)]
+KeyMover = Annotated[Caller, Depends(moving_key_caller)]
 OF_USERS = [Security(SESSION), Security(KEY)]
 OF_SERVERS = [Security(KEY)]

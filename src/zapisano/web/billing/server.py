@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request
@@ -31,7 +31,7 @@ from zapisano.web.billing.bodies import (
     read,
     shown,
 )
-from zapisano.web.billing.caller import OF_SERVERS, Caller, server, server_reader
+from zapisano.web.billing.caller import OF_SERVERS, Caller, KeyCaller, KeyMover
 from zapisano.web.billing.documents import MOVING, READING, UNKNOWN_HOLD, WRITING, answer
 from zapisano.web.billing.prices import Priced, check_most
 from zapisano.web.errors import as_told, note
@@ -51,7 +51,6 @@ SHOWN_HOLD = {
     "operation": "Анализ ЭКГ",
 }
 
-T = TypeVar("T", bound=Body)
 HoldPath = Annotated[UUID, Path(examples=[HOLD_ID], description="`hold` of the answer")]
 router = APIRouter(prefix="/api/billing", tags=["Credits, by a back end"], dependencies=OF_SERVERS)
 
@@ -121,9 +120,9 @@ class BatchItem(Charge):
     NewHold, {"email": "anna@example.com", "amount": 7, "operation": "Анализ ЭКГ"}), responses={
     **answer(200, "Put aside", {**SHOWN_HOLD, "balanceBefore": 100, "balanceAfter": 93}), **MOVING,
 })  # fmt: skip
-async def hold(request: Request) -> Response:
+async def hold(request: Request, caller: KeyMover) -> Response:
     """Put the worst case aside before the work. An open hold counts against the floor."""
-    caller, body, key = await _asked(NewHold, request)
+    body, key = await read(NewHold, request), key_of(request)
     settings: Settings = request.app.state.settings
     email, now = caller.account(body.email, Scope.HOLD), request.app.state.now()
     amount = body.worst(settings)
@@ -147,9 +146,8 @@ async def hold(request: Request) -> Response:
 @router.get("/holds/{hold_id}", summary="A hold", responses={
     **answer(200, "As it stands", SHOWN_HOLD), **UNKNOWN_HOLD, **READING,
 })  # fmt: skip
-async def look(request: Request, hold_id: HoldPath) -> Response:
+async def look(request: Request, caller: KeyCaller, hold_id: HoldPath) -> Response:
     """Show a hold."""
-    caller = await server_reader(request)
     return plain(_shown(await _of(request, caller, hold_id)))
 
 
@@ -160,9 +158,9 @@ async def look(request: Request, hold_id: HoldPath) -> Response:
         "operation": "Анализ ЭКГ", "id": 17, "hold": HOLD_ID, "shortfall": 0}),
     **UNKNOWN_HOLD, **MOVING,
 })  # fmt: skip
-async def settle(request: Request, hold_id: HoldPath) -> Response:
+async def settle(request: Request, caller: KeyMover, hold_id: HoldPath) -> Response:
     """End a hold and charge what the work has cost, less or more than was held."""
-    caller, body, key = await _asked(Settlement, request)
+    body, key = await read(Settlement, request), key_of(request)
     settings: Settings = request.app.state.settings
     found = await _of(request, caller, hold_id)
     due = body.due(settings)
@@ -196,9 +194,10 @@ async def settle(request: Request, hold_id: HoldPath) -> Response:
         "balanceAfter": 100}),
     **UNKNOWN_HOLD, **MOVING,
 })  # fmt: skip
-async def release(request: Request, hold_id: HoldPath) -> Response:
+async def release(request: Request, caller: KeyMover, hold_id: HoldPath) -> Response:
     """End a hold and charge nothing."""
-    caller, _, key = await _asked(Nothing, request)
+    await read(Nothing, request)
+    key = key_of(request)
     found = await _of(request, caller, hold_id)
     posted = await holds.release(ledger_of(request), found, key=key)
     return plain(
@@ -216,9 +215,8 @@ async def release(request: Request, hold_id: HoldPath) -> Response:
     Renewal, {"seconds": 3600}, moves=False), responses={
     **answer(200, "Open for longer", SHOWN_HOLD), **UNKNOWN_HOLD, **WRITING,
 })  # fmt: skip
-async def renew(request: Request, hold_id: HoldPath) -> Response:
+async def renew(request: Request, caller: KeyMover, hold_id: HoldPath) -> Response:
     """Keep a hold open for so long from now."""
-    caller = await server(request)
     body = await read(Renewal, request)
     found = await _of(request, caller, hold_id)
     expires_at = request.app.state.now() + timedelta(seconds=body.seconds)
@@ -232,9 +230,9 @@ async def renew(request: Request, hold_id: HoldPath) -> Response:
         "success": True, "refunded": 5.5, "balanceBefore": 94.5, "balanceAfter": 100, "id": 18}),
     **MOVING,
 })  # fmt: skip
-async def refund(request: Request) -> Response:
+async def refund(request: Request, caller: KeyMover) -> Response:
     """Return a charge or a part of it; without an amount, all that is left of it."""
-    caller, body, key = await _asked(Refund, request)
+    body, key = await read(Refund, request), key_of(request)
     settings: Settings = request.app.state.settings
     if body.amount is not None:
         check_most(caller, settings, body.amount)
@@ -268,12 +266,12 @@ async def refund(request: Request) -> Response:
              "operation": "Анализ ЭКГ", "id": 17}]}),
     **WRITING,
 })  # fmt: skip
-async def batch(request: Request) -> Response:
+async def batch(request: Request, caller: KeyMover) -> Response:
     """Charge up to a thousand times. One that is refused does not stop the others.
 
     An item's own `key` is its Idempotency-Key; without one it is the header's and its place.
     """
-    caller, body, key = await _asked(Batch, request)
+    body, key = await read(Batch, request), key_of(request)
     caller.require(Scope.BATCH)
     await _ready(ledger_of(request), body.items)
     results = await asyncio.gather(
@@ -313,11 +311,6 @@ async def _one(request: Request, caller: Caller, item: object, key: str | None) 
         more = particulars(told)
         return {"success": False, "error": told.detail, "code": told.code, **more}
     return charged(posted, one.operation, caller)
-
-
-async def _asked(model: type[T], request: Request) -> tuple[Caller, T, str | None]:
-    """Return who asks, for what, and under which key."""
-    return await server(request), await read(model, request), key_of(request)
 
 
 async def _of(request: Request, caller: Caller, hold_id: UUID) -> Hold:

@@ -11,7 +11,7 @@ from zapisano.payments import top_up, topup_status
 from zapisano.payments.model import CreditsOrder
 from zapisano.web.billing.account import Email, EmailQuery
 from zapisano.web.billing.bodies import Amount, Body, key_of, read, shown
-from zapisano.web.billing.caller import OF_USERS, read_caller, writer
+from zapisano.web.billing.caller import OF_USERS, AnyCaller, Mover
 from zapisano.web.billing.documents import (
     OFF,
     PROVIDER_DOWN,
@@ -48,10 +48,9 @@ class TopUp(Body):
     **answer(200, "Send the user to `confirmationUrl`", SHOWN),
     **WRITING, **OFF, **PROVIDER_DOWN,
 })  # fmt: skip
-async def topup(request: Request) -> Response:
+async def topup(request: Request, caller: Mover) -> Response:
     """Ask for a payment of so many roubles. The credits come when it is paid, once."""
-    state, caller = request.app.state, await writer(request)
-    body, key = await read(TopUp, request), key_of(request)
+    state, body, key = request.app.state, await read(TopUp, request), key_of(request)
     email = caller.account(body.email, Scope.TOPUP)
     await state.limiter.hit("topup", MOST_OFTEN, email, fail_open=True)
     order = await top_up(
@@ -74,11 +73,11 @@ async def topup(request: Request) -> Response:
 })  # fmt: skip
 async def look(
     request: Request,
+    caller: AnyCaller,
     order_id: Annotated[str, Path(max_length=64, examples=[ID])],
     email: EmailQuery = None,
 ) -> Response:
     """Show whether a top-up is paid, as for the page that the user comes back to."""
-    caller = await read_caller(request)
     account = caller.account(email, Scope.READ)
     async with request.app.state.database.shared() as conn:
         order = await topup_status(conn, account, order_id, request.app.state.now())

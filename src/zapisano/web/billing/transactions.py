@@ -14,7 +14,7 @@ from zapisano.credits.keys import Scope
 from zapisano.credits.model import Account
 from zapisano.db import Database
 from zapisano.web.billing.account import Email, ledger_of
-from zapisano.web.billing.caller import OF_USERS, read_caller
+from zapisano.web.billing.caller import OF_USERS, AnyCaller
 from zapisano.web.billing.documents import READING, answer
 from zapisano.web.plain import plain
 
@@ -66,13 +66,14 @@ HISTORY[200]["content"] |= {
     **HISTORY,
     **READING,
 })  # fmt: skip
-async def transactions(request: Request, asked: Annotated[Asked, Query()]) -> Response:
+async def transactions(
+    request: Request, caller: AnyCaller, asked: Annotated[Asked, Query()]
+) -> Response:
     """Show what has happened to the account: charges, top-ups, holds, refunds, grants.
 
     A page that is narrowed may be short and have another after it: go on while there is a
     `nextCursor`.
     """
-    caller = await read_caller(request)
     account = await ledger_of(request).account(caller.account(asked.email, Scope.READ))
     where = Filter.of(asked.kind, asked.since, asked.until, asked.operation)
     database: Database = request.app.state.database

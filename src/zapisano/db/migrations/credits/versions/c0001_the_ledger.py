@@ -44,17 +44,26 @@ LETTERS = [
 DOTTED = "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}"
 FOLD = f"""CREATE FUNCTION credits.fold(email text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$ BEGIN RETURN
-    CASE WHEN octet_length(email) = length(email)
-    THEN lower(btrim(email) COLLATE "C")
-    ELSE translate(replace(lower(btrim(email) COLLATE "C"), '{DOTTED}', '{DOTTED.lower()}'),
+    CASE WHEN pg_catalog.octet_length(email) = pg_catalog.length(email)
+    THEN pg_catalog.lower(pg_catalog.btrim(email) COLLATE "C")
+    ELSE pg_catalog.translate(
+        pg_catalog.replace(pg_catalog.lower(pg_catalog.btrim(email) COLLATE "C"),
+            '{DOTTED}', '{DOTTED.lower()}'),
         '{"".join(letter for letter, _ in LETTERS)}',
         '{"".join(lower for _, lower in LETTERS)}') END; END $$"""
 
 # A share of a balance, and what is charged and less than a hundredth yet. NaN is more than any
 # number. Domains, because a constraint of a table is read anew for every statement that writes.
+# Their checks come after the columns: otherwise those would write an adopted table anew.
 DOMAINS = (
-    """CREATE DOMAIN credits.share AS numeric(10,2) CHECK (VALUE >= 0.0 AND VALUE < 'NaN')""",
-    """CREATE DOMAIN credits.fraction AS numeric(14,12) CHECK (VALUE >= 0.0 AND VALUE < 0.01)""",
+    "CREATE DOMAIN credits.share AS numeric(10,2)",
+    "CREATE DOMAIN credits.fraction AS numeric(14,12)",
+)
+CHECKS = (
+    """ALTER DOMAIN credits.share
+       ADD CONSTRAINT share_sound CHECK (VALUE >= 0.0 AND VALUE < 'NaN')""",
+    """ALTER DOMAIN credits.fraction
+       ADD CONSTRAINT fraction_sound CHECK (VALUE >= 0.0 AND VALUE < 0.01)""",
 )
 
 # NOT VALID: what is in an adopted table stays as it is; every new row and every change obeys.
@@ -183,5 +192,5 @@ LEDGER = (
 
 
 def upgrade() -> None:
-    for statement in (*DOCUMENTED, FOLD, *DOMAINS, *ADDED, *LEDGER):
+    for statement in (*DOCUMENTED, FOLD, *DOMAINS, *ADDED, *CHECKS, *LEDGER):
         op.execute(statement)

@@ -400,7 +400,8 @@ BEGIN
     SELECT a.id, a.email, a.balance, a.total_spent, a.remainder, a.head INTO acc
     FROM public.user_balances AS a
     WHERE credits.fold(a.email) = credits.fold(p_email) AND a.frozen IS NULL AND a.head IS NOT NULL
-        AND p_amount > 0 AND a.promo = 0 AND (a.expires_at IS NULL OR a.expires_at > p_now)
+        AND p_amount > 0 AND p_amount = round(p_amount, 2)
+        AND a.promo = 0 AND (a.expires_at IS NULL OR a.expires_at > p_now)
         AND a.balance - p_amount >= p_floor AND a.total_spent + p_amount <= p_most
         AND (a.balance + a.held - p_amount >= p_threshold) IS NOT DISTINCT FROM
             (a.balance + a.held >= p_threshold)
