@@ -15,6 +15,9 @@ from waiting import somebody_waits
 from wallets import RULES, D, Wallets, charge, install
 
 from ledger_invariants import broken_invariants
+from zapisano.credits import export, history, verify
+from zapisano.credits.entry import Filter, Place
+from zapisano.credits.export import Form
 from zapisano.credits.model import AccountFrozen, Insufficient, Outcome, fold
 from zapisano.db import Database
 from zapisano.settings import Settings
@@ -116,6 +119,58 @@ async def test_nothing_of_what_was_there_changes(old: Wallets) -> None:
     assert await adopt(old) == len(ADOPTED)
     assert await documented(old) == before
     assert await broken_invariants(old.witness) == {}
+
+
+STRANGE_DATES = (
+    *("-infinity", "4713-01-01 BC", "0001-01-01", "2025-01-01", "9998-12-31", "9999-06-01"),
+    *("294276-01-01", "infinity", None),
+)
+
+
+async def test_charges_of_any_date_are_the_originals(old: Wallets) -> None:
+    for date in STRANGE_DATES:
+        await old.witness.execute(
+            """INSERT INTO credit_transactions
+                   (email, amount, operation, balance_after, created_at)
+               VALUES ('plain@example.org', 1, coalesce($1, 'no date'), 1, $1::text::timestamptz)
+            """,
+            date,
+        )
+    await old.witness.execute(
+        "UPDATE user_balances SET created_at = '-infinity' WHERE email = 'plain@example.org'"
+    )
+    await install(old.database)
+    await adopt(old)
+    assert (await verify.verify(old.database, floor=RULES.floor)).findings == ()
+    await old.charge("plain@example.org", "1.00")
+    plain = await old.ledger.account("plain@example.org")
+    seen: list[str] = []
+    after = None
+    while True:
+        async with old.database.statements() as conn:
+            page = await history.page(conn, plain, where=Filter(), after=after, limit=2)
+        seen += [str(export.as_json(one)["operation"]) for one in page.entries]
+        if page.next_cursor is None:
+            break
+        after = Place.of(page.next_cursor)
+    expected = {
+        *(date or "no date" for date in STRANGE_DATES),
+        "by hand",
+        "",
+        "Анализ ЭКГ",
+        "Carried over",
+    }
+    assert (set(seen), len(seen)) == (expected, len(expected))
+    stream = history.stream(old.database, plain, Filter())
+    whole = [line async for line in export.text(stream, Form.CSV)]
+    assert "".join(whole).count("plain@example.org") == len(expected)
+    assert (await verify.verify(old.database, floor=RULES.floor)).findings == ()
+    await old.witness.execute(
+        """INSERT INTO credit_transactions (email, amount, operation, balance_after, created_at)
+           VALUES ('plain@example.org', 1, 'forged', 1, '2020-01-01')"""
+    )
+    (forged,) = (await verify.verify(old.database, floor=RULES.floor)).findings
+    assert forged.invariant is verify.Invariant.CHARGE
 
 
 async def test_tables_that_were_filled_past_their_sequences(old: Wallets) -> None:

@@ -195,6 +195,22 @@ async def test_many_at_once_have_an_answer_each(api: Api) -> None:
     assert too_many.status_code == 422
 
 
+async def test_a_batchs_key_is_of_its_items_in_their_order(api: Api) -> None:
+    key = await api.key()
+    items = [{"email": one, "amount": 1, "operation": "x"} for one in (ANNA, BORIS)]
+    path = "/api/billing/batch"
+    first = await api.post(path, key, {"items": items}, key="n1")
+    assert first.status_code == 200
+    others = (items[::-1], items[:1], [*items, items[0]], [{**items[0], "amount": 2}, items[1]])
+    for other in others:
+        refused = await api.post(path, key, {"items": other}, key="n1")
+        assert (refused.status_code, refused.headers["X-Error-Code"]) == (422, "key_reused")
+    spelled = [dict(reversed(one.items())) for one in items]
+    again = await api.post(path, key, {"items": spelled}, key="n1")
+    assert again.json() == first.json()
+    assert (await api.balance(), await api.balance(BORIS)) == (49, 49)
+
+
 async def test_a_batch_is_done_in_its_order_also_for_somebody_new(api: Api) -> None:
     key = await api.key()
     for n in range(5):
@@ -295,6 +311,7 @@ async def test_history(api: Api) -> None:
         {"cursor": "x"},
         {"kind": "y"},
         {"since": "yesterday"},
+        {"since": "2026"},
         {"since": "9999-12-31T23:59:59-10:00"},
         {"until": "0001-01-01T00:00:00+10:00"},
         {"page": 2},

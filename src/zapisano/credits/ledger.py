@@ -8,6 +8,7 @@ key is asked again by it, and whoever has none, or gets no answer, is told that 
 """
 
 import asyncio
+import hashlib
 import zlib
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -21,6 +22,7 @@ from zapisano.credits.model import (
     AccountFrozen,
     Answer,
     Item,
+    KeyReused,
     Outcome,
     OutcomeUnknown,
     Posted,
@@ -131,6 +133,18 @@ class Ledger:
         """
         async with self._statements() as conn:
             return await account(conn, self.rules, email, self._now())
+
+    async def claim_batch(self, key: str, asked: str) -> None:
+        """Let a batch have a key: this one, and whenever it is sent again.
+
+        Raises:
+            KeyReused: another batch was sent under it.
+            Busy: the database is not answering.
+        """
+        params = hashlib.sha256(asked.encode(errors="surrogatepass")).digest()
+        async with self._statements() as conn:
+            if not await store.claim_batch(conn, key, params):
+                raise KeyReused
 
     async def renew(self, email: str, hold: UUID, expires_at: datetime) -> None:
         """Keep a hold open until `expires_at`.

@@ -106,7 +106,8 @@ async def _grant(conn: OwnerConnection) -> None:
         + app
     )
     await conn.execute(
-        "REVOKE INSERT ON credits.schema_version, credits.house_accounts FROM " + app
+        "REVOKE INSERT ON credits.schema_version, credits.house_accounts, credits.carried_over"
+        " FROM " + app
     )
     await conn.execute("GRANT USAGE ON ALL SEQUENCES IN SCHEMA credits TO " + app)
     await conn.execute("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA credits TO " + app)

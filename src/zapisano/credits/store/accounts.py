@@ -68,7 +68,9 @@ async def of_address(conn: Connection, email: str) -> list[Stored]:
     """Return the rows of an address in lower case, however it is spelled in them, by number."""
     rows = await conn.fetch(
         """SELECT id, email, balance, total_spent, held, promo, remainder, is_test_account, frozen,
-               head IS NOT NULL AS is_adopted, created_at
+               head IS NOT NULL AS is_adopted,
+               CASE WHEN created_at >= '0001-01-03Z' AND created_at < '9999-01-01Z'
+                   THEN created_at END AS created_at
            FROM public.user_balances WHERE credits.fold(email) = credits.fold($1) ORDER BY id""",
         email,
     )
@@ -89,7 +91,9 @@ async def frozen(conn: Connection) -> list[Stored]:
     """Return accounts about which the operator has to decide, those of one address together."""
     rows = await conn.fetch(
         """SELECT id, email, balance, total_spent, held, promo, remainder, is_test_account, frozen,
-               head IS NOT NULL AS is_adopted, created_at
+               head IS NOT NULL AS is_adopted,
+               CASE WHEN created_at >= '0001-01-03Z' AND created_at < '9999-01-01Z'
+                   THEN created_at END AS created_at
            FROM public.user_balances WHERE frozen IS NOT NULL AND frozen <> 'merged'
            ORDER BY credits.fold(email), id LIMIT $1""",
         MOST_LISTED,

@@ -260,8 +260,10 @@ WITH told AS (
     WHERE p.account > $1 AND p.account <= $2 AND p.transaction IS NOT NULL
     GROUP BY p.account, p.transaction
 ), known AS (
-    SELECT a.id, a.email, first.created_at FROM public.user_balances AS a
-    CROSS JOIN LATERAL (SELECT p.created_at FROM credits.postings AS p
+    SELECT a.id, a.email, first.upto FROM public.user_balances AS a
+    CROSS JOIN LATERAL (
+        SELECT greatest((p.metadata ->> 'transactions')::bigint, o.transactions) AS upto
+        FROM credits.postings AS p CROSS JOIN credits.carried_over AS o
         WHERE p.account = a.id ORDER BY p.movement LIMIT 1) AS first
     WHERE a.id > $1 AND a.id <= $2
 )
@@ -269,7 +271,7 @@ SELECT 'charge' AS invariant, k.id AS account, NULL::bigint AS movement,
     'a posting of charge ' || t.id || ', of ' || t.amount AS expected, 'none' AS found
 FROM known AS k JOIN public.credit_transactions AS t ON t.email = k.email
 LEFT JOIN told AS p ON p.account = k.id AND p.transaction = t.id
-WHERE t.created_at >= k.created_at AND p.account IS NULL
+WHERE t.id > k.upto AND p.account IS NULL
 UNION ALL
 SELECT 'charge', p.account, p.movement, 'one posting of charge ' || p.transaction, p.times::text
 FROM told AS p WHERE p.times > 1
@@ -296,7 +298,7 @@ NOBODYS_CHARGES: LiteralString = """
 SELECT 'stray' AS invariant, NULL::integer AS account, NULL::bigint AS movement,
     'an account of ' || t.email || ', for charge ' || t.id AS expected, 'none' AS found
 FROM public.credit_transactions AS t LEFT JOIN public.user_balances AS a ON a.email = t.email
-WHERE a.id IS NULL AND t.created_at >= (SELECT min(p.created_at) FROM credits.postings AS p)
+WHERE a.id IS NULL AND t.id > (SELECT o.transactions FROM credits.carried_over AS o)
 LIMIT $1"""
 
 

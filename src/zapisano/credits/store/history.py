@@ -60,12 +60,15 @@ async def carried(
 ) -> list[Entry]:
     """Return what the original system charged to an account, newest first.
 
-    Those are older than the account's first posting, and under any spelling of its address.
+    Those are the charges up to the one that the account's adoption names, under any spelling of its
+    address. A date that no calendar of ours has counts as none.
     """
     rows = await conn.fetch(
         """WITH known AS (
-               SELECT coalesce((SELECT p.created_at FROM credits.postings AS p
-                   WHERE p.account = $1 ORDER BY p.movement LIMIT 1), 'infinity') AS first
+               SELECT coalesce((
+                   SELECT greatest((p.metadata ->> 'transactions')::bigint, o.transactions)
+                   FROM credits.postings AS p WHERE p.account = $1 ORDER BY p.movement LIMIT 1
+               ), 9223372036854775807) AS upto FROM credits.carried_over AS o
            )
            SELECT c.email, NULL::bigint AS movement, 'charge' AS kind, -c.amount AS amount,
                c.balance_after, c.operation, c.metadata::text AS metadata, c.created_at,
@@ -75,16 +78,16 @@ async def carried(
                     t.created_at
                 FROM public.credit_transactions AS t
                 WHERE t.email = a.email AND (t.created_at, t.id) < ($3::timestamptz, $4::bigint)
-                    AND t.created_at < k.first
+                    AND t.created_at >= '0001-01-03Z' AND t.id <= k.upto
                     AND ($5::timestamptz IS NULL OR t.created_at >= $5)
                     AND ($6::timestamptz IS NULL OR t.created_at < $6)
                     AND ($7 = '' OR position(lower($7) IN lower(t.operation)) > 0)
                 ORDER BY t.created_at DESC, t.id DESC LIMIT $8)
                UNION ALL
-               (SELECT t.id, t.email, t.amount, t.operation, t.metadata, t.balance_after,
-                    t.created_at
+               (SELECT t.id, t.email, t.amount, t.operation, t.metadata, t.balance_after, NULL
                 FROM public.credit_transactions AS t
-                WHERE t.email = a.email AND t.created_at IS NULL
+                WHERE t.email = a.email AND t.id <= k.upto AND (t.created_at IS NULL
+                        OR t.created_at < '0001-01-03Z' OR t.created_at >= '9999-01-01Z')
                     AND ($3 IS NOT NULL OR t.id < $4)
                     AND $5::timestamptz IS NULL AND $6::timestamptz IS NULL
                     AND ($7 = '' OR position(lower($7) IN lower(t.operation)) > 0)
@@ -131,7 +134,7 @@ async def all_carried(
     """Return what the original system charged among the next `limit` charges, oldest first.
 
     And after which charge to go on. All of them are looked at: what tells the original's from ours
-    is the account's first posting.
+    is the account's adoption.
     """
     last: int | None = await conn.fetchval(
         """SELECT id FROM public.credit_transactions WHERE id > $1::bigint
@@ -141,16 +144,19 @@ async def all_carried(
     )
     rows = await conn.fetch(
         """SELECT t.email, NULL::bigint AS movement, 'charge' AS kind, -t.amount AS amount,
-               t.balance_after, t.operation, t.metadata::text AS metadata, t.created_at,
+               t.balance_after, t.operation, t.metadata::text AS metadata,
+               CASE WHEN t.created_at >= '0001-01-03Z' AND t.created_at < '9999-01-01Z'
+                   THEN t.created_at END AS created_at,
                NULL::uuid AS hold, NULL::bigint AS refers, t.id AS transaction
            FROM public.credit_transactions AS t
            LEFT JOIN public.user_balances AS a ON a.email = t.email
            LEFT JOIN LATERAL (
-               SELECT p.created_at FROM credits.postings AS p WHERE p.account = a.id
-               ORDER BY p.movement LIMIT 1
+               SELECT greatest((p.metadata ->> 'transactions')::bigint, o.transactions) AS upto
+               FROM credits.postings AS p CROSS JOIN credits.carried_over AS o
+               WHERE p.account = a.id ORDER BY p.movement LIMIT 1
            ) AS known ON true
            WHERE t.id > $1::bigint AND ($2::bigint IS NULL OR t.id <= $2)
-               AND (t.created_at < known.created_at) IS NOT FALSE
+               AND (t.id <= known.upto) IS NOT FALSE
            ORDER BY t.id""",
         after,
         last,

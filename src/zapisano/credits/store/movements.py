@@ -78,6 +78,20 @@ async def charge(conn: Connection, rules: Rules, item: Item, now: datetime) -> A
     return Answer(Outcome.OK, row["movement"], -item.amount.quantize(CENT), row["balance"])
 
 
+async def claim_batch(conn: Connection, key: str, params: bytes) -> bool:
+    """Take the key of a batch; return False where another batch has it."""
+    await conn.execute(
+        """INSERT INTO credits.batches (key, params) VALUES ($1, $2)
+           ON CONFLICT (key) DO NOTHING""",
+        key,
+        params,
+    )
+    is_ours: bool = await conn.fetchval(
+        "SELECT params = $2 FROM credits.batches WHERE key = $1", key, params
+    )
+    return is_ours
+
+
 async def open_account(conn: Connection, rules: Rules, email: str) -> bool:
     """Make the account of an address, once; return False when it is frozen."""
     opening, is_test = rules.opening_of(email)
@@ -110,7 +124,8 @@ async def find_account(conn: Connection, email: str) -> Account | None:
     """Return the account of an address in lower case, unless there is none or it is frozen."""
     row = await conn.fetchrow(
         """SELECT id, email, balance, total_spent, held, promo, remainder, is_test_account,
-               expires_at, created_at
+               expires_at, CASE WHEN created_at >= '0001-01-03Z' AND created_at < '9999-01-01Z'
+                   THEN created_at END AS created_at
            FROM public.user_balances
            WHERE credits.fold(email) = credits.fold($1) AND frozen IS NULL AND head IS NOT NULL""",
         email,

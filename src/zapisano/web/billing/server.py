@@ -22,6 +22,7 @@ from zapisano.errors import AppError, Refused
 from zapisano.settings import Settings
 from zapisano.web.billing.account import Charge, Email, charge, charged, ledger_of
 from zapisano.web.billing.bodies import (
+    ENCODER,
     Amount,
     Body,
     Metadata,
@@ -269,10 +270,13 @@ async def refund(request: Request, caller: KeyMover) -> Response:
 async def batch(request: Request, caller: KeyMover) -> Response:
     """Charge up to a thousand times. One that is refused does not stop the others.
 
-    An item's own `key` is its Idempotency-Key; without one it is the header's and its place.
+    An item's own `key` is its Idempotency-Key; without one it is the header's and its place. So
+    under the header's key only the same items are accepted again, in the same order.
     """
     body, key = await read(Batch, request), key_of(request)
     caller.require(Scope.BATCH)
+    if key:
+        await ledger_of(request).claim_batch(key, ENCODER.encode(body.items))
     await _ready(ledger_of(request), body.items)
     results = await asyncio.gather(
         *(

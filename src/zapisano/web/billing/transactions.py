@@ -1,11 +1,13 @@
 """`/api/billing/transactions`: an account's history, by pages or as a file."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from zapisano.credits import export, history
 from zapisano.credits.entry import Filter, Kind, Place
@@ -32,6 +34,16 @@ SHOWN = {
 }
 
 
+def _is_written(text: object) -> object:
+    """Refuse a bare number: it would be taken for seconds since 1970, and is meant for a year."""
+    if isinstance(text, str) and not re.match(r"\d{4}-\d\d-\d\d", text):
+        raise PydanticCustomError("instant", "must be written as 2026-11-23T00:00:00Z")
+    return text
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_is_written)]
+
+
 class Asked(BaseModel):
     """What of the history is asked for."""
 
@@ -39,8 +51,8 @@ class Asked(BaseModel):
 
     email: Email = None
     kind: list[Kind] = Field([], max_length=len(Kind), description="Only these")
-    since: AwareDatetime | None = Field(None, description="From this instant on, RFC 3339")
-    until: AwareDatetime | None = Field(None, description="Before this instant")
+    since: Instant | None = Field(None, description="From this instant on, RFC 3339")
+    until: Instant | None = Field(None, description="Before this instant")
     operation: str = Field(
         "", max_length=200, description="Part of the operation's text, in any case"
     )

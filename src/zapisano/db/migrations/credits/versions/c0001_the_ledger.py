@@ -158,6 +158,18 @@ LEDGER = (
         amount numeric(10,2) NOT NULL CHECK (amount > 0),
         PRIMARY KEY (movement, grant_id)
     )""",
+    # The last charge of the system before us when we came. What it adds later is of the accounts
+    # that were not adopted yet; each adoption says how far its account's own go.
+    "CREATE TABLE credits.carried_over (transactions bigint NOT NULL)",
+    """INSERT INTO credits.carried_over (transactions)
+       SELECT coalesce(max(id), 0) FROM public.credit_transactions""",
+    # Batches that came under a key of their own, and a digest of what was asked: their items' keys
+    # are made of it and of their places, so another batch must not come under it.
+    """CREATE TABLE credits.batches (
+        key text PRIMARY KEY,
+        params bytea NOT NULL,
+        created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    )""",
     # Accounts that have fallen under the threshold, to be told to the app's own server.
     """CREATE TABLE credits.alerts (
         id uuid PRIMARY KEY DEFAULT gen_random_uuid(),

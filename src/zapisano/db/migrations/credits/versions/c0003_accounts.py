@@ -25,6 +25,7 @@ ADOPT = """CREATE FUNCTION credits.adopt(p_email text DEFAULT NULL) RETURNS bigi
 LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     at timestamptz;
+    upto bigint;
     adopted bigint;
 BEGIN
     PERFORM credits.guard(p_email);
@@ -34,6 +35,9 @@ BEGIN
             AND (p_email IS NULL OR credits.fold(b.email) = credits.fold(p_email)))
     ORDER BY a.id FOR NO KEY UPDATE;
     at := clock_timestamp();
+    -- Charges up to here are the system's that was before us, whatever their dates say.
+    upto := coalesce(pg_sequence_last_value(
+        pg_get_serial_sequence('public.credit_transactions', 'id')::regclass), 0);
     UPDATE public.user_balances AS a SET frozen = CASE
         WHEN a.id < 0 THEN 'its number is below zero'
         WHEN a.balance IS NULL THEN 'there is no balance'
@@ -51,7 +55,7 @@ BEGIN
         SELECT ROW(
             a.id, nextval('credits.movements'), a.balance, -6, 'adoption', a.balance, NULL, 0,
             NULL, NULL, NULL, NULL, 'Carried over',
-            jsonb_build_object('total_spent', a.total_spent), NULL, at, NULL
+            jsonb_build_object('total_spent', a.total_spent, 'transactions', upto), NULL, at, NULL
         )::credits.postings AS entry
         FROM (SELECT b.id, b.balance, b.total_spent FROM public.user_balances AS b
             WHERE b.head IS NULL AND b.frozen IS NULL
