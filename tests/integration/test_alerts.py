@@ -195,6 +195,18 @@ async def test_it_is_told_again_until_it_is_heard(
     assert (row["delivered_at"], row["next_at"], row["failure"]) == (clock(), None, None)
 
 
+async def test_what_nobody_tries_to_tell_can_be_seen(
+    installed: Database, settings: Settings, clock: Clock, hook: Hook
+) -> None:
+    clock.move(utc_now() - timedelta(minutes=5) - clock())
+    await fall(installed, settings, clock, "anna@example.org")
+    shown = await doctors_word(settings, "Low balances")
+    assert (shown.outcome, shown.found) == (Outcome.WARNING, "1 wait, and nobody tells them")
+    clock.move(timedelta(minutes=5))
+    await deliver(installed, settings, clock)
+    assert (await doctors_word(settings, "Low balances")).outcome is Outcome.OK
+
+
 async def test_after_three_days_it_is_given_up_and_can_be_seen(
     installed: Database, settings: Settings, clock: Clock, hook: Hook, witness: Witness
 ) -> None:

@@ -24,7 +24,7 @@ import pytest
 import redis
 
 from shared_servers import Servers
-from zapisano.stack import plan
+from zapisano.stack import config, plan
 from zapisano.stack.config import FOLDER, StackConfig
 from zapisano.stack.files import opened_lock, try_lock
 from zapisano.stack.servers import embedded_postgres, embedded_valkey
@@ -449,6 +449,43 @@ def test_the_demo_takes_nothing_of_a_real_system_with_it(root: Path) -> None:
     assert {process.env["LANG"] for process in product} == {"C"}
     # No `.env` lies there.
     assert {process.cwd for process in product if process.name != "simulator"} == {root}
+
+
+def test_the_demo_tells_of_low_balances_on_this_machine_alone(root: Path) -> None:
+    hook = {"CREDITS_WEBHOOK_SECRET": "whsec_x", "CREDITS_PER_ROUBLE": "2", FOLDER: str(root)}
+    for url, is_told in (
+        ("http://127.0.0.1:9/hook", True),
+        ("http://localhost:9/hook", True),
+        ("https://app.example.org/hook", False),
+        ("http://127.0.0.1.example.org/hook", False),
+    ):
+        env = {**hook, "CREDITS_WEBHOOK_URL": url}
+        made = plan.demo(StackConfig.from_environment(env))
+        part = next(process for process in made.processes if process.name == "worker")
+        assert ("CREDITS_WEBHOOK_URL" in part.env, "CREDITS_WEBHOOK_SECRET" in part.env) == (
+            is_told,
+            is_told,
+        )
+        assert part.env["CREDITS_PER_ROUBLE"] == "2"
+
+
+def test_the_stack_hands_on_what_the_files_say_of_credits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service beside the demo reads them; the demo's own parts run in its folder."""
+    (tmp_path / ".env.local").write_text(
+        "CREDITS_PER_ROUBLE=2.5\nCREDITS_ORIGINS=http://a.example, http://b.example\n"
+        "CREDITS_WEBHOOK_URL=http://127.0.0.1:9/hook\n"
+        "CREDITS_WEBHOOK_SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    told = {name: value for name, value in config.known().items() if name.startswith("CREDITS_")}
+    assert told == {
+        "CREDITS_PER_ROUBLE": "2.5",
+        "CREDITS_ORIGINS": "http://a.example,http://b.example",
+        "CREDITS_WEBHOOK_URL": "http://127.0.0.1:9/hook",
+        "CREDITS_WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    }
 
 
 # --- other people ---

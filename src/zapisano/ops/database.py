@@ -20,6 +20,7 @@ from zapisano.vault import Vault
 
 OLDEST_VERSION = 150000
 RECENTLY = timedelta(days=7)
+SOON = timedelta(minutes=1)
 BTREE_GIST_REMEDY = "install the package postgresql-contrib of your server's version"
 
 
@@ -177,6 +178,13 @@ async def _alerts(settings: Settings, conn: OwnerConnection) -> Check:
             f"{count} of the last week's could not be told",
             "see what CREDITS_WEBHOOK_URL answers; the worker's log (alerts_failed, "
             "webhook_is_gone) has the reasons",
+        )
+    if count := await alerts.untried(conn, utc_now() - SOON):
+        return warning(
+            name,
+            f"{count} wait, and nobody tells them",
+            "let a worker run that has CREDITS_WEBHOOK_URL (the demo's has it for an address on "
+            "this machine alone), or call GET /api/admin/sweep",
         )
     return good(name, "are told to CREDITS_WEBHOOK_URL")
 

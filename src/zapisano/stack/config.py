@@ -4,9 +4,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
-from zapisano.settings import load
+from pydantic import SecretStr
+
+from zapisano.settings import Settings, load
 from zapisano.stack.refusal import Refusal
 
 FOLDER = "ZAPISANO_DATA_DIR"
@@ -69,8 +71,25 @@ def known() -> dict[str, str]:
         "ZAPISANO_SECRET_KEY": settings.secret_key.get_secret_value(),
         "MASTER_API_TOKEN": settings.master_api_token.get_secret_value(),
         **{name: getattr(settings, name.lower()).get_secret_value() for name in WEB_APP},
+        **_of_credits(settings),
     }
     return {**os.environ, **{name: value for name, value in values.items() if value}}
+
+
+def _of_credits(settings: Settings) -> dict[str, str]:
+    """What is set of credits: the demo's ledger must go by what a service beside it goes by."""
+    return {
+        name.upper(): _written(getattr(settings, name))
+        for name in settings.model_fields_set
+        if name.startswith("credits_") and name != "credits_port"
+    }
+
+
+def _written(value: object) -> str:
+    """Write a setting as it is given."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return ",".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else str(value)
 
 
 def _port(name: str, environment: Mapping[str, str], problems: list[str]) -> int:

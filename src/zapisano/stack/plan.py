@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from zapisano.stack import keys as secret_keys
 from zapisano.stack import ports
@@ -29,6 +30,8 @@ REAL_WORLD = (
     *("SALES_BOT_", "WEBHOOK_", "LEGACY_", "SIMULATOR_", "APP_DATABASE_", "PG"),
     "CREDITS_WEBHOOK_",
 )
+HOOK = ("CREDITS_WEBHOOK_URL", "CREDITS_WEBHOOK_SECRET")
+HERE = ("127.0.0.1", "localhost", "::1")
 FILES = ("ZAPISANO_PLANS_FILE", "ZAPISANO_LOG_FILE", "CREDITS_PRICES_FILE")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 OFF = ("0", "false", "no", "off")
@@ -197,8 +200,14 @@ def _without_real_world(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environment.items()
-        if not name.upper().startswith(REAL_WORLD) and name.lower() not in PROXIES
+        if name.lower() not in PROXIES
+        and (not name.upper().startswith(REAL_WORLD) or (name in HOOK and _is_here(environment)))
     }
+
+
+def _is_here(environment: Mapping[str, str]) -> bool:
+    """Say whether low balances are told to a server on this machine."""
+    return urlsplit(environment.get("CREDITS_WEBHOOK_URL", "")).hostname in HERE
 
 
 def _from_here(environment: Mapping[str, str]) -> dict[str, str]:

@@ -86,6 +86,14 @@ async def given_up(conn: Connection, since: datetime) -> int:
     return count
 
 
+async def untried(conn: Connection, before: datetime) -> int:
+    """Return how many alerts were due before an instant, and nobody has tried to tell."""
+    count: int = await conn.fetchval(
+        "SELECT count(id) FROM credits.alerts WHERE next_at < $1 AND attempts = 0", before
+    )
+    return count
+
+
 async def is_gone(conn: Connection, address: bytes) -> bool:
     """Say whether an address, by its SHA-256, has said that it is gone."""
     return bool(

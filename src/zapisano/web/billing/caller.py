@@ -43,7 +43,9 @@ class ForeignOrigin(Forbidden):
     """A page of another site asks with its visitor's cookie."""
 
     code: ClassVar[str] = "foreign_origin"
-    text: ClassVar[str] = "This is not allowed from a page of another site."
+    text: ClassVar[str] = (
+        "This is not allowed from a page of another site: let CREDITS_ORIGINS name it."
+    )
 
 
 class NotJson(AppError):

@@ -34,7 +34,7 @@ FORBIDDEN = refusal(
     403,
     "A page of another site, a key without the scope, a session without an address, or a session "
     "where a server key is needed",
-    "This is not allowed from a page of another site.",
+    "This is not allowed from a page of another site: let CREDITS_ORIGINS name it.",
 )
 FROZEN = refusal(
     409,

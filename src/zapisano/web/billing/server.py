@@ -273,8 +273,8 @@ async def batch(request: Request, caller: KeyMover) -> Response:
     An item's own `key` is its Idempotency-Key; without one it is the header's and its place. So
     under the header's key only the same items are accepted again, in the same order.
     """
-    body, key = await read(Batch, request), key_of(request)
     caller.require(Scope.BATCH)
+    body, key = await read(Batch, request), key_of(request)
     if key:
         await ledger_of(request).claim_batch(key, ENCODER.encode(body.items))
     await _ready(ledger_of(request), body.items)
