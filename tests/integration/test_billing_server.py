@@ -1,6 +1,7 @@
 """What takes a server key, and what else there is: holds, refunds, batches, history, prices."""
 
 import asyncio
+import json
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -205,10 +206,18 @@ async def test_a_batchs_key_is_of_its_items_in_their_order(api: Api) -> None:
     for other in others:
         refused = await api.post(path, key, {"items": other}, key="n1")
         assert (refused.status_code, refused.headers["X-Error-Code"]) == (422, "key_reused")
+    huge = json.dumps({"items": [*items, 0]}).replace(" 0]", ' {"amount": 1e9999999999999999999}]')
+    strange = await api.client.post(
+        path,
+        headers={**key, "Content-Type": "application/json", "Idempotency-Key": "n2"},
+        content=huge,
+    )
+    assert strange.status_code == 200
+    assert [one["success"] for one in strange.json()["results"]] == [True, True, False]
     spelled = [dict(reversed(one.items())) for one in items]
     again = await api.post(path, key, {"items": spelled}, key="n1")
     assert again.json() == first.json()
-    assert (await api.balance(), await api.balance(BORIS)) == (49, 49)
+    assert (await api.balance(), await api.balance(BORIS)) == (48, 48)
 
 
 async def test_a_batch_is_done_in_its_order_also_for_somebody_new(api: Api) -> None:

@@ -1,7 +1,7 @@
 """A movement as its account sees it, a place in a list of them, and what narrows such a list. Pure.
 
 A customer's history begins before ours where the original system had rows: those are charges, with
-no movement, and older than all that are in the ledger.
+no movement, and come after all that are in the ledger, whatever their dates say.
 """
 
 import re

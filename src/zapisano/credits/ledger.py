@@ -151,7 +151,7 @@ class Ledger:
 
         Raises:
             UnknownHold, HoldClosed: it has ended, or there is none.
-        AccountFrozen: the operator has to decide about the account.
+            AccountFrozen: the operator has to decide about the account.
         """
         async with self._statements() as conn:
             await renew(conn, self.rules, email, hold, self._now(), expires_at)

@@ -282,7 +282,6 @@ class Account:
     remainder: Decimal
     is_test: bool
     expires_at: datetime | None
-    created_at: datetime
 
 
 class HoldState(StrEnum):

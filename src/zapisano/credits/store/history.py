@@ -60,42 +60,43 @@ async def carried(
 ) -> list[Entry]:
     """Return what the original system charged to an account, newest first.
 
-    Those are the charges up to the one that the account's adoption names, under any spelling of its
-    address. A date that no calendar of ours has counts as none.
+    Those are the charges up to the one that an account's adoption names, under any spelling of its
+    address; all of them, where a spelling was never adopted. A date that no calendar of ours has
+    counts as none.
     """
     rows = await conn.fetch(
-        """WITH known AS (
-               SELECT coalesce((
-                   SELECT greatest((p.metadata ->> 'transactions')::bigint, o.transactions)
-                   FROM credits.postings AS p WHERE p.account = $1 ORDER BY p.movement LIMIT 1
-               ), 9223372036854775807) AS upto FROM credits.carried_over AS o
-           )
-           SELECT c.email, NULL::bigint AS movement, 'charge' AS kind, -c.amount AS amount,
+        """SELECT c.email, NULL::bigint AS movement, 'charge' AS kind, -c.amount AS amount,
                c.balance_after, c.operation, c.metadata::text AS metadata, c.created_at,
                NULL::uuid AS hold, NULL::bigint AS refers, c.id AS transaction
-           FROM public.user_balances AS a CROSS JOIN known AS k CROSS JOIN LATERAL (
+           FROM public.user_balances AS a CROSS JOIN LATERAL (
+               SELECT coalesce((
+                   SELECT greatest((p.metadata ->> 'transactions')::bigint, o.transactions)
+                   FROM credits.postings AS p WHERE p.account = a.id ORDER BY p.movement LIMIT 1
+               ), 9223372036854775807) AS upto FROM credits.carried_over AS o
+           ) AS k CROSS JOIN LATERAL (
                (SELECT t.id, t.email, t.amount, t.operation, t.metadata, t.balance_after,
                     t.created_at
                 FROM public.credit_transactions AS t
-                WHERE t.email = a.email AND (t.created_at, t.id) < ($3::timestamptz, $4::bigint)
+                WHERE k.upto > 0 AND t.email = a.email
+                    AND (t.created_at, t.id) < ($2::timestamptz, $3::bigint)
                     AND t.created_at >= '0001-01-03Z' AND t.id <= k.upto
-                    AND ($5::timestamptz IS NULL OR t.created_at >= $5)
-                    AND ($6::timestamptz IS NULL OR t.created_at < $6)
-                    AND ($7 = '' OR position(lower($7) IN lower(t.operation)) > 0)
-                ORDER BY t.created_at DESC, t.id DESC LIMIT $8)
+                    AND ($4::timestamptz IS NULL OR t.created_at >= $4)
+                    AND ($5::timestamptz IS NULL OR t.created_at < $5)
+                    AND ($6 = '' OR position(lower($6) IN lower(t.operation)) > 0)
+                ORDER BY t.created_at DESC, t.id DESC LIMIT $7)
                UNION ALL
                (SELECT t.id, t.email, t.amount, t.operation, t.metadata, t.balance_after, NULL
                 FROM public.credit_transactions AS t
-                WHERE t.email = a.email AND t.id <= k.upto AND (t.created_at IS NULL
+                WHERE k.upto > 0 AND t.email = a.email
+                    AND t.id <= k.upto AND (t.created_at IS NULL
                         OR t.created_at < '0001-01-03Z' OR t.created_at >= '9999-01-01Z')
-                    AND ($3 IS NOT NULL OR t.id < $4)
-                    AND $5::timestamptz IS NULL AND $6::timestamptz IS NULL
-                    AND ($7 = '' OR position(lower($7) IN lower(t.operation)) > 0)
-                ORDER BY t.id DESC LIMIT $8)
+                    AND ($2 IS NOT NULL OR t.id < $3)
+                    AND $4::timestamptz IS NULL AND $5::timestamptz IS NULL
+                    AND ($6 = '' OR position(lower($6) IN lower(t.operation)) > 0)
+                ORDER BY t.id DESC LIMIT $7)
            ) AS c
-           WHERE credits.fold(a.email) = credits.fold($2)
-           ORDER BY c.created_at DESC NULLS LAST, c.id DESC LIMIT $8""",
-        account.id,
+           WHERE credits.fold(a.email) = credits.fold($1)
+           ORDER BY c.created_at DESC NULLS LAST, c.id DESC LIMIT $7""",
         account.email,
         END_OF_TIME if after is None else after.created_at,
         0 if after is None else after.transaction,

@@ -124,8 +124,7 @@ async def find_account(conn: Connection, email: str) -> Account | None:
     """Return the account of an address in lower case, unless there is none or it is frozen."""
     row = await conn.fetchrow(
         """SELECT id, email, balance, total_spent, held, promo, remainder, is_test_account,
-               expires_at, CASE WHEN created_at >= '0001-01-03Z' AND created_at < '9999-01-01Z'
-                   THEN created_at END AS created_at
+               expires_at
            FROM public.user_balances
            WHERE credits.fold(email) = credits.fold($1) AND frozen IS NULL AND head IS NOT NULL""",
         email,
@@ -142,7 +141,6 @@ async def find_account(conn: Connection, email: str) -> Account | None:
         remainder=row["remainder"],
         is_test=row["is_test_account"],
         expires_at=row["expires_at"],
-        created_at=row["created_at"],
     )
 
 

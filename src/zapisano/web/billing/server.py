@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Annotated, Any, cast
 from uuid import UUID
 
+import simplejson
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from pydantic import Field
@@ -22,7 +23,6 @@ from zapisano.errors import AppError, Refused
 from zapisano.settings import Settings
 from zapisano.web.billing.account import Charge, Email, charge, charged, ledger_of
 from zapisano.web.billing.bodies import (
-    ENCODER,
     Amount,
     Body,
     Metadata,
@@ -52,6 +52,8 @@ SHOWN_HOLD = {
     "operation": "Анализ ЭКГ",
 }
 
+# Items are written down before they are checked: also numbers that none can be.
+ANYTHING = simplejson.JSONEncoder(use_decimal=True, allow_nan=True, sort_keys=True)
 HoldPath = Annotated[UUID, Path(examples=[HOLD_ID], description="`hold` of the answer")]
 router = APIRouter(prefix="/api/billing", tags=["Credits, by a back end"], dependencies=OF_SERVERS)
 
@@ -276,7 +278,7 @@ async def batch(request: Request, caller: KeyMover) -> Response:
     caller.require(Scope.BATCH)
     body, key = await read(Batch, request), key_of(request)
     if key:
-        await ledger_of(request).claim_batch(key, ENCODER.encode(body.items))
+        await ledger_of(request).claim_batch(key, ANYTHING.encode(body.items))
     await _ready(ledger_of(request), body.items)
     results = await asyncio.gather(
         *(
