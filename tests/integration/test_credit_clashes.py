@@ -117,6 +117,35 @@ async def test_what_was_in_use_before_it_clashed_gives_everything_back(
     await sound(book)
 
 
+@pytest.mark.parametrize("keep", [1, 2])
+async def test_each_spelling_brings_its_own_charges_into_the_history(
+    database: Database, witness: Witness, keep: int
+) -> None:
+    """The original goes on after we came, and makes the address once more; both had charges."""
+    await the_original(witness, (ANNA, "1.00", LONG_AGO))
+    async with database.owner() as conn:
+        await chain.upgrade(conn)
+    book = Book(database)
+    await book.post(ANNA, Verb.CHARGE, "2.00", operation="ours")
+    await witness.execute(
+        """INSERT INTO user_balances (email, balance, total_spent)
+           VALUES ('Anna@example.com', 9, 5);
+           INSERT INTO credit_transactions (email, amount, operation, balance_after)
+           VALUES ('Anna@example.com', 5, 'theirs', 9)"""
+    )
+    async with database.owner() as conn:
+        await conn.execute("SELECT credits.adopt()")
+    ids = [row["id"] for row in await witness.fetch("SELECT id FROM user_balances ORDER BY id")]
+    await resolve(book, keep=ids[keep - 1])
+    account = await book.account(ANNA)
+    async with database.shared() as conn:
+        page = await history.page(conn, account)
+    carried = {one.operation for one in page.entries if one.movement is None}
+    assert "theirs" in carried
+    assert "ours" not in carried
+    await sound(book)
+
+
 @pytest.mark.parametrize("number", [None, Decimal("NaN")])
 async def test_a_balance_that_is_no_number_is_decided_too(
     adopted: Book, witness: Witness, number: Decimal | None

@@ -36,8 +36,9 @@ BEGIN
     ORDER BY a.id FOR NO KEY UPDATE;
     at := clock_timestamp();
     -- Charges up to here are the system's that was before us, whatever their dates say.
-    upto := coalesce(pg_sequence_last_value(
-        pg_get_serial_sequence('public.credit_transactions', 'id')::regclass), 0);
+    upto := greatest(0, (SELECT max(t.id) FROM public.credit_transactions AS t),
+        pg_sequence_last_value(
+            pg_get_serial_sequence('public.credit_transactions', 'id')::regclass));
     UPDATE public.user_balances AS a SET frozen = CASE
         WHEN a.id < 0 THEN 'its number is below zero'
         WHEN a.balance IS NULL THEN 'there is no balance'
