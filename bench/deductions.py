@@ -184,8 +184,9 @@ async def pile_up(dsn: str, postings: int) -> None:
         )
         await raw.execute(
             f"""INSERT INTO public.credit_transactions
-                    (id, email, amount, operation, metadata, balance_after)
-                SELECT transaction, email, 0.01, '{OPERATION}', '{METADATA}', 1000 FROM piled"""
+                    (id, email, amount, operation, metadata, balance_after, movement)
+                SELECT transaction, email, 0.01, '{OPERATION}', '{METADATA}', 1000, movement
+                FROM piled"""
         )
         await raw.execute(
             """INSERT INTO credits.postings (account, movement, amount, counter, kind,

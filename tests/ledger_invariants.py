@@ -114,12 +114,12 @@ CHECKS: dict[str, LiteralString] = {
         JOIN public.user_balances AS a ON a.id = p.account
         LEFT JOIN public.credit_transactions AS t ON t.id = p.transaction
         WHERE CASE WHEN p.kind = 'charge' AND p.amount < 0
-            THEN (t.email, t.amount, t.balance_after, t.created_at) IS DISTINCT FROM
-                (a.email, -p.amount, p.balance_after, p.created_at)
+            THEN (t.email, t.amount, t.balance_after, t.created_at, t.movement) IS DISTINCT FROM
+                (a.email, -p.amount, p.balance_after, p.created_at, p.movement)
             ELSE p.transaction IS NOT NULL END""",
     "the documented table has nothing that no posting tells": """
         SELECT t.id FROM public.credit_transactions AS t
-        WHERE t.created_at >= (SELECT min(created_at) FROM credits.postings)
+        WHERE t.movement IS NOT NULL
             AND NOT EXISTS (SELECT FROM credits.postings AS p WHERE p.transaction = t.id)""",
     "an account is told of once for every fall under the threshold": """
         SELECT l.id FROM credits.alerts AS l JOIN credits.postings AS p

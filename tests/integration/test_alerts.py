@@ -196,12 +196,18 @@ async def test_it_is_told_again_until_it_is_heard(
 
 
 async def test_what_nobody_tries_to_tell_can_be_seen(
-    installed: Database, settings: Settings, clock: Clock, hook: Hook
+    installed: Database, settings: Settings, clock: Clock, hook: Hook, witness: Witness
 ) -> None:
     clock.move(utc_now() - timedelta(minutes=5) - clock())
     await fall(installed, settings, clock, "anna@example.org")
     shown = await doctors_word(settings, "Low balances")
     assert (shown.outcome, shown.found) == (Outcome.WARNING, "1 wait, and nobody tells them")
+    # Another one is being told just now, though its server does not answer: somebody is at work.
+    await fall(installed, settings, clock, "boris@example.org")
+    trying = "UPDATE credits.alerts SET attempts = $1, next_at = now() WHERE account = 2"
+    await witness.execute(trying, 1)
+    assert (await doctors_word(settings, "Low balances")).outcome is Outcome.OK
+    await witness.execute(trying, 0)
     clock.move(timedelta(minutes=5))
     await deliver(installed, settings, clock)
     assert (await doctors_word(settings, "Low balances")).outcome is Outcome.OK

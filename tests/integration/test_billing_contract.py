@@ -296,6 +296,19 @@ async def test_numbers_in_metadata_that_nobody_could_keep(api: Api) -> None:
         assert (refused.status_code, "metadata" in refused.json()["error"]) == (422, True)
 
 
+async def test_metadata_is_measured_as_it_will_be_told(api: Api) -> None:
+    """PostgreSQL writes out the zeros of `1e300`; whoever reads the history gets them all."""
+    headers = {**api.cookie(), "Content-Type": "application/json"}
+    told: dict[int, int] = {}
+    for count in (50, 60):
+        body = f'{{"amount": 1, "operation": "x", "metadata": {{"a": [{"9e300," * count}1]}}}}'
+        answer = await api.client.post("/api/billing/deduct", headers=headers, content=body)
+        told[count] = answer.status_code
+    assert told == {50: 200, 60: 422}
+    kept = await api.get("/api/billing/transactions?format=csv", api.cookie())
+    assert len(kept.content) < 16 * 1024
+
+
 @pytest.mark.parametrize("operation", ["Анализ\u00a0ЭКГ", "👩\u200d⚕️", "a\u200bb"])
 async def test_any_text_that_people_write(api: Api, operation: str) -> None:
     charged = await api.post(

@@ -146,6 +146,40 @@ async def test_each_spelling_brings_its_own_charges_into_the_history(
     await sound(book)
 
 
+async def test_our_charges_are_not_told_again_as_those_of_the_original(
+    database: Database, witness: Witness
+) -> None:
+    """The original's rows come after us, with their own numbers: ours are below theirs."""
+    async with database.owner() as conn:
+        await chain.upgrade(conn)
+    await witness.execute(
+        """INSERT INTO user_balances (id, email, balance, total_spent)
+           VALUES (700, $1, 40, 10)""",
+        ANNA,
+    )
+    await witness.execute(
+        """INSERT INTO credit_transactions (id, email, amount, operation, balance_after)
+           VALUES (1000, $1, 10, 'theirs', 40)""",
+        ANNA,
+    )
+    book = Book(database)
+    await book.post(ANNA, Verb.CHARGE, "2.00", operation="ours")
+    account = await book.account(ANNA)
+    async with database.shared() as conn:
+        page = await history.page(conn, account)
+    expected = ["Carried over", "ours", "theirs"]
+    assert sorted(one.operation for one in page.entries) == expected
+    everybody = [e.operation async for batch in history.stream_all(database) for e in batch]
+    assert sorted(everybody) == expected
+    await witness.execute(
+        """INSERT INTO credit_transactions (email, amount, operation, balance_after, movement)
+           VALUES ($1, 1, 'as if it were ours', 1, 1)""",
+        ANNA,
+    )
+    (forged,) = (await verify.verify(database, floor=RULES.floor)).findings
+    assert forged.invariant is verify.Invariant.CHARGE
+
+
 @pytest.mark.parametrize("number", [None, Decimal("NaN")])
 async def test_a_balance_that_is_no_number_is_decided_too(
     adopted: Book, witness: Witness, number: Decimal | None

@@ -204,12 +204,13 @@ async def fill(witness: Witness, account: int, count: int) -> None:
     await witness.execute(
         """WITH charged AS (
                INSERT INTO credit_transactions
-                   (email, amount, operation, balance_after, created_at)
-               SELECT $1, 1, 'within', 0, now() FROM generate_series(1, $3) RETURNING id
+                   (email, amount, operation, balance_after, created_at, movement)
+               SELECT $1, 1, 'within', 0, now(), 100 + n FROM generate_series(1, $3) AS n
+               RETURNING id, movement
            )
            INSERT INTO credits.postings (account, movement, amount, counter, kind, balance_after,
                remainder, transaction, created_at, link)
-           SELECT $2, 100 + row_number() OVER (), -1, -1, 'charge', 0, 0, id, now(), ''
+           SELECT $2, movement, -1, -1, 'charge', 0, 0, id, now(), ''
            FROM charged""",
         ANNA,
         account,

@@ -205,6 +205,14 @@ BROKEN: dict[str, tuple[str, set[str]]] = {
             WHERE id = 1""",
         {"charge"},
     ),
+    "a charge as if it were the original's": (
+        """UPDATE credit_transactions SET movement = NULL WHERE id = 1""",
+        {"charge"},
+    ),
+    "words beside a charge": (
+        """UPDATE credits.postings SET metadata = '{"a": 1}' WHERE transaction = 1""",
+        {"charge"},
+    ),
     "a charge's address": (
         """UPDATE credit_transactions SET email = 'x@example.com' WHERE id = 1""",
         {"charge", "stray"},

@@ -168,6 +168,11 @@ def test_a_cookie_that_is_no_chunk_is_another_programs() -> None:
     assert find_token(cookies, None) == Token(PLAIN, "01")
 
 
+def test_a_bearer_may_be_written_as_in_an_address() -> None:
+    """Both libraries decode it."""
+    assert find_token([], "Bearer a%2Eb%2Ec") == Token("", "a.b.c")
+
+
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_the_bearers_scheme_has_no_case(scheme: str) -> None:
     assert find_token([], f"{scheme} t") == Token("", "t")

@@ -16,7 +16,7 @@ from zapisano.errors import Refused
 
 DEFAULT_LIMIT = 20
 LARGEST_LIMIT = 100
-BATCH_SIZE = 2000
+BATCH_SIZE = 500  # rows at once; each may hold 16 KiB of metadata
 WINDOW = 20_000
 
 EVERYTHING = Filter()

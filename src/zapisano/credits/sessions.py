@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, cast
+from urllib.parse import unquote
 from uuid import uuid4
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -86,7 +87,7 @@ def find_token(cookies: Iterable[tuple[str, str]], authorization: str | None) ->
         if value := sent.get(name) or _joined(sent, name):
             return Token(name, value)
     if authorization and authorization.lower().startswith(BEARER):
-        return Token("", authorization[len(BEARER) :].strip())
+        return Token("", unquote(authorization[len(BEARER) :].strip()))
     return None
 
 

@@ -87,9 +87,14 @@ async def given_up(conn: Connection, since: datetime) -> int:
 
 
 async def untried(conn: Connection, before: datetime) -> int:
-    """Return how many alerts were due before an instant, and nobody has tried to tell."""
+    """Return how many alerts were due before an instant, and nobody is telling any.
+
+    Who tells, and meets a server that does not answer, puts alerts off to a later time.
+    """
     count: int = await conn.fetchval(
-        "SELECT count(id) FROM credits.alerts WHERE next_at < $1 AND attempts = 0", before
+        """SELECT count(id) FROM credits.alerts WHERE next_at < $1 AND attempts = 0
+               AND NOT EXISTS (SELECT FROM credits.alerts WHERE next_at >= $1 AND attempts > 0)""",
+        before,
     )
     return count
 

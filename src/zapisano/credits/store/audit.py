@@ -13,8 +13,10 @@ from zapisano.db import Connection, Row
 CHAIN: LiteralString = """
 WITH line AS (
     SELECT p.account, p.movement, p.amount, p.balance_after, p.kind, p.cost, p.remainder, p.counter,
-        p.link, p.transaction, p.created_at, a.email, t.id AS kept, t.email AS kept_email,
-        t.amount AS kept_amount, t.balance_after AS kept_balance, t.created_at AS kept_at,
+        p.link, p.transaction, p.metadata, p.created_at, a.email, t.id AS kept,
+        t.email AS kept_email, t.amount AS kept_amount, t.balance_after AS kept_balance,
+        t.created_at AS kept_at,
+        t.movement AS kept_movement,
         row_number() OVER chain = 1 AS is_first,
         coalesce(lag(p.balance_after) OVER chain, 0) + p.amount AS proper_balance,
         -- What the account could not bear of a settlement was forgiven, and is kept with the hold.
@@ -38,7 +40,7 @@ WITH line AS (
     SELECT l.account, l.movement, l.amount, l.balance_after, l.kind, l.cost, l.remainder, l.email,
         l.link, l.proper_link, l.proper_balance, l.proper_remainder, l.kept, l.kept_email,
         l.kept_amount, l.kept_balance, l.is_first, l.transaction, l.kept_at, l.created_at,
-        l.email IS NULL AS is_stray, l.counter,
+        l.kept_movement, l.metadata, l.email IS NULL AS is_stray, l.counter,
         CASE WHEN l.kind IN ('charge', 'refund') THEN -1
             WHEN l.kind IN ('opening', 'grant', 'lapse') THEN -2
             WHEN l.kind = 'topup' THEN -3
@@ -56,8 +58,9 @@ WITH line AS (
         l.remainder <> l.proper_remainder OR NOT (l.remainder >= 0 AND l.remainder < 0.01)
             AS is_lost,
         CASE WHEN l.kind = 'charge' AND l.amount < 0
-            THEN (l.kept_amount, l.kept_balance, l.kept_at, credits.fold(l.kept_email))
-                IS DISTINCT FROM (-l.amount, l.balance_after, l.created_at, credits.fold(l.email))
+            THEN (l.kept_amount, l.kept_balance, l.kept_at, credits.fold(l.kept_email),
+                l.kept_movement) IS DISTINCT FROM (-l.amount, l.balance_after, l.created_at,
+                credits.fold(l.email), l.movement) OR l.metadata IS NOT NULL
             ELSE l.transaction IS NOT NULL END AS is_miskept
     FROM line AS l
 )
@@ -76,9 +79,11 @@ FROM judged AS j CROSS JOIN LATERAL (VALUES
     ('remainder', j.is_lost, j.proper_remainder::text, j.remainder::text),
     ('charge', j.is_miskept,
         CASE WHEN j.kind = 'charge' THEN concat_ws(', ', 'a charge of ' || -j.amount,
-            'balance ' || j.balance_after, j.email, j.created_at) ELSE 'no charge' END,
+            'balance ' || j.balance_after, j.email, j.created_at, 'movement ' || j.movement)
+            ELSE 'no charge' END,
         CASE WHEN j.kept IS NULL THEN 'none' ELSE concat_ws(', ', 'a charge of ' || j.kept_amount,
-            'balance ' || j.kept_balance, j.kept_email, j.kept_at) END)
+            'balance ' || j.kept_balance, j.kept_email, j.kept_at,
+            'movement ' || j.kept_movement, 'beside it ' || j.metadata::text) END)
 ) AS f (invariant, is_broken, expected, found)
 WHERE (j.is_stray OR j.begins_wrong OR j.is_wrong_way OR j.is_out_of_order OR j.is_too_low
     OR j.is_unlinked OR j.is_no_number OR j.is_lost OR j.is_miskept
@@ -251,8 +256,8 @@ WHERE r.account > $1 AND r.account <= $2 AND r.kind = 'refund'
 GROUP BY r.account, r.refers HAVING sum(r.amount) > coalesce(-max(c.amount), 0)
 LIMIT $3"""
 
-# Charges of which no posting knows, or two do. What is older than the account's first posting is
-# the original system's.
+# Charges of which no posting knows, or two do. Those up to the one that the account's adoption
+# names, and without a movement, are the original system's.
 CHARGES: LiteralString = """
 WITH told AS (
     SELECT p.account, p.transaction, count(p.movement) AS times, max(p.movement) AS movement
@@ -271,7 +276,7 @@ SELECT 'charge' AS invariant, k.id AS account, NULL::bigint AS movement,
     'a posting of charge ' || t.id || ', of ' || t.amount AS expected, 'none' AS found
 FROM known AS k JOIN public.credit_transactions AS t ON t.email = k.email
 LEFT JOIN told AS p ON p.account = k.id AND p.transaction = t.id
-WHERE t.id > k.upto AND p.account IS NULL
+WHERE (t.id > k.upto OR t.movement IS NOT NULL) AND p.account IS NULL
 UNION ALL
 SELECT 'charge', p.account, p.movement, 'one posting of charge ' || p.transaction, p.times::text
 FROM told AS p WHERE p.times > 1

@@ -16,7 +16,7 @@ async def postings(
     rows = await conn.fetch(
         """SELECT $8::text AS email, p.movement, p.kind, p.amount, p.balance_after,
                coalesce(t.operation, p.operation, '') AS operation,
-               coalesce(t.metadata, p.metadata)::text AS metadata,
+               CASE WHEN t.id IS NULL THEN p.metadata ELSE t.metadata END::text AS metadata,
                p.created_at, p.hold, p.refers, p.transaction
            FROM (
                SELECT q.movement, q.kind, q.amount, q.balance_after, q.operation, q.metadata,
@@ -61,8 +61,8 @@ async def carried(
     """Return what the original system charged to an account, newest first.
 
     Those are the charges up to the one that an account's adoption names, under any spelling of its
-    address; all of them, where a spelling was never adopted. A date that no calendar of ours has
-    counts as none.
+    address; all of them, where a spelling was never adopted. Ours have a movement. A date that no
+    calendar of ours has counts as none.
     """
     rows = await conn.fetch(
         """SELECT c.email, NULL::bigint AS movement, 'charge' AS kind, -c.amount AS amount,
@@ -77,7 +77,7 @@ async def carried(
                (SELECT t.id, t.email, t.amount, t.operation, t.metadata, t.balance_after,
                     t.created_at
                 FROM public.credit_transactions AS t
-                WHERE k.upto > 0 AND t.email = a.email
+                WHERE k.upto > 0 AND t.email = a.email AND t.movement IS NULL
                     AND (t.created_at, t.id) < ($2::timestamptz, $3::bigint)
                     AND t.created_at >= '0001-01-03Z' AND t.id <= k.upto
                     AND ($4::timestamptz IS NULL OR t.created_at >= $4)
@@ -87,7 +87,7 @@ async def carried(
                UNION ALL
                (SELECT t.id, t.email, t.amount, t.operation, t.metadata, t.balance_after, NULL
                 FROM public.credit_transactions AS t
-                WHERE k.upto > 0 AND t.email = a.email
+                WHERE k.upto > 0 AND t.email = a.email AND t.movement IS NULL
                     AND t.id <= k.upto AND (t.created_at IS NULL
                         OR t.created_at < '0001-01-03Z' OR t.created_at >= '9999-01-01Z')
                     AND ($2 IS NOT NULL OR t.id < $3)
@@ -115,7 +115,7 @@ async def all_postings(
     rows = await conn.fetch(
         """SELECT p.account, coalesce(a.email, '') AS email, p.movement, p.kind, p.amount,
                p.balance_after, coalesce(t.operation, p.operation, '') AS operation,
-               coalesce(t.metadata, p.metadata)::text AS metadata,
+               CASE WHEN t.id IS NULL THEN p.metadata ELSE t.metadata END::text AS metadata,
                p.created_at, p.hold, p.refers, p.transaction
            FROM credits.postings AS p
            LEFT JOIN public.user_balances AS a ON a.id = p.account
@@ -156,7 +156,7 @@ async def all_carried(
                FROM credits.postings AS p CROSS JOIN credits.carried_over AS o
                WHERE p.account = a.id ORDER BY p.movement LIMIT 1
            ) AS known ON true
-           WHERE t.id > $1::bigint AND ($2::bigint IS NULL OR t.id <= $2)
+           WHERE t.movement IS NULL AND t.id > $1::bigint AND ($2::bigint IS NULL OR t.id <= $2)
                AND (t.id <= known.upto) IS NOT FALSE
            ORDER BY t.id""",
         after,

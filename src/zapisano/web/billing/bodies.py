@@ -127,10 +127,10 @@ def _metadata(value: object) -> str | None:
         return None
     if not isinstance(value, dict):
         raise PydanticCustomError("metadata", "must be an object")
-    _check_inside(cast("object", value))
+    unfolded = _check_inside(cast("object", value))
     text = ENCODER.encode(value)
     try:
-        size = len(text.encode())
+        size = len(text.encode()) + unfolded
     except UnicodeEncodeError:
         raise PydanticCustomError("metadata", "must hold whole characters only") from None
     if size > MOST_METADATA_BYTES:
@@ -140,15 +140,23 @@ def _metadata(value: object) -> str | None:
     return text
 
 
-def _check_inside(value: object) -> None:
-    """Look at everything in nested objects and lists, level by level."""
-    level = [value]
+def _check_inside(value: object) -> int:
+    """Look at everything in nested objects and lists, level by level.
+
+    Returns by how many characters PostgreSQL writes the numbers longer: all zeros of `1e300`.
+    """
+    level, unfolded = [value], 0
     for _ in range(DEEPEST_METADATA):
-        level = [one for holder in level for one in _inside(holder) if not _holds_nothing(one)]
+        inside = [one for holder in level for one in _inside(holder)]
+        level = [one for one in inside if not _holds_nothing(one)]
+        unfolded += sum(
+            len(f"{one:f}") - len(str(one)) for one in inside if isinstance(one, Decimal)
+        )
     if level:
         raise PydanticCustomError(
             "metadata", "must be nested {most} deep at most", {"most": DEEPEST_METADATA}
         )
+    return unfolded
 
 
 def _holds_nothing(value: object) -> bool:

@@ -276,6 +276,7 @@ async def batch(request: Request, caller: KeyMover) -> Response:
     under the header's key only the same items are accepted again, in the same order.
     """
     caller.require(Scope.BATCH)
+    caller.require(Scope.CHARGE)
     body, key = await read(Batch, request), key_of(request)
     if key:
         await ledger_of(request).claim_batch(key, ANYTHING.encode(body.items))

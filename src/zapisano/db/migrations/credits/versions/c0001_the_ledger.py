@@ -86,8 +86,11 @@ ADDED = (
     """CREATE INDEX user_balances_expiry ON public.user_balances (expires_at)
        WHERE expires_at IS NOT NULL""",
     "CREATE INDEX user_balances_spelling ON public.user_balances (credits.fold(email))",
-    """ALTER TABLE public.credit_transactions ADD CONSTRAINT credit_transactions_is_a_charge
-       CHECK (amount > 0.0 AND amount + balance_after < 'NaN') NOT VALID""",
+    # movement: ours. The original system's charges have none.
+    """ALTER TABLE public.credit_transactions
+        ADD COLUMN movement bigint,
+        ADD CONSTRAINT credit_transactions_is_a_charge CHECK
+            (amount > 0.0 AND amount + balance_after < 'NaN') NOT VALID""",
 )
 
 LEDGER = (

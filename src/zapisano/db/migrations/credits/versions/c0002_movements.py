@@ -339,9 +339,10 @@ BEGIN
         FROM unnest(p_entries) AS e
     ), charges AS (
         INSERT INTO public.credit_transactions
-            (id, email, amount, operation, metadata, balance_after, created_at)
+            (id, email, amount, operation, metadata, balance_after, created_at, movement)
         OVERRIDING SYSTEM VALUE
-        SELECT e.transaction, a.email, -e.amount, e.operation, e.metadata, e.balance_after, p_at
+        SELECT e.transaction, a.email, -e.amount, e.operation, e.metadata, e.balance_after, p_at,
+            e.movement
         FROM entry AS e JOIN public.user_balances AS a ON a.id = e.account
         WHERE e.transaction IS NOT NULL
     )
@@ -421,8 +422,9 @@ BEGIN
         p_key, p_params, p_operation, p_metadata, NULL, at, NULL
     )::credits.postings);
     INSERT INTO public.credit_transactions AS t
-        (email, amount, operation, metadata, balance_after, created_at)
-    VALUES (acc.email, p_amount, p_operation, p_metadata, balance, at) RETURNING t.id INTO kept;
+        (email, amount, operation, metadata, balance_after, created_at, movement)
+    VALUES (acc.email, p_amount, p_operation, p_metadata, balance, at, charge.movement)
+    RETURNING t.id INTO kept;
     INSERT INTO credits.postings (
         account, movement, amount, counter, kind, balance_after, remainder, key, params,
         transaction, created_at, link
