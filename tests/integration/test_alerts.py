@@ -204,10 +204,11 @@ async def test_what_nobody_tries_to_tell_can_be_seen(
     assert (shown.outcome, shown.found) == (Outcome.WARNING, "1 wait, and nobody tells them")
     # Another one is being told just now, though its server does not answer: somebody is at work.
     await fall(installed, settings, clock, "boris@example.org")
-    trying = "UPDATE credits.alerts SET attempts = $1, next_at = now() WHERE account = 2"
-    await witness.execute(trying, 1)
+    trying = "UPDATE credits.alerts SET attempts = 1, next_at = 'infinity', tried_at = $1"
+    await witness.execute(trying + " WHERE account = 2", utc_now())
     assert (await doctors_word(settings, "Low balances")).outcome is Outcome.OK
-    await witness.execute(trying, 0)
+    await witness.execute(trying + " WHERE account = 2", utc_now() - timedelta(hours=1))
+    assert (await doctors_word(settings, "Low balances")).outcome is Outcome.WARNING
     clock.move(timedelta(minutes=5))
     await deliver(installed, settings, clock)
     assert (await doctors_word(settings, "Low balances")).outcome is Outcome.OK

@@ -402,6 +402,9 @@ async def test_sessions_that_the_web_app_keeps(dsn: str, tmp_path: Path, witness
             for token in ("good", "late", "nobody", "other")
         ]
         assert statuses == [200, 401, 403, 401]
+        for bearer, status in (("good", 200), ("a%00b", 401), ("%", 401), ("%ff", 401)):
+            headers = {"Authorization": f"Bearer {bearer}"}
+            assert (await api.get("/api/billing/balance", headers)).status_code == status, bearer
         # A sealed session is still read as one.
         assert (await api.get("/api/billing/balance", api.cookie())).status_code == 200
 

@@ -58,6 +58,16 @@ async def test_scopes(api: Api, path: str, body: dict[str, Any]) -> None:
         assert "server key" in session.json()["error"]
 
 
+async def test_a_batch_is_read_only_for_who_may_charge(api: Api, witness: Witness) -> None:
+    """Whoever may not is refused before any account is opened for it."""
+    items = [{"email": "new@example.com", "amount": 1, "operation": "x"}] * 2
+    for scope in (Scope.BATCH, Scope.CHARGE):
+        answer = await api.post("/api/billing/batch", await api.key(scope), {"items": items})
+        assert answer.status_code == 403
+    made = "SELECT count(*) FROM user_balances WHERE email = 'new@example.com'"
+    assert await witness.fetchval(made) == 0
+
+
 async def test_a_keys_own_limits(api: Api) -> None:
     key = await api.key(most=Decimal("2.00"), per_minute=3)
     body = {"email": ANNA, "amount": 2.01, "operation": "x"}

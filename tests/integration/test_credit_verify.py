@@ -232,6 +232,11 @@ BROKEN: dict[str, tuple[str, set[str]]] = {
             VALUES ('nobody@example.com', 1, 'x', 1)""",
         {"stray"},
     ),
+    "a charge of nobody, with a number from long ago": (
+        """INSERT INTO credit_transactions (id, email, amount, operation, balance_after, movement)
+            VALUES (-5, 'nobody@example.com', 1, 'x', 1, 1)""",
+        {"stray"},
+    ),
     "what was spent": ("UPDATE user_balances SET total_spent = 0 WHERE id = 1", {"spent"}),
     "what is left of a grant": (
         """UPDATE credits.grants SET remaining = remaining - 1

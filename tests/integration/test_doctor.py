@@ -316,7 +316,7 @@ auth_type = plain
 auth_file = {folder}/users.txt
 pool_mode = {mode}
 default_pool_size = 5
-ignore_startup_parameters = search_path,timezone,jit,extra_float_digits
+ignore_startup_parameters = search_path,timezone,jit,synchronous_commit,extra_float_digits
 """
     )
     account = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None

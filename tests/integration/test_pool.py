@@ -4,9 +4,10 @@ import asyncio
 import subprocess
 import sys
 
+import asyncpg
 import pytest
 
-from zapisano.db import open_database
+from zapisano.db import open_alone, open_database
 from zapisano.db.connection import RawConnection
 from zapisano.db.pool import Pool
 from zapisano.errors import Busy
@@ -60,6 +61,23 @@ async def test_those_who_wait_are_served_in_order(dsn: str) -> None:
     await asyncio.gather(*(one(n) for n in range(20)))
     assert served == list(range(20))
     await small.close()
+
+
+async def test_what_is_acknowledged_is_on_the_disk_whatever_the_databases_default(
+    settings: Settings, dsn: str
+) -> None:
+    raw = await asyncpg.connect(dsn)
+    name = await raw.fetchval("SELECT current_database()")
+    await raw.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
+    await raw.close()
+    database = open_alone(settings)
+    try:
+        async with database.statements() as conn:
+            assert await conn.fetchval("SHOW synchronous_commit") == "on"
+        async with database.shared() as conn:
+            assert await conn.fetchval("SHOW synchronous_commit") == "on"
+    finally:
+        await database.close()
 
 
 async def test_a_broken_connection_is_replaced(dsn: str) -> None:

@@ -29,8 +29,14 @@ ACQUIRE_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 10.0
 # One who holds a lock for long must not hold everybody else's connections with it.
 LOCK_TIMEOUT = "10s"
-# No tenant bound, no tenant's table found: such a mistake must fail loudly.
-SESSION = {"search_path": "pg_catalog", "timezone": "UTC", "jit": "off"}
+# No tenant bound, no tenant's table found: such a mistake must fail loudly. What is acknowledged is
+# on the disk, whatever somebody has made the default of the server, the database or the login.
+SESSION = {
+    "search_path": "pg_catalog",
+    "timezone": "UTC",
+    "jit": "off",
+    "synchronous_commit": "on",
+}
 # For so long a connection is believed to stand: half of the shortest after which Neon sleeps.
 TRUSTED_SECONDS = 30.0
 PROBE_TIMEOUT_SECONDS = 5.0

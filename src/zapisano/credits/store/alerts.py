@@ -34,7 +34,7 @@ async def claim(conn: Connection, now: datetime, until: datetime, limit: int) ->
                WHERE a.next_at <= $1 ORDER BY a.next_at, a.id LIMIT $3
                FOR UPDATE OF a SKIP LOCKED
            )
-           UPDATE credits.alerts AS a SET next_at = $2, attempts = a.attempts + 1
+           UPDATE credits.alerts AS a SET next_at = $2, attempts = a.attempts + 1, tried_at = $1
            FROM mine AS m WHERE a.id = m.id
            RETURNING a.id, m.email, a.movement, a.balance, a.threshold, a.created_at, a.attempts""",
         now,
@@ -87,13 +87,10 @@ async def given_up(conn: Connection, since: datetime) -> int:
 
 
 async def untried(conn: Connection, before: datetime) -> int:
-    """Return how many alerts were due before an instant, and nobody is telling any.
-
-    Who tells, and meets a server that does not answer, puts alerts off to a later time.
-    """
+    """Return how many alerts were due before an instant, and nobody has tried to tell any since."""
     count: int = await conn.fetchval(
         """SELECT count(id) FROM credits.alerts WHERE next_at < $1 AND attempts = 0
-               AND NOT EXISTS (SELECT FROM credits.alerts WHERE next_at >= $1 AND attempts > 0)""",
+               AND NOT EXISTS (SELECT FROM credits.alerts WHERE tried_at >= $1)""",
         before,
     )
     return count

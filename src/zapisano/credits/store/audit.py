@@ -303,7 +303,8 @@ NOBODYS_CHARGES: LiteralString = """
 SELECT 'stray' AS invariant, NULL::integer AS account, NULL::bigint AS movement,
     'an account of ' || t.email || ', for charge ' || t.id AS expected, 'none' AS found
 FROM public.credit_transactions AS t LEFT JOIN public.user_balances AS a ON a.email = t.email
-WHERE a.id IS NULL AND t.id > (SELECT o.transactions FROM credits.carried_over AS o)
+WHERE a.id IS NULL AND (t.movement IS NOT NULL
+    OR t.id > (SELECT o.transactions FROM credits.carried_over AS o))
 LIMIT $1"""
 
 

@@ -141,6 +141,8 @@ async def _claims(request: Request, token: Token | None) -> Mapping[str, Any]:
     settings: Settings = state.settings
     if token is None:
         raise NoSession("absent")
+    if not token.value.isprintable():
+        raise NoSession("malformed")
     if not settings.auth_session_query or "." in token.value:
         return sessions.claims_of(token, state.session_secrets, state.now())
     async with _database(request).shared() as conn:

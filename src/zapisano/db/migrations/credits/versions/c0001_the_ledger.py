@@ -184,7 +184,8 @@ LEDGER = (
         attempts int NOT NULL DEFAULT 0,
         next_at timestamptz,
         delivered_at timestamptz,
-        failure text
+        failure text,
+        tried_at timestamptz
     )""",
     "CREATE INDEX alerts_next ON credits.alerts (next_at) WHERE next_at IS NOT NULL",
     # Addresses that have answered 410: they are sent nothing any more. An address may hold a

@@ -304,7 +304,7 @@ BEGIN
         IF before >= p_threshold AND acc.balance + acc.held < p_threshold THEN
             alerts := alerts || ROW(
                 gen_random_uuid(), i.id, movement, acc.balance, p_threshold, at, 0, p_now,
-                NULL, NULL
+                NULL, NULL, NULL
             )::credits.alerts;
         END IF;
         balance := acc.balance;

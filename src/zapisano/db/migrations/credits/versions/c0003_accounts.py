@@ -134,8 +134,11 @@ DECLARE
     lots bigint[];
     total integer := 0;
 BEGIN
+    -- In the order in which batches lock: of a merged address there are several.
+    PERFORM 1 FROM public.user_balances AS a
+    WHERE credits.fold(a.email) = credits.fold(p_email) ORDER BY a.id FOR NO KEY UPDATE;
     SELECT a.id INTO mine FROM public.user_balances AS a
-    WHERE credits.fold(a.email) = credits.fold(p_email) AND a.frozen IS NULL FOR NO KEY UPDATE;
+    WHERE credits.fold(a.email) = credits.fold(p_email) AND a.frozen IS NULL;
     SELECT array_agg(h.id ORDER BY h.expires_at, h.id) INTO ids FROM credits.holds AS h
     WHERE h.account = mine AND h.state = 'open' AND h.expires_at <= p_now;
     IF ids IS NOT NULL THEN
