@@ -3,10 +3,11 @@
 import asyncio
 import os
 import pwd
+import secrets
 import shutil
 import socket
 import subprocess
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,9 +17,12 @@ import pytest
 from pydantic import SecretStr
 from simulator import Simulator, free_port
 from telegram_bots import until
+from test_cli import zapisano
 
 from zapisano.bots.store import insert
-from zapisano.db import Database, walls
+from zapisano.credits.installation import install
+from zapisano.credits.model import Rules
+from zapisano.db import Database, open_alone, walls
 from zapisano.db.migrate import Migration
 from zapisano.db.probe import backends_are_shared
 from zapisano.ops.doctor import Unwell, examine, report
@@ -294,6 +298,86 @@ async def test_a_failure_is_an_error_at_the_end(
         await report(settings.model_copy(update={"redis_enabled": False}), as_json=False)
     out = capsys.readouterr().out
     assert "failed   Sales bot: SALES_BOT_TOKEN is not set\n         → make a bot" in out
+
+
+@pytest.fixture
+async def alone(postgres: str, settings: Settings) -> AsyncGenerator[Settings]:
+    """Settings of credits alone, installed where nothing else is."""
+    name = f"credits_{secrets.token_hex(6)}"
+    cluster = await asyncpg.connect(postgres)
+    await cluster.execute(f"CREATE DATABASE {name} TEMPLATE template0 OWNER booking_user")
+    dsn = f"{settings.database_url.get_secret_value().rpartition('/')[0]}/{name}"
+    changed = {"database_url": SecretStr(dsn), "secret_key": SecretStr("")}
+    alone = settings.model_copy(update=changed)
+    database = open_alone(alone)
+    await install(database, Rules.of(alone))
+    await database.close()
+    yield alone
+    await cluster.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await cluster.close()
+
+
+def test_where_only_credits_are_only_they_are_looked_at(alone: Settings, tmp_path: Path) -> None:
+    bare = {
+        "PATH": os.environ["PATH"],
+        "POSTGRES_URL": alone.database_url.get_secret_value(),
+        "ZAPISANO_DATA_DIR": str(tmp_path / "data"),
+    }
+    unset = zapisano(bare, tmp_path, "doctor")
+    assert (unset.returncode, unset.stderr) == (0, "")
+    server, *lines = unset.stdout.splitlines()
+    assert server.startswith("ok       PostgreSQL: ")
+    assert lines == [
+        "ok       Zapisano: only credits are here",
+        "ok       Migrations of credits: up to date",
+        "ok       Prices of models: 3 models have one",
+        "ok       Accounts: none is frozen",
+        "ok       Low balances: are told to nobody: CREDITS_WEBHOOK_URL is not set",
+        "ok       Connection pooler: none that pools transactions",
+        "warning  MIGRATION_SECRET: is not set: nobody may migrate, also for an update",
+        "         → set it to the output of: openssl rand -base64 32; then start the API again",
+        "warning  Sessions: no secret of the web app is set: server keys alone are let in",
+        "         → set its NEXTAUTH_SECRET or AUTH_SECRET, then start the API again",
+    ]
+    whole = {**bare, "MIGRATION_SECRET": "m" * 32, "AUTH_SECRET": "x"}
+    told = zapisano(whole, tmp_path, "doctor").stdout
+    assert "ok       MIGRATION_SECRET: is set\n" in told
+    assert "ok       Sessions: are opened by" in told
+    short = zapisano({**bare, "MIGRATION_SECRET": "m" * 31}, tmp_path, "doctor")
+    assert (short.returncode, "failed   MIGRATION_SECRET: is too short" in short.stdout) == (
+        1,
+        True,
+    )
+
+
+async def test_what_is_amiss_with_credits_has_a_remedy(alone: Settings, valkey_url: str) -> None:
+    owner = await asyncpg.connect(alone.database_url.get_secret_value())
+    await owner.execute("UPDATE user_balances SET frozen = 'the address clashes'")
+    frozen = await outcome(alone, "Accounts")
+    assert (frozen.outcome, frozen.found) == (
+        Outcome.WARNING,
+        "frozen, so that nobody may move them: 1, 2",
+    )
+    assert frozen.remedy.startswith("zapisano credits clashes ")
+    query = alone.model_copy(update={"auth_session_query": "SELECT $1"})
+    assert (await outcome(query, "Sessions")).outcome is Outcome.OK
+    redis = alone.model_copy(update={"redis_url": SecretStr(valkey_url)})
+    assert (await outcome(redis, "Redis")).outcome is Outcome.OK
+    await owner.execute("UPDATE credits.schema_version SET version_num = 'c0001'")
+    old = named(await examine(alone), "Migrations of credits")
+    assert (old.outcome, "POST /api/admin/migrate" in old.remedy) == (Outcome.FAILED, True)
+    await owner.close()
+
+
+async def test_credits_beside_the_rest_do_not_hide_it(alone: Settings) -> None:
+    """Where a sales bot or a secret key is set, somebody means to have more than credits."""
+    key = SecretStr("a-secret-key-of-the-test-suite-0123456789")
+    token = SecretStr("7000000001:AAanother-token-that-nobody-has-given-00")
+    for change in ({"secret_key": key}, {"sales_bot_token": token}):
+        more = alone.model_copy(update={**change, "telegram_api_base": NOBODY_LISTENS})
+        found = {check.name: check.outcome for check in await examine(more)}
+        assert found["Migrations"] is Outcome.FAILED
+        assert found["Migrations of credits"] is Outcome.OK
 
 
 @contextmanager

@@ -1,11 +1,7 @@
 """The doctor's look at PostgreSQL."""
 
 from collections.abc import AsyncGenerator
-from datetime import timedelta
 
-from zapisano.clock import utc_now
-from zapisano.credits.prices import read_prices
-from zapisano.credits.store import alerts
 from zapisano.db import OwnerConnection, ledger, open_database, roles, walls
 from zapisano.db.chains import head, knows
 from zapisano.db.database import database_name
@@ -14,57 +10,90 @@ from zapisano.db.probe import backends_are_shared, bare_transaction
 from zapisano.errors import BrokenSetting, Busy
 from zapisano.jobs.store import held
 from zapisano.ops import store
+from zapisano.ops.credits.health import check_ledger
 from zapisano.ops.model import Check, brings_its_own, failed, good, warning
 from zapisano.settings import Settings
 from zapisano.vault import Vault
 
 OLDEST_VERSION = 150000
-RECENTLY = timedelta(days=7)
-SOON = timedelta(minutes=1)
 BTREE_GIST_REMEDY = "install the package postgresql-contrib of your server's version"
 
 
 async def check_database(settings: Settings) -> list[Check]:
     """Look at the server, the pooler before it, the schemas and the roles."""
-    return [check async for check in _checks(settings)]
-
-
-async def _checks(settings: Settings) -> AsyncGenerator[Check]:
-    dsn = settings.database_url.get_secret_value()
     if brings_its_own(settings):
-        yield failed(
-            "PostgreSQL",
-            "not running",
+        remedy = (
             "start `zapisano up` (it brings its own), or set "
-            "DATABASE_URL=postgresql://booking_user:…@host/booking_saas",
+            "DATABASE_URL=postgresql://booking_user:…@host/booking_saas"
         )
-        return
+        return [failed("PostgreSQL", "not running", remedy)]
+    return await _told(_everything(settings))
+
+
+async def check_credits(settings: Settings) -> list[Check]:
+    """Look at the server, the pooler before it and the ledger, where nothing else is."""
+    return await _told(_credits(settings))
+
+
+async def has_credits_alone(settings: Settings) -> bool:
+    """Say whether there is nothing here but credits, by the settings and in the database."""
+    others = (settings.sales_bot_token, settings.secret_key)
+    if brings_its_own(settings) or any(one.get_secret_value() for one in others):
+        return False
     try:
-        async with bare_transaction(dsn) as conn:
-            yield _server(await store.server(conn))
-            yield _gist(await store.server(conn))
-            migrated = await store.shared_version(conn) == head("shared")
-            yield await _migrations(conn)
-            if migrated:
-                yield await _held(conn)
-                yield await _tokens(settings, conn)
-                yield await _roles(settings, conn)
-                if settings.webhook_url:
-                    yield await _bots(settings, conn)
-            if await ledger.is_installed(conn):
-                yield _prices(settings)
-                yield await _alerts(settings, conn)
-            yield await _walls(settings, conn)
-        yield await _pooler(settings, dsn)
-        if migrated:
-            yield await _isolation(settings)
+        async with bare_transaction(settings.database_url.get_secret_value()) as conn:
+            alone = (await store.server(conn)).owns_shared is None
+            return alone and await ledger.is_installed(conn)
+    except (Busy, BrokenSetting):
+        return False  # the look at the database says why
+
+
+async def _told(checks: AsyncGenerator[Check]) -> list[Check]:
+    """Make checks; a server that does not answer ends them, and is told as one."""
+    found: list[Check] = []
+    try:
+        async for check in checks:
+            found.append(check)  # noqa: PERF401 # what was found before a failure is told as well
     except (Busy, BrokenSetting) as error:
-        yield failed(
-            "PostgreSQL",
-            error.detail.removeprefix("DATABASE_URL: "),
+        what = error.detail.removeprefix("DATABASE_URL: ")
+        remedy = (
             "see that the server runs, and that DATABASE_URL has its host, port, user, password "
-            "and database",
+            "and database"
         )
+        found.append(failed("PostgreSQL", what, remedy))
+    return found
+
+
+async def _everything(settings: Settings) -> AsyncGenerator[Check]:
+    dsn = settings.database_url.get_secret_value()
+    async with bare_transaction(dsn) as conn:
+        yield _server(await store.server(conn))
+        yield _gist(await store.server(conn))
+        migrated = await store.shared_version(conn) == head("shared")
+        yield await _migrations(conn)
+        if migrated:
+            yield await _held(conn)
+            yield await _tokens(settings, conn)
+            yield await _roles(settings, conn)
+            if settings.webhook_url:
+                yield await _bots(settings, conn)
+        if await ledger.is_installed(conn):
+            async for check in check_ledger(settings, conn):
+                yield check
+        yield await _walls(settings, conn)
+    yield await _pooler(settings, dsn)
+    if migrated:
+        yield await _isolation(settings)
+
+
+async def _credits(settings: Settings) -> AsyncGenerator[Check]:
+    dsn = settings.database_url.get_secret_value()
+    async with bare_transaction(dsn) as conn:
+        yield _server(await store.server(conn))
+        yield good("Zapisano", "only credits are here")
+        async for check in check_ledger(settings, conn):
+            yield check
+    yield await _pooler(settings, dsn)
 
 
 def _server(server: store.Server) -> Check:
@@ -154,39 +183,6 @@ async def _bots(settings: Settings, conn: OwnerConnection) -> Check:
             "serves them alone",
         )
     return good(name, "their updates come to WEBHOOK_URL")
-
-
-def _prices(settings: Settings) -> Check:
-    """Read the prices of models: nothing else does before somebody is charged."""
-    name = "Prices of models"
-    try:
-        models = read_prices(settings.credits_prices_file).models
-    except BrokenSetting as error:
-        remedy = "mend the file; nobody can be charged by model until then"
-        return failed(name, error.detail, remedy)
-    return good(name, f"{len(models)} models have one")
-
-
-async def _alerts(settings: Settings, conn: OwnerConnection) -> Check:
-    """Look for low balances that the app's server could not be told of."""
-    name = "Low balances"
-    if not settings.credits_webhook_url:
-        return good(name, "are told to nobody: CREDITS_WEBHOOK_URL is not set")
-    if count := await alerts.given_up(conn, utc_now() - RECENTLY):
-        return warning(
-            name,
-            f"{count} of the last week's could not be told",
-            "see what CREDITS_WEBHOOK_URL answers; the worker's log (alerts_failed, "
-            "webhook_is_gone) has the reasons",
-        )
-    if count := await alerts.untried(conn, utc_now() - SOON):
-        return warning(
-            name,
-            f"{count} wait, and nobody tells them",
-            "let a worker run that has CREDITS_WEBHOOK_URL (the demo's has it for an address on "
-            "this machine alone), or call GET /api/admin/sweep",
-        )
-    return good(name, "are told to CREDITS_WEBHOOK_URL")
 
 
 async def _pooler(settings: Settings, dsn: str) -> Check:

@@ -13,19 +13,31 @@ from rich.table import Table
 
 from zapisano.errors import AppError
 from zapisano.ops import screen
-from zapisano.ops.database import check_database
+from zapisano.ops.credits.health import check_secrets
+from zapisano.ops.database import check_credits, check_database, has_credits_alone
 from zapisano.ops.machine import check_machine
 from zapisano.ops.model import Check, Outcome, failed
 from zapisano.ops.services import check_redis, check_telegram, check_yookassa
 from zapisano.settings import Settings
 
 Room = Callable[[Settings], Awaitable[list[Check]]]
+
+
+async def _redis_if_set(settings: Settings) -> list[Check]:
+    return await check_redis(settings) if settings.redis else []
+
+
 ROOMS: dict[str, Room] = {
     "PostgreSQL": check_database,
     "Redis": check_redis,
     "Telegram": check_telegram,
     "YooKassa": check_yookassa,
     "This machine": check_machine,
+}
+OF_CREDITS: dict[str, Room] = {
+    "PostgreSQL": check_credits,
+    "Redis": _redis_if_set,
+    "Secrets": check_secrets,
 }
 MARKS = {
     Outcome.OK: "[green]✓[/]",
@@ -41,8 +53,9 @@ class Unwell(AppError):
 
 
 async def examine(settings: Settings) -> list[Check]:
-    """Make every check; the slow ones side by side."""
-    found = await asyncio.gather(*(_look(name, room, settings) for name, room in ROOMS.items()))
+    """Make every check, of credits alone where nothing else is; the slow ones side by side."""
+    rooms = OF_CREDITS if await has_credits_alone(settings) else ROOMS
+    found = await asyncio.gather(*(_look(name, room, settings) for name, room in rooms.items()))
     return [check for checks in found for check in checks]
 
 
