@@ -261,7 +261,8 @@ def nested(depth: int) -> dict[str, Any]:
         ({"metadata": {"a": 10**400}}, "metadata"),
         ({"operation": "a\nb"}, "operation"),
         ({"amuont": 5}, "amuont"),
-        ({"model": "anthropic/claude-opus-4.6"}, "model"),
+        ({"model": "anthropic/claude-opus-4.6"}, "one of them, not both"),
+        ({"tokens": {"input": 1, "output": 1}}, "one of them, not both"),
         ({"email": "boris@example.com"}, "email"),
     ],
 )

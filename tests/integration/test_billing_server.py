@@ -13,7 +13,7 @@ from credits_api import ANNA, MIGRATION, SECRET, Api, exact, opened
 
 from own_settings import settings_for
 from zapisano.app import create_api
-from zapisano.credits.keys import Scope
+from zapisano.credits.keys import NoKey, Scope
 from zapisano.db import Database
 from zapisano.settings import Settings
 
@@ -68,6 +68,17 @@ async def test_a_batch_is_read_only_for_who_may_charge(api: Api, witness: Witnes
     assert await witness.fetchval(made) == 0
 
 
+async def test_a_key_without_its_word_is_told_how_to_send_it(api: Api) -> None:
+    key = (await api.key())["Authorization"].removeprefix("Bearer ")
+    for headers in ({"Authorization": key}, {"Authorization": key, **api.cookie()}):
+        for refused in (
+            await api.get("/api/billing/balance", headers, email=ANNA),
+            await api.post("/api/billing/deduct", headers, {"amount": 1, "operation": "x"}),
+        ):
+            assert refused.status_code == 401
+            assert refused.json()["error"] == NoKey.text
+
+
 async def test_a_keys_own_limits(api: Api) -> None:
     key = await api.key(most=Decimal("2.00"), per_minute=3)
     body = {"email": ANNA, "amount": 2.01, "operation": "x"}
@@ -84,6 +95,8 @@ async def test_a_limited_key_refunds_within_its_limit_too(api: Api) -> None:
     body = {"email": ANNA, "amount": 40, "operation": "x"}
     number = (await api.post("/api/billing/deduct", free, body)).json()["id"]
     refund = {"email": ANNA, "id": number, "reason": "y"}
+    unsaid = await api.post("/api/billing/refunds", limited, refund)
+    assert unsaid.json()["error"].startswith("amount: say how much")
     for change, status in (({}, 422), ({"amount": 10.01}, 403), ({"amount": 10}, 200)):
         answer = await api.post("/api/billing/refunds", limited, {**refund, **change})
         assert answer.status_code == status
@@ -105,6 +118,9 @@ async def test_a_hold_is_settled_for_less(api: Api) -> None:
     made = (await api.post("/api/billing/holds", key, HOLD)).json()
     assert (made["balanceBefore"], made["balanceAfter"], made["held"]) == (50, 30, 20)
     assert await api.balance() == 30
+    charge = {"email": ANNA, "amount": 36, "operation": "x"}
+    refused = await api.post("/api/billing/deduct", key, charge)
+    assert (refused.status_code, refused.json()["balance"]) == (402, 30)
     settled = await api.post(f"/api/billing/holds/{made['hold']}/settle", key, {"amount": 5.5})
     assert {
         name: exact(settled)[name] for name in ("deducted", "balanceBefore", "balanceAfter")
@@ -292,6 +308,10 @@ async def test_tokens_have_their_price(api: Api, witness: Witness) -> None:
     assert charged["deducted"] == Decimal("5.5")
     unknown = await api.post("/api/billing/deduct", api.cookie(), {**body, "model": "gpt-0"})
     assert (unknown.status_code, "model" in unknown.json()["error"]) == (422, True)
+    for path, more in (("deduct", {}), ("holds", {"email": ANNA})):
+        both = {**body, **more, "model": "gpt-0", "tokens": {"input": 1}}
+        first = await api.post(f"/api/billing/{path}", await api.key(), {"email": ANNA, **both})
+        assert first.json()["error"].startswith("model: has no price here")
     wrong = {**body, "tokens": {"input": -1, "output": 5}}
     assert (await api.post("/api/billing/deduct", api.cookie(), wrong)).status_code == 422
     worst = {**body, "email": ANNA, "tokens": {"input": 1000, "output": 500}}

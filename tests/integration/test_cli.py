@@ -279,6 +279,9 @@ def test_expected_trouble_is_one_line(
     [
         ("serve", {"ZAPISANO_API_PORT": "x", "ZAPISANO_TIME_ZONE": "Mars"}, 2, 2),
         ("serve", {"DATABASE_URL": ""}, 2, 1),
+        ("serve", {"DATABASE_URL": "127.0.0.1:5432/app"}, 2, 1),
+        ("serve api --only credits", {"DATABASE_URL": "127.0.0.1:5432/app"}, 2, 1),
+        ("serve api --only credits", {"DATABASE_URL": "mysql://u:topsecret@127.0.0.1/x"}, 2, 1),
         ("serve api", {"CLIENT_ID": "client_001"}, 2, 1),
         ("serve", {"ZAPISANO_HOST": "nowhere.invalid"}, 2, 1),
         ("serve", {"ZAPISANO_LOG_FILE": "/proc/nowhere/log"}, 2, 1),

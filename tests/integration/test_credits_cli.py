@@ -261,7 +261,10 @@ async def test_what_is_typed_wrongly_is_said_with_its_name(settings: Settings, b
         (resolve(balance="x"), "--balance: 'x' is no number"),
         (create(["all"], ""), "--scope: 'all' is none of read, charge"),
         (create(["read"], "x"), "--most: 'x' is no number"),
-        (ops_keys.revoke(settings, "123"), "There is no such server key."),
+        (
+            ops_keys.revoke(settings, "my-app"),
+            "ID: 'my-app' is no server key's; give its ID, see: zapisano credits keys list",
+        ),
     ):
         with pytest.raises(AppError) as told:
             await asked

@@ -160,8 +160,13 @@ async def test_what_no_key_can_be_is_refused_by_name(
 
 
 def test_a_session_is_no_server_key() -> None:
-    for header in ("", "Bearer eyJhbGciOiJkaXIi.x.y.z.q", "Basic zk_", "zk_1"):
+    for header in ("", "Bearer eyJhbGciOiJkaXIi.x.y.z.q", "Basic zk_", "Bearer of zk_1"):
         assert not keys.is_server_key(header)
+
+
+def test_a_key_is_known_as_one_however_it_is_sent() -> None:
+    for header in ("zk_1", "Bearer zk_1", "bearer  zk_1 zk_1"):
+        assert keys.is_server_key(header)
 
 
 async def test_the_app_cannot_forget_a_key(installed: Database) -> None:

@@ -34,10 +34,6 @@ prices = st.builds(
 )
 
 
-def one(price: Price) -> Prices:
-    return Prices({"m": price})
-
-
 @pytest.fixture
 def write(tmp_path: Path) -> Path:
     return tmp_path / "prices.toml"
@@ -51,12 +47,12 @@ def problems(path: Path, content: str) -> list[str]:
 
 
 def test_the_documented_call_costs_the_documented_amount() -> None:
-    assert PACKAGED.cost(OPUS, Tokens(1000, 500)) == Decimal("5.50")
+    assert PACKAGED.of(OPUS).cost(Tokens(1000, 500)) == Decimal("5.50")
 
 
 def test_small_costs_are_exact() -> None:
     price = Price(Decimal("0.15"), Decimal("0.6"), Decimal("0.015"), Decimal(0))
-    assert one(price).cost("m", Tokens(1234, 0)) == Decimal("0.0001851")
+    assert price.cost(Tokens(1234, 0)) == Decimal("0.0001851")
 
 
 @given(price=prices, tokens=st.builds(Tokens, counts, counts, counts))
@@ -64,7 +60,7 @@ def test_a_cost_is_exact_to_twelve_places(price: Price, tokens: Tokens) -> None:
     def units(number: Decimal) -> int:
         return int(number.scaleb(6))
 
-    cost = one(price).cost("m", tokens)
+    cost = price.cost(tokens)
     whole = (
         units(price.input) * tokens.input
         + units(price.output) * tokens.output
@@ -82,8 +78,8 @@ def test_no_end_of_a_call_is_above_the_worst_case(
     price = Price(price.input, price.output, min(price.cached_input, price.input), price.per_call)
     from_cache = int(asked * cached)
     ended = Tokens(asked - from_cache, int(most * said), from_cache)
-    worst = one(price).worst_case("m", asked, most)
-    assert one(price).cost("m", ended) <= worst
+    worst = price.worst_case(asked, most)
+    assert price.cost(ended) <= worst
     assert worst == worst.quantize(CENT) >= CENT
 
 
@@ -93,13 +89,14 @@ def test_no_end_of_a_call_is_above_the_worst_case(
 )
 def test_the_worst_case_is_rounded_up(cost: str, held: str) -> None:
     free = Price(Decimal(0), Decimal(0), Decimal(0), Decimal(cost))
-    assert one(free).worst_case("m", 1, 1) == Decimal(held)
+    assert free.worst_case(1, 1) == Decimal(held)
 
 
 def test_cached_tokens_count_apart() -> None:
     tokens = Tokens.read({"input": 0, "output": 0, "cached_input": 1_000_000})
-    assert PACKAGED.cost(OPUS, tokens) == Decimal("150.25")
-    assert PACKAGED.cost(OPUS, Tokens.read({"input": 1_000_000, "output": 0})) == Decimal("1500.25")
+    assert PACKAGED.of(OPUS).cost(tokens) == Decimal("150.25")
+    fresh = Tokens.read({"input": 1_000_000, "output": 0})
+    assert PACKAGED.of(OPUS).cost(fresh) == Decimal("1500.25")
 
 
 @pytest.mark.parametrize(
@@ -126,12 +123,12 @@ def test_tokens_that_cannot_be_counted_are_refused_by_name(tokens: object, field
 
 def test_an_unknown_model_is_told_some_that_are_known() -> None:
     with pytest.raises(UnknownModel) as caught:
-        PACKAGED.cost("gpt-0", Tokens(1, 1))
+        PACKAGED.of("gpt-0")
     assert caught.value.detail.startswith("model: ")
     assert OPUS in caught.value.detail
     price = PACKAGED.models[OPUS]
     with pytest.raises(UnknownModel) as caught:
-        Prices({f"model-{n}": price for n in range(1000)}).worst_case("gpt-0", 1, 1)
+        Prices({f"model-{n}": price for n in range(1000)}).of("gpt-0")
     assert len(caught.value.detail) < 200
 
 

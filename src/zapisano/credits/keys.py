@@ -27,6 +27,7 @@ ID_BYTES = 8
 SECRET_BYTES = 32
 WHOLE = re.compile(r"zk_([0-9a-f]{16})_[A-Za-z0-9_-]{43}")
 HEADER = re.compile(r"bearer +(zk_[^ ]*) *", re.IGNORECASE)
+MEANT = re.compile(r"(bearer +)?zk_", re.IGNORECASE)
 LONGEST_NAME = 100
 MOST_PER_MINUTE = 1_000_000
 
@@ -110,8 +111,8 @@ class NewKey:
 
 
 def is_server_key(header: str) -> bool:
-    """Say whether an Authorization header means to hold a server key and not a session."""
-    return HEADER.fullmatch(header) is not None
+    """Say whether a header means to hold a server key and no session, also without `Bearer`."""
+    return MEANT.match(header) is not None
 
 
 async def authenticate(conn: Connection, header: str) -> ServerKey:

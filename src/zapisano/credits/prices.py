@@ -101,6 +101,18 @@ class Price:
         )
         return self.per_call + millions / MILLION
 
+    def worst_case(self, input_tokens: int, max_output_tokens: int) -> Decimal:
+        """Return what to hold before a call: its dearest end, in whole hundredths, rounded up.
+
+        A settlement is rounded down together with what the account carries, so it is never above
+        this. At least a hundredth, since nothing cannot be held.
+
+        Raises:
+            Refused: a count of tokens is out of bounds.
+        """
+        cost = self.cost(Tokens(input_tokens, max_output_tokens))
+        return max(cost.quantize(CENT, ROUND_CEILING), CENT)
+
 
 @dataclass(frozen=True)
 class Prices:
@@ -108,26 +120,17 @@ class Prices:
 
     models: Mapping[str, Price]
 
-    def cost(self, model: str, tokens: Tokens) -> Decimal:
-        """Return what a call of `model` costs, exact to twelve places.
+    def of(self, model: str) -> Price:
+        """Return what calls of `model` cost.
 
         Raises:
             UnknownModel: it has no price.
         """
-        return self._of(model).cost(tokens)
-
-    def worst_case(self, model: str, input_tokens: int, max_output_tokens: int) -> Decimal:
-        """Return what to hold before a call: its dearest end, in whole hundredths, rounded up.
-
-        A settlement is rounded down together with what the account carries, so it is never above
-        this. At least a hundredth, since nothing cannot be held.
-
-        Raises:
-            UnknownModel: it has no price.
-            Refused: a count of tokens is out of bounds.
-        """
-        cost = self.cost(model, Tokens(input_tokens, max_output_tokens))
-        return max(cost.quantize(CENT, ROUND_CEILING), CENT)
+        if (price := self.models.get(model)) is not None:
+            return price
+        known = ", ".join(list(self.models)[:MODELS_NAMED])
+        more = ", …" if len(self.models) > MODELS_NAMED else ""
+        raise UnknownModel(f"model: has no price here; these have: {known}{more}")
 
     def view(self) -> dict[str, object]:
         """Return what everybody may see; `example` tells a wrong unit at a glance."""
@@ -148,13 +151,6 @@ class Prices:
                 for name, price in self.models.items()
             ],
         }
-
-    def _of(self, model: str) -> Price:
-        if (price := self.models.get(model)) is not None:
-            return price
-        known = ", ".join(list(self.models)[:MODELS_NAMED])
-        more = ", …" if len(self.models) > MODELS_NAMED else ""
-        raise UnknownModel(f"model: has no price here; these have: {known}{more}")
 
 
 @cache

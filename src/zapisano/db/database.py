@@ -19,7 +19,7 @@ from zapisano.db.connection import (
     fail,
 )
 from zapisano.db.names import quoted, tenant_role, tenant_schema
-from zapisano.db.pool import LOCK_TIMEOUT, Pool, connect, speak_json
+from zapisano.db.pool import LOCK_TIMEOUT, Pool, check_address, connect, speak_json
 from zapisano.db.registry import check_version
 from zapisano.errors import BrokenSetting, Busy
 from zapisano.settings import Settings
@@ -172,13 +172,16 @@ def open_alone(settings: Settings) -> Database:
     """Open a database that may have nothing but credits; nobody is asked until it is used.
 
     Raises:
-        BrokenSetting: no address is set.
+        BrokenSetting: no address is set, or one cannot be read.
     """
-    explicit = settings.app_database_url.get_secret_value()
+    explicit, owners = (
+        one.get_secret_value() for one in (settings.app_database_url, settings.database_url)
+    )
     if not explicit:
         settings.require("database_url")
-    dsn = explicit or settings.database_url.get_secret_value()
-    return Database(settings, dsn=dsn, isolated=bool(explicit))
+    for address in filter(None, (explicit, owners)):
+        check_address(address)
+    return Database(settings, dsn=explicit or owners, isolated=bool(explicit))
 
 
 async def _log_in(settings: Settings) -> Database:

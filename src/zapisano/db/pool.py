@@ -43,6 +43,7 @@ PROBE_TIMEOUT_SECONDS = 5.0
 # The driver takes what it does not know in an address for a setting of the server's. Neon writes
 # this one into every address that it shows; it speaks of the login, where the driver has no such.
 NOT_THE_DRIVERS = {"channel_binding"}
+SCHEMES = {"postgresql", "postgres"}
 
 
 @dataclass(eq=False)
@@ -105,6 +106,20 @@ def explained() -> Generator[None]:
         ) from e
     except (*CONNECTION_LOST, TimeoutError) as e:
         raise Busy(f"The database of DATABASE_URL is not answering ({type(e).__name__}).") from e
+
+
+def check_address(dsn: str) -> None:
+    """Refuse an address that the driver could not read, before anybody waits for it.
+
+    Raises:
+        BrokenSetting: it is no PostgreSQL's, or a port in it is no number.
+    """
+    with explained():
+        parts = urlsplit(for_driver(dsn))
+        if parts.scheme not in SCHEMES:
+            raise ValueError(parts.scheme)
+        for host in parts.netloc.split("@", 1)[-1].split(","):
+            int(host.rpartition("]")[2].partition(":")[2] or 0)
 
 
 def for_driver(dsn: str) -> str:

@@ -5,7 +5,7 @@ from decimal import Decimal, InvalidOperation
 
 from zapisano.clock import utc_now
 from zapisano.credits import keys, sessions
-from zapisano.credits.keys import Scope, ServerKey
+from zapisano.credits.keys import Scope, ServerKey, UnknownKey
 from zapisano.errors import BrokenSetting, Refused
 from zapisano.ops import screen
 from zapisano.ops.credits import opening
@@ -65,9 +65,18 @@ def _row(key: ServerKey) -> tuple[str, ...]:
 
 
 async def revoke(settings: Settings, key_id: str) -> None:
-    """Refuse a key from now on."""
+    """Refuse a key from now on.
+
+    Raises:
+        UnknownKey: there is none with this id; several may have one name.
+    """
     async with opening.opened(settings) as database, database.shared() as conn:
-        await keys.revoke(conn, key_id, utc_now())
+        try:
+            await keys.revoke(conn, key_id, utc_now())
+        except UnknownKey:
+            raise UnknownKey(
+                f"ID: {key_id!r} is no server key's; give its ID, see: zapisano credits keys list"
+            ) from None
     screen.say(f"{key_id} is revoked: requests with it are refused from now on.")
 
 

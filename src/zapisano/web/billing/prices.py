@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from zapisano.credits.prices import Prices, Tokens, read_prices
+from zapisano.credits.prices import Price, Prices, Tokens, read_prices
 from zapisano.errors import BrokenSetting, Refused
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
@@ -58,7 +58,11 @@ class Priced(Body):
     @model_validator(mode="after")
     def _is_one_price(self) -> Self:
         by_tokens = self.model is not None or self.tokens is not None
-        if (self.amount is None) != by_tokens or (self.model is None) != (self.tokens is None):
+        if self.amount is not None and by_tokens:
+            raise PydanticCustomError(
+                "price", "send an amount, or a model and its tokens: one of them, not both"
+            )
+        if self.amount is None and (self.model is None or self.tokens is None):
             raise PydanticCustomError("price", "send an amount, or a model and its tokens")
         return self
 
@@ -71,8 +75,8 @@ class Priced(Body):
         """
         if self.model is None:
             return Due(self.amount, None)
-        cost = prices_of(settings).cost(self.model, Tokens.read(self.tokens))
-        return Due(None, cost)
+        price, tokens = self._read(settings)
+        return Due(None, price.cost(tokens))
 
     def worst(self, settings: Settings) -> Decimal:
         """Return what is to be held: the amount, or the most that the tokens may cost.
@@ -82,9 +86,14 @@ class Priced(Body):
         """
         if self.amount is not None:
             return self.amount
-        tokens = Tokens.read(self.tokens)
+        price, tokens = self._read(settings)
         read = tokens.input + tokens.cached_input  # the cache may have forgotten them
-        return prices_of(settings).worst_case(self.model or "", read, tokens.output)
+        return price.worst_case(read, tokens.output)
+
+    def _read(self, settings: Settings) -> tuple[Price, Tokens]:
+        """Read the model, then its tokens: of both mistakes the model's is told."""
+        price = prices_of(settings).of(self.model or "")
+        return price, Tokens.read(self.tokens)
 
 
 def prices_of(settings: Settings) -> Prices:
