@@ -365,11 +365,35 @@ def test_sessions_that_the_app_keeps_in_the_database(
     assert (shown.status_code, shown.json()["balance"]) == (200, 50)
 
 
-@pytest.mark.parametrize(("fails", "left"), [(False, "44.50"), (True, "50.00")])
+# What becomes of a settlement on its way, and of its answer on the way back.
+TROUBLE = {
+    "": "",
+    "lost": "if (!tried++) { await fetched(...asked); throw new TypeError('fetch failed'); }",
+    "busy": "if (!tried++) return Response.json({ success: false }, { status: 503 });",
+    "refused": "return Response.json({ success: false }, { status: 409 });",
+}
+
+
+@pytest.mark.parametrize(
+    ("fails", "trouble", "left", "held"),
+    [
+        (False, "", "44.50", "0.00"),
+        (False, "lost", "44.50", "0.00"),
+        (False, "busy", "44.50", "0.00"),
+        (False, "refused", "33.25", "16.75"),
+        (True, "", "50.00", "0.00"),
+    ],
+)
 def test_the_next_js_route_charges_what_a_call_has_cost(
-    walked: list[Came], desk: Desk, tmp_path: Path, fails: bool, left: str
+    walked: list[Came],
+    desk: Desk,
+    tmp_path: Path,
+    fails: bool,
+    trouble: str,
+    left: str,
+    held: str,
 ) -> None:
-    email = f"next-{fails}@example.com".lower()
+    email = f"next-{fails}-{trouble}@example.com".lower()
     modules = {
         "next-auth": "export const getServerSession = async () => "
         f"({{ user: {{ email: '{email}' }} }});",
@@ -386,6 +410,10 @@ def test_the_next_js_route_charges_what_a_call_has_cost(
     (tmp_path / "route.mjs").write_text(block_of("js", "app/api/analyze/route.js"))
     (tmp_path / "run.mjs").write_text(
         "import { POST } from './route.mjs';\n"
+        "const fetched = fetch; let tried = 0;\n"
+        "globalThis.fetch = async (...asked) => {\n"
+        f"if (asked[0].endsWith('/settle')) {{ {TROUBLE[trouble]} }}\n"
+        "return fetched(...asked); };\n"
         "const asked = new Request('http://app/', { method: 'POST', body: '{\"text\": \"x\"}' });\n"
         "try { console.log(await (await POST(asked)).text()); }"
         " catch (error) { console.log(error.message); }\n"
@@ -401,13 +429,15 @@ def test_the_next_js_route_charges_what_a_call_has_cost(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert ("overloaded" if fails else '"balance":44.5') in done.stdout
+    said = "overloaded" if fails else "" if trouble == "refused" else '"balance":44.5'
+    assert said in done.stdout
+    assert ("not settled:" in done.stderr) == (trouble == "refused")
     found = desk.product.row(
         "SELECT balance::text, held::text FROM user_balances WHERE email = $1",
         email,
         schema="public",
     )
-    assert found == {"balance": left, "held": "0.00"}
+    assert found == {"balance": left, "held": held}
 
 
 def test_the_other_scripts_are_scripts(tmp_path: Path) -> None:

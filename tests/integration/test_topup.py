@@ -35,7 +35,9 @@ from integration.topup_fixtures import (
 )
 from integration.yookassa_fixtures import order
 from zapisano.app import create_api, create_webhook
+from zapisano.credits import keys
 from zapisano.credits import ledger as credit_ledger
+from zapisano.credits.keys import Scope
 from zapisano.credits.model import AccountFrozen, Item, KeyReused, Rules, TooMuch, Verb
 from zapisano.db import Database
 from zapisano.db.chains import apply, render
@@ -246,6 +248,7 @@ async def test_a_declined_card_credits_nothing_and_paying_again_credits_once(
     told = await payer.status(asked.id)
     assert (told.status, told.cancel_reason) == (Status.CANCELED, "insufficient_funds")
     assert (await payer.asks("500", key="once")).status is Status.CANCELED
+    assert (await payer.asks("500", key="another")).is_open
     assert await told_in_telegram(witness) == 0
 
     async with payer.database.shared() as conn:
@@ -262,6 +265,22 @@ async def test_a_declined_card_credits_nothing_and_paying_again_credits_once(
     await payer.settles(payment_id)
     assert (await payer.status(asked.id)).status is Status.PAID
     assert await topups(witness) == [(ANNA, Decimal("500.00"))]
+
+
+async def test_a_canceled_top_up_is_shown_with_nowhere_to_pay(
+    payer: Payer, witness: Witness
+) -> None:
+    asked = await payer.asks("500")
+    async with payer.database.shared() as conn:
+        key = await keys.create(conn, name="app", scopes=[Scope.READ], now=now())
+    of_key = {"Authorization": f"Bearer {key.whole}"}
+    async with serving(create_api(payer.settings, payer.database)) as url, browsing(url) as client:
+        path = f"/api/billing/topup/{asked.id}?email={ANNA}"
+        before = (await client.get(path, headers=of_key)).json()
+        await witness.execute("UPDATE shared.orders SET status = 'canceled'")
+        after = (await client.get(path, headers=of_key)).json()
+    assert (before["status"], before["confirmationUrl"]) == ("pending", asked.confirmation_url)
+    assert (after["status"], after["confirmationUrl"]) == ("canceled", None)
 
 
 async def test_late_money_for_a_canceled_order_is_looked_at(payer: Payer, witness: Witness) -> None:
