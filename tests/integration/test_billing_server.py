@@ -296,6 +296,16 @@ async def test_a_thousand_at_once(api: Api, witness: Witness) -> None:
     assert await witness.fetchval("SELECT sum(total_spent) FROM user_balances") == 1000
 
 
+async def test_a_repetition_may_name_its_tokens_in_another_order(api: Api) -> None:
+    body = {"operation": "x", "model": "anthropic/claude-opus-4.6"}
+    answers = [
+        await api.post("/api/billing/deduct", api.cookie(), {**body, "tokens": tokens}, key="t")
+        for tokens in ({"input": 1000, "output": 500}, {"output": 500, "input": 1000})
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json()
+
+
 async def test_tokens_have_their_price(api: Api, witness: Witness) -> None:
     shown = (await api.client.get("/api/billing/prices")).json()
     assert (shown["unit"], shown["success"]) == ("credits per million tokens", True)

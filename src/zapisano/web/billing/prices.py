@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, cast
 
-from pydantic import Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from zapisano.credits.prices import Price, Prices, Tokens, read_prices
@@ -48,12 +48,19 @@ class Due:
         return self.amount if self.amount is not None else self.cost or Decimal(0)
 
 
+def _in_one_order(tokens: object) -> object:
+    """Write an object's fields in one order: a repetition is one however they were sent."""
+    if not isinstance(tokens, dict):
+        return tokens
+    return dict(sorted(cast("dict[str, object]", tokens).items()))
+
+
 class Priced(Body):
     """A price: an amount, or a model and its tokens."""
 
     amount: Amount | None = None
     model: str | None = Field(None, min_length=1, max_length=200)
-    tokens: Annotated[Any, WithJsonSchema(TOKENS)] = None
+    tokens: Annotated[Any, BeforeValidator(_in_one_order), WithJsonSchema(TOKENS)] = None
 
     @model_validator(mode="after")
     def _is_one_price(self) -> Self:
