@@ -51,11 +51,13 @@ class Slot:
     """A place for one connection, the tenants it has met, and when it was given back.
 
     `used_at` is the clock on the wall, in seconds: others stand still while a machine sleeps.
+    `farewell` tells whether the server has said something unasked.
     """
 
     raw: RawConnection | None = None
     met: set[str] = field(default_factory=set[str])
     used_at: float = 0.0
+    farewell: select.poll = field(default_factory=select.poll)
 
 
 async def connect(
@@ -170,7 +172,7 @@ class Pool:
         """
         slot = await self._take(tenant)
         try:
-            if slot.raw is None or not await _stands(slot.raw, slot.used_at):
+            if slot.raw is None or not (_is_trusted(slot) or await _answers(slot.raw)):
                 slot.met.clear()
                 slot.raw = await speak_json(
                     await connect(
@@ -179,6 +181,7 @@ class Pool:
                         lock_timeout=LOCK_TIMEOUT,
                     )
                 )
+                slot.farewell = _listens(slot.raw)
             if tenant:
                 slot.met.add(tenant)
             yield slot.raw
@@ -201,6 +204,9 @@ class Pool:
     def _choose(self, tenant: str) -> Slot:
         """Prefer a connection that knows the tenant, else the one that knows fewest."""
         if not tenant:
+            for slot in reversed(self._idle):  # the last one used is the warmest
+                if slot.raw is not None and not slot.met:
+                    return slot
             return max(self._idle, key=lambda slot: (slot.raw is not None, -len(slot.met)))
         for slot in self._idle:
             if tenant in slot.met:
@@ -227,12 +233,19 @@ class Pool:
                 slot.raw = None
 
 
-async def _stands(raw: RawConnection, used_at: float) -> bool:
+def _is_trusted(slot: Slot) -> bool:
     """Say whether a connection can be used; one that gives reason to doubt it is asked."""
+    raw = slot.raw
+    if raw is None or raw.is_closed() or not 0 <= time.time() - slot.used_at < TRUSTED_SECONDS:
+        return False
+    # On an idle connection nothing waits to be read but a farewell.
+    return not slot.farewell.poll(0)
+
+
+async def _answers(raw: RawConnection) -> bool:
+    """Ask a connection of which nobody knows whether it stands."""
     if raw.is_closed():
         return False
-    if 0 <= time.time() - used_at < TRUSTED_SECONDS and _is_quiet(raw):
-        return True
     try:
         await raw.execute("SELECT 1", timeout=PROBE_TIMEOUT_SECONDS)
     except (*CONNECTION_LOST, TimeoutError):
@@ -241,12 +254,12 @@ async def _stands(raw: RawConnection, used_at: float) -> bool:
     return True
 
 
-def _is_quiet(raw: RawConnection) -> bool:
-    """Say whether nothing waits to be read: on an idle connection that would be a farewell."""
+def _listens(raw: RawConnection) -> select.poll:
+    """Return what tells whether something waits to be read."""
     transport = raw._transport  # noqa: SLF001 # the driver shows it nowhere
     poll = select.poll()
     poll.register(transport.get_extra_info("socket"), select.POLLIN)
-    return not poll.poll(0)
+    return poll
 
 
 def _is_used_up(slot: Slot, limit: int) -> bool:

@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from zapisano.credits.model import fold
 from zapisano.db import Connection, Row
 
 MOST_LISTED = 1000
@@ -65,14 +66,14 @@ class Ranked:
 
 
 async def of_address(conn: Connection, email: str) -> list[Stored]:
-    """Return the rows of an address in lower case, however it is spelled in them, by number."""
+    """Return the rows of an address, however it is spelled in them, by number."""
     rows = await conn.fetch(
         """SELECT id, email, balance, total_spent, held, promo, remainder, is_test_account, frozen,
                head IS NOT NULL AS is_adopted,
                CASE WHEN created_at >= '0001-01-03Z' AND created_at < '9999-01-01Z'
                    THEN created_at END AS created_at
-           FROM public.user_balances WHERE credits.fold(email) = credits.fold($1) ORDER BY id""",
-        email,
+           FROM public.user_balances WHERE credits.fold(email) = $1 ORDER BY id""",
+        fold(email),
     )
     return [_stored(row) for row in rows]
 
@@ -81,9 +82,9 @@ async def lock(conn: Connection, email: str) -> None:
     """Keep others off the rows of an address, in the order in which opening and batches lock."""
     await conn.fetchval("SELECT credits.guard($1)", email)
     await conn.fetch(
-        """SELECT id FROM public.user_balances WHERE credits.fold(email) = credits.fold($1)
+        """SELECT id FROM public.user_balances WHERE credits.fold(email) = $1
            ORDER BY id FOR NO KEY UPDATE""",
-        email,
+        fold(email),
     )
 
 

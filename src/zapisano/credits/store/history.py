@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from zapisano.credits.entry import Entry, Filter, Kind, Place
-from zapisano.credits.model import Account
+from zapisano.credits.model import Account, fold
 from zapisano.db import Connection, Row
 
 END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
@@ -95,9 +95,9 @@ async def carried(
                     AND ($6 = '' OR position(lower($6) IN lower(t.operation)) > 0)
                 ORDER BY t.id DESC LIMIT $7)
            ) AS c
-           WHERE credits.fold(a.email) = credits.fold($1)
+           WHERE credits.fold(a.email) = $1
            ORDER BY c.created_at DESC NULLS LAST, c.id DESC LIMIT $7""",
-        account.email,
+        fold(account.email),
         END_OF_TIME if after is None else after.created_at,
         0 if after is None else after.transaction,
         where.since,

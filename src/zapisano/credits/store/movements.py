@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal, cast
 from uuid import UUID
 
-from zapisano.credits.model import CENT, LARGEST, Account, Answer, Item, Outcome, Rules
+from zapisano.credits.model import CENT, LARGEST, Account, Answer, Item, Outcome, Rules, fold
 from zapisano.db import Connection, Row
 
 
@@ -121,13 +121,13 @@ async def renew(
 
 
 async def find_account(conn: Connection, email: str) -> Account | None:
-    """Return the account of an address in lower case, unless there is none or it is frozen."""
+    """Return the account of an address, unless there is none or it is frozen."""
     row = await conn.fetchrow(
         """SELECT id, email, balance, total_spent, held, promo, remainder, is_test_account,
                expires_at
            FROM public.user_balances
-           WHERE credits.fold(email) = credits.fold($1) AND frozen IS NULL AND head IS NOT NULL""",
-        email,
+           WHERE credits.fold(email) = $1 AND frozen IS NULL AND head IS NOT NULL""",
+        fold(email),
     )
     if row is None:
         return None
