@@ -387,7 +387,7 @@ $$"""
 # has, against plans that read whole tables, would cost it a twentieth; none is to be had here:
 # `fold` is dear, the row is found again by its place, and keys are another function's affair.
 CHARGE = """CREATE FUNCTION credits.charge(
-    p_now timestamptz, p_floor numeric, p_most numeric, p_threshold numeric, p_email text,
+    p_now timestamptz, p_floor_hundredths bigint, p_threshold numeric, p_email text,
     p_amount numeric, p_key text, p_params bytea, p_operation text, p_metadata jsonb,
     OUT movement bigint, OUT balance numeric
 ) LANGUAGE plpgsql AS $$
@@ -404,7 +404,8 @@ BEGIN
     WHERE credits.fold(a.email) = folded AND a.frozen IS NULL AND a.head IS NOT NULL
         AND p_amount > 0 AND p_amount = round(p_amount, 2)
         AND a.promo = 0 AND (a.expires_at IS NULL OR a.expires_at > p_now)
-        AND a.balance - p_amount >= p_floor AND a.total_spent + p_amount <= p_most
+        AND (a.balance - p_amount) * 100 >= p_floor_hundredths
+        AND a.total_spent + p_amount < 100000000
         AND (a.balance + a.held - p_amount >= p_threshold) IS NOT DISTINCT FROM
             (a.balance + a.held >= p_threshold)
     FOR NO KEY UPDATE SKIP LOCKED;
