@@ -15,7 +15,13 @@ from zapisano import __version__
 from zapisano.bots.route import telegram_router
 from zapisano.clock import utc_now
 from zapisano.credits.prices import read_prices
-from zapisano.db import START_PATIENCE_SECONDS, Database, open_alone, open_database
+from zapisano.db import (
+    START_PATIENCE_SECONDS,
+    Database,
+    check_addresses,
+    open_alone,
+    open_database,
+)
 from zapisano.errors import BrokenSetting
 from zapisano.payments import YooKassa
 from zapisano.settings import Settings
@@ -139,7 +145,7 @@ async def run(settings: Settings, parts: Sequence[Part], *, port: int | None = N
     """Serve one part or both in this process, until told to stop.
 
     Raises:
-        BrokenSetting: a port is taken, or CLIENT_ID is set.
+        BrokenSetting: a port is taken, an address cannot be read, or CLIENT_ID is set.
         Busy: the database is not answering.
     """
     if settings.only_tenant:
@@ -151,6 +157,7 @@ async def run(settings: Settings, parts: Sequence[Part], *, port: int | None = N
         part: bind(settings.host, port or getattr(settings, PORTS[part][0]), PORTS[part][1])
         for part in parts
     }
+    check_addresses(settings)
     # Credits alone may be on a database that has nothing else, or is not there yet.
     database = (
         open_alone(settings)

@@ -20,6 +20,7 @@ from zapisano.credits.entry import Filter, Place
 from zapisano.credits.export import Form
 from zapisano.credits.model import AccountFrozen, Insufficient, Outcome, fold
 from zapisano.db import Database
+from zapisano.errors import Refused
 from zapisano.settings import Settings
 
 Witness = asyncpg.Connection
@@ -188,6 +189,33 @@ async def test_tables_that_were_filled_past_their_sequences(old: Wallets) -> Non
     assert await old.value("SELECT max(id) FROM credit_transactions") == 702
     await install(old.database)
     assert (await old.charge("newer@example.org", "1.00")).balance_after == D("49.00")
+
+
+@pytest.mark.parametrize("when", ["BEFORE", "AFTER"])
+async def test_triggers_of_the_original_that_touch_the_account(old: Wallets, when: str) -> None:
+    """They write the row while it is being charged, so it is not where it was."""
+    await old.witness.execute(
+        """CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               UPDATE public.user_balances SET updated_at = now() WHERE email = NEW.email;
+               RETURN NEW; END $$;
+           CREATE TRIGGER touch AFTER INSERT ON credit_transactions
+               FOR EACH ROW EXECUTE FUNCTION touch()""".replace("AFTER", when)
+    )
+    await install(old.database)
+    before = (await old.charge("plain@example.org", "1.00")).balance_after
+    assert (await old.charge("plain@example.org", "1.00")).balance_after == before - 1
+    kept = "SELECT balance FROM user_balances WHERE email = 'plain@example.org'"
+    assert await old.value(kept) == before - 1
+    assert (await verify.verify(old.database, floor=RULES.floor)).findings == ()
+
+
+@pytest.mark.parametrize("table", ["user_balances", "credit_transactions"])
+async def test_a_table_with_children_is_refused(old: Wallets, table: str) -> None:
+    """Two rows of two tables cannot be told apart by what tells rows of one."""
+    await old.witness.execute(f"CREATE TABLE theirs () INHERITS (public.{table})")
+    told = f"public.{table}: must be one plain table, without children"
+    with pytest.raises(Refused, match=told):
+        await install(old.database)
 
 
 async def test_adopting_does_not_write_the_tables_anew(old: Wallets) -> None:

@@ -137,3 +137,25 @@ async def test_a_plan_of_a_young_ledger_is_good_for_a_full_one(
     assert {n: r for n, r in read.items() if r[0] > 100 or r[1] > 10 * asked} == {}
     assert max(row["read"] for row in pages) > 0
     assert {row["name"]: row["read"] for row in pages if row["read"] > 20 * asked} == {}
+
+
+async def test_a_charge_alone_that_was_planned_for_a_handful_of_accounts(
+    raw: RawConnection,
+) -> None:
+    """PostgreSQL has looked at the tables once, when there was next to nothing."""
+    conn = SharedConnection(raw)
+    assert await store.open_account(conn, RULES, ANNA)
+    await raw.execute("ANALYZE")
+    for _ in range(12):
+        assert await store.charge(conn, RULES, charge(ANNA, "0.01"), NOW)
+    await raw.execute(ACCOUNTS)
+    await raw.execute("SELECT pg_stat_force_next_flush()")
+    async with raw.transaction():
+        assert await store.charge(conn, RULES, charge(ANNA, "0.01"), NOW)
+        read = await raw.fetchrow(
+            """SELECT seq_tup_read, idx_tup_fetch FROM pg_stat_xact_user_tables
+               WHERE relname = 'user_balances'"""
+        )
+    assert read is not None
+    assert read["seq_tup_read"] == 0
+    assert 0 < read["idx_tup_fetch"] < 20

@@ -13,7 +13,13 @@ from zapisano.db.connection import (
     TenantConnection,
     connection_is_lost,
 )
-from zapisano.db.database import START_PATIENCE_SECONDS, Database, open_alone, open_database
+from zapisano.db.database import (
+    START_PATIENCE_SECONDS,
+    Database,
+    check_addresses,
+    open_alone,
+    open_database,
+)
 
 __all__ = [
     "CONNECTION_LOST",
@@ -28,6 +34,7 @@ __all__ = [
     "Row",
     "SharedConnection",
     "TenantConnection",
+    "check_addresses",
     "connection_is_lost",
     "open_alone",
     "open_database",

@@ -172,16 +172,24 @@ def open_alone(settings: Settings) -> Database:
     """Open a database that may have nothing but credits; nobody is asked until it is used.
 
     Raises:
-        BrokenSetting: no address is set, or one cannot be read.
+        BrokenSetting: no address is set.
     """
-    explicit, owners = (
-        one.get_secret_value() for one in (settings.app_database_url, settings.database_url)
-    )
+    explicit = settings.app_database_url.get_secret_value()
     if not explicit:
         settings.require("database_url")
-    for address in filter(None, (explicit, owners)):
-        check_address(address)
-    return Database(settings, dsn=explicit or owners, isolated=bool(explicit))
+    dsn = explicit or settings.database_url.get_secret_value()
+    return Database(settings, dsn=dsn, isolated=bool(explicit))
+
+
+def check_addresses(settings: Settings) -> None:
+    """Refuse addresses that nobody could read, before a process says that it is ready.
+
+    Raises:
+        BrokenSetting: names the setting.
+    """
+    for name in ("app_database_url", "database_url"):
+        if address := getattr(settings, name).get_secret_value():
+            check_address(name.upper(), address)
 
 
 async def _log_in(settings: Settings) -> Database:

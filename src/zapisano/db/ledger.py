@@ -87,6 +87,8 @@ async def upgrade(conn: OwnerConnection, folder: Path = FOLDER) -> None:
     )
     if current is not None and not knows("credits", current, folder):
         raise Refused(f"The credits are at version {current}: upgrade Zapisano first.")
+    for table in NUMBERED:
+        await _check_plain(conn, table)
     await apply(conn, render("credits", current, folder=folder))
     for table in NUMBERED:
         await _number_on(conn, table)
@@ -121,6 +123,22 @@ async def _grant(conn: OwnerConnection) -> None:
             + " TO "
             + app
         )
+
+
+async def _check_plain(conn: OwnerConnection, table: str) -> None:
+    """Refuse tables that are more than one: a row would not be told from another's.
+
+    Raises:
+        Refused: the table has children or parts, or is none.
+    """
+    odd = await conn.fetchval(
+        """SELECT relkind <> 'r' OR relhassubclass OR relispartition
+               OR EXISTS (SELECT FROM pg_inherits WHERE inhrelid = oid)
+           FROM pg_class WHERE oid = to_regclass('public.' || $1::text)""",
+        table,
+    )
+    if odd:
+        raise Refused(f"public.{table}: must be one plain table, without children or partitions.")
 
 
 async def _number_on(conn: OwnerConnection, table: str) -> None:

@@ -91,10 +91,8 @@ def explained() -> Generator[None]:
     """Say in a person's words why a connection could not be opened."""
     try:
         yield
-    except (asyncpg.ClientConfigurationError, ValueError) as error:
-        raise BrokenSetting(
-            "DATABASE_URL: cannot be read; write postgresql://user:password@host:5432/database"
-        ) from error
+    except (asyncpg.ClientConfigurationError, ValueError):
+        raise _unreadable("DATABASE_URL") from None  # the cause repeats parts of the password
     except (
         asyncpg.InvalidAuthorizationSpecificationError,
         asyncpg.InvalidCatalogNameError,
@@ -110,18 +108,34 @@ def explained() -> Generator[None]:
         raise Busy(f"The database of DATABASE_URL is not answering ({type(e).__name__}).") from e
 
 
-def check_address(dsn: str) -> None:
+def _unreadable(setting: str) -> BrokenSetting:
+    return BrokenSetting(
+        f"{setting}: cannot be read; write postgresql://user:password@host:5432/database, and "
+        "signs in the password as in an address (@ is %40, # is %23)"
+    )
+
+
+def check_address(setting: str, dsn: str) -> None:
     """Refuse an address that the driver could not read, before anybody waits for it.
 
     Raises:
-        BrokenSetting: it is no PostgreSQL's, or a port in it is no number.
+        BrokenSetting: it is no PostgreSQL's, or a port in it is no number. What stands there may be
+            a part of the password, so it is not repeated.
     """
-    with explained():
+    if not _is_readable(dsn):
+        raise _unreadable(setting)
+
+
+def _is_readable(dsn: str) -> bool:
+    try:
         parts = urlsplit(for_driver(dsn))
-        if parts.scheme not in SCHEMES:
-            raise ValueError(parts.scheme)
-        for host in parts.netloc.split("@", 1)[-1].split(","):
-            int(host.rpartition("]")[2].partition(":")[2] or 0)
+        ports = (
+            host.rpartition("]")[2].partition(":")[2]
+            for host in parts.netloc.rpartition("@")[2].split(",")
+        )
+        return parts.scheme in SCHEMES and all(not port or port.isdigit() for port in ports)
+    except ValueError:
+        return False
 
 
 def for_driver(dsn: str) -> str:

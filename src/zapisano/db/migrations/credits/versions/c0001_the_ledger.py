@@ -45,7 +45,7 @@ LETTERS = [
 ] + [("\N{GREEK SMALL LETTER FINAL SIGMA}", "\N{GREEK SMALL LETTER SIGMA}")]
 DOTTED = "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}"
 FOLD = f"""CREATE FUNCTION credits.fold(email text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 10000 AS $$ BEGIN RETURN
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 100000 AS $$ BEGIN RETURN
     CASE WHEN pg_catalog.octet_length(email) = pg_catalog.length(email)
     THEN pg_catalog.lower(pg_catalog.btrim(email) COLLATE "C")
     ELSE pg_catalog.translate(

@@ -385,7 +385,8 @@ $$"""
 # One charge alone, in one trip: what `post` does, for an account with nothing unusual about it.
 # Nothing told, or somebody keeps the row: ask `post`. It waits for nobody. Settings such as `post`
 # has, against plans that read whole tables, would cost it a twentieth; none is to be had here:
-# `fold` is dear, the row is found again by its place, and keys are another function's affair.
+# `fold` is dear, and keys are another function's affair. An adopted table may have triggers that
+# write to the account meanwhile, so its row is found again by what it is, and not by where it was.
 CHARGE = """CREATE FUNCTION credits.charge(
     p_now timestamptz, p_floor_hundredths bigint, p_threshold numeric, p_email text,
     p_amount numeric, p_key text, p_params bytea, p_operation text, p_metadata jsonb,
@@ -399,8 +400,8 @@ DECLARE
     sealed bytea;
     kept integer;
 BEGIN
-    SELECT a.ctid AS place, a.id, a.email, a.balance, a.total_spent, a.remainder, a.head
-    INTO acc FROM public.user_balances AS a
+    SELECT a.id, a.email, a.balance, a.total_spent, a.remainder, a.head INTO acc
+    FROM public.user_balances AS a
     WHERE credits.fold(a.email) = folded AND a.frozen IS NULL AND a.head IS NOT NULL
         AND p_amount > 0 AND p_amount = round(p_amount, 2)
         AND a.promo = 0 AND (a.expires_at IS NULL OR a.expires_at > p_now)
@@ -432,7 +433,10 @@ BEGIN
     UPDATE public.user_balances AS a SET
         balance = charge.balance, total_spent = acc.total_spent + p_amount,
         movement = charge.movement, head = sealed, updated_at = at
-    WHERE a.ctid = acc.place;
+    WHERE credits.fold(a.email) = folded AND a.id = acc.id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the account % was changed while it was charged', acc.id;
+    END IF;
 END $$"""
 
 IS_USED = """CREATE FUNCTION credits.is_used(p_folded text, p_key text) RETURNS boolean
