@@ -394,6 +394,7 @@ def adding_a_service(place: Place) -> tuple[Json, Chat]:
     """A tenant's bot that asks its owner for a new service's name."""
     owner = place.house.new_person()
     bot = place.sold(owner)
+    place.house.idle()  # or its first word comes below what is being pressed
     hers = owner.with_bot(bot["bot_id"])
     hers.start()
     hers.wait_for("Салон")
