@@ -216,6 +216,8 @@ async def test_a_table_with_children_is_refused(old: Wallets, table: str) -> Non
     told = f"public.{table}: must be one plain table, without children"
     with pytest.raises(Refused, match=told):
         await install(old.database)
+    await old.witness.execute("DROP TABLE theirs")
+    await install(old.database)
 
 
 async def test_adopting_does_not_write_the_tables_anew(old: Wallets) -> None:

@@ -32,6 +32,8 @@ def test_what_the_driver_reads_is_let_through(address: str) -> None:
         "postgresql://user:secret@[::1/database",
         "postgresql://user:secret#more@host/database",
         "postgresql://user:p@host:secret/database",
+        "postgresql://user:p@se:secret@host/database",
+        "postgresql://user:p@secret@host/database",
     ],
 )
 def test_what_it_cannot_read_is_refused_and_not_repeated(address: str) -> None:

@@ -76,7 +76,7 @@ async def upgrade(conn: OwnerConnection, folder: Path = FOLDER) -> None:
     """Bring the credits to the head, in the caller's transaction. Safe to repeat.
 
     Raises:
-        Refused: they are newer than this program.
+        Refused: they are newer than this program, or a table of theirs is not one plain table.
     """
     await conn.execute("SELECT pg_advisory_xact_lock($1)", CREDITS_LOCK)
     await conn.execute("CREATE SCHEMA IF NOT EXISTS credits")
@@ -132,9 +132,9 @@ async def _check_plain(conn: OwnerConnection, table: str) -> None:
         Refused: the table has children or parts, or is none.
     """
     odd = await conn.fetchval(
-        """SELECT relkind <> 'r' OR relhassubclass OR relispartition
-               OR EXISTS (SELECT FROM pg_inherits WHERE inhrelid = oid)
-           FROM pg_class WHERE oid = to_regclass('public.' || $1::text)""",
+        """SELECT c.relkind <> 'r' OR EXISTS (
+               SELECT FROM pg_inherits AS i WHERE c.oid IN (i.inhrelid, i.inhparent))
+           FROM pg_class AS c WHERE c.oid = to_regclass('public.' || $1::text)""",
         table,
     )
     if odd:

@@ -73,6 +73,7 @@ async def connect(
         Busy: the server cannot be reached or refuses the login.
         BrokenSetting: the address cannot be read.
     """
+    check_address("DATABASE_URL", dsn)
     with explained():
         return await asyncpg.connect(
             for_driver(dsn),
@@ -133,7 +134,9 @@ def _is_readable(dsn: str) -> bool:
             host.rpartition("]")[2].partition(":")[2]
             for host in parts.netloc.rpartition("@")[2].split(",")
         )
-        return parts.scheme in SCHEMES and all(not port or port.isdigit() for port in ports)
+        # Of two @ the driver takes the first, and the rest of the password for the host.
+        is_one = parts.netloc.count("@") <= 1 and parts.scheme in SCHEMES
+        return is_one and all(not port or port.isdecimal() for port in ports)
     except ValueError:
         return False
 

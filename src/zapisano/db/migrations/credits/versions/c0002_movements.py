@@ -330,6 +330,7 @@ AS $$
 DECLARE
     -- An adopted table may have any sequence, of a serial column or of an identity.
     ids regclass := pg_get_serial_sequence('public.credit_transactions', 'id');
+    changed bigint;
 BEGIN
     WITH entry AS MATERIALIZED (
         SELECT e.account, e.movement, e.amount, e.counter, e.kind, e.balance_after, e.cost,
@@ -363,6 +364,10 @@ BEGIN
         promo = v.promo, expires_at = v.expires_at, movement = v.movement, head = v.head,
         updated_at = p_at
     FROM unnest(p_accounts) AS v WHERE a.id = v.id;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    IF changed <> cardinality(p_accounts) THEN
+        RAISE EXCEPTION '% of % accounts could be written', changed, cardinality(p_accounts);
+    END IF;
 END $$"""
 
 # Rare beside charges: holds that open and end, and accounts that have fallen under the threshold.
