@@ -27,8 +27,11 @@ types: .venv/dev
 units: .venv/dev
 	$(BIN)/pytest -q tests/unit tests/test_tidy.py
 
-test: .venv/dev ## the whole suite, on real PostgreSQL and Valkey
-	$(BIN)/pytest -q -n 2 --dist loadgroup tests $(ARGS)
+# A seed that is printed, so that an order of tests that went wrong can be had again. Where so many
+# fail it is the machine, or one thing at the bottom: better to say so than to wait for the rest.
+ORDER ?= $(shell echo $$RANDOM)
+test: .venv/dev ## the whole suite, on real PostgreSQL and Valkey; ORDER=… the same order again
+	$(BIN)/pytest -q -n 2 --dist loadgroup --maxfail 25 --randomly-seed $(ORDER) tests $(ARGS)
 
 bench: .venv/dev ## figures, each as a ratio to a named baseline of the same run
 	$(BIN)/python -m bench $(ARGS)

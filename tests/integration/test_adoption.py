@@ -209,6 +209,29 @@ async def test_triggers_of_the_original_that_touch_the_account(old: Wallets, whe
     assert (await verify.verify(old.database, floor=RULES.floor)).findings == ()
 
 
+async def test_a_trigger_of_the_original_that_keeps_the_account_as_it_is(old: Wallets) -> None:
+    """Nothing is charged for nothing: alone and in a batch it fails, and leaves no trace."""
+    await install(old.database)
+    await old.charge("new@example.org", "1.00")
+    before = (await old.charge("plain@example.org", "1.00")).balance_after
+    charges = await old.value("SELECT count(*) FROM credit_transactions")
+    await old.witness.execute(
+        """CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               RETURN NULL; END $$;
+           CREATE TRIGGER keep BEFORE UPDATE ON user_balances
+               FOR EACH ROW WHEN (OLD.email = 'plain@example.org') EXECUTE FUNCTION keep()"""
+    )
+    with pytest.raises(asyncpg.RaiseError):
+        await old.charge("plain@example.org", "1.00")
+    items = [charge("new@example.org", "1.00"), charge("plain@example.org", "1.00")]
+    with pytest.raises(asyncpg.RaiseError, match="1 of 2 accounts could be written"):
+        await old.batch(*items)
+    assert await old.value("SELECT count(*) FROM credit_transactions") == charges
+    await old.witness.execute("DROP TRIGGER keep ON user_balances")
+    assert (await old.charge("plain@example.org", "1.00")).balance_after == before - 1
+    assert (await verify.verify(old.database, floor=RULES.floor)).findings == ()
+
+
 @pytest.mark.parametrize("table", ["user_balances", "credit_transactions"])
 async def test_a_table_with_children_is_refused(old: Wallets, table: str) -> None:
     """Two rows of two tables cannot be told apart by what tells rows of one."""
