@@ -216,7 +216,7 @@ def test_paid_twice_and_notified_five_times_is_one_of_everything(product: Produc
         """SELECT (SELECT count(*) FROM orders WHERE buyer_id = $1 AND status = 'paid') AS paid,
                   (SELECT count(*) FROM orders WHERE buyer_id = $1) AS orders,
                   (SELECT count(*) FROM tenants WHERE owner_id = $1) AS tenants,
-                  (SELECT count(*) FROM paid_periods WHERE tenant_id = $2) AS periods,
+                  (SELECT count(*) FROM day_grants WHERE tenant_id = $2) AS periods,
                   (SELECT array_agg(bot_id) FROM bots WHERE tenant_id = $2) AS bots""",
         vera.id,
         tenant,

@@ -114,7 +114,7 @@ async def test_a_purchase_by_keyboard_with_a_declined_card_first(
             await expect(page.get_by_role("heading", level=1)).to_have_text(
                 "Готово: вернитесь в чат"
             )
-        await until(lambda: witness.fetchval("SELECT count(*) FROM shared.paid_periods"))
+        await until(lambda: witness.fetchval("SELECT count(*) FROM shared.day_grants"))
     assert await granted(witness) == (1, 1, 1)
 
 

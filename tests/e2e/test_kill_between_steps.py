@@ -282,7 +282,7 @@ LANDMARKS = {
         "INSERT INTO shared.tenants",
         "SELECT shared.enqueue_job",
         "UPDATE shared.orders SET status = 'paid'",
-        "INSERT INTO shared.paid_periods",
+        "INSERT INTO shared.day_grants",
         "INSERT INTO shared.subscriptions",
         "UPDATE shared.notifications SET handled_at",
         "COMMIT",
@@ -418,7 +418,7 @@ def whole(shop: Shop, sale: Sale) -> None:
     }
     (counts,) = house.rows(
         """SELECT
-            (SELECT count(*) FROM shared.paid_periods WHERE tenant_id = $1) AS periods,
+            (SELECT count(*) FROM shared.day_grants WHERE tenant_id = $1) AS periods,
             (SELECT count(*) FROM pg_namespace WHERE nspname = $1) AS schemas,
             (SELECT count(*) FROM pg_tables WHERE schemaname = $1 AND tablename = 'bookings')
                 AS books,

@@ -110,7 +110,7 @@ def calm(house: House, paid: list[str], unpaid: list[str]) -> None:
     """Each paid order granted once, and nothing else granted."""
     orders = house.rows(
         """SELECT o.payment_id, o.status, t.state, t.id,
-            (SELECT count(*) FROM shared.paid_periods AS p WHERE p.payment_id = o.payment_id)
+            (SELECT count(*) FROM shared.day_grants AS p WHERE p.source = o.payment_id)
                 AS periods,
             (SELECT count(*) FROM shared.tenants AS mine WHERE mine.owner_id = o.buyer_id)
                 AS tenants,

@@ -201,7 +201,7 @@ async def granted(witness: Witness) -> tuple[int, int, int]:
     """How many tenants, paid periods and "order paid" jobs there are."""
     row = await witness.fetchrow(
         """SELECT (SELECT count(*) FROM shared.tenants),
-                  (SELECT count(*) FROM shared.paid_periods),
+                  (SELECT count(*) FROM shared.day_grants),
                   (SELECT count(*) FROM shared.pgqueuer WHERE entrypoint = 'payments.order_paid')"""
     )
     assert row is not None

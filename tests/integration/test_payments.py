@@ -721,7 +721,7 @@ async def ten_orders(
             with contextlib.suppress(AssertionError):  # `early` has paid it already
                 kassa.control("pay", {"payment_id": payment_id})
         await until(lambda: paid_orders(witness, 10), seconds=40)
-    periods = await witness.fetchval("SELECT count(*) FROM shared.paid_periods")
+    periods = await witness.fetchval("SELECT count(*) FROM shared.day_grants")
     ledger = await witness.fetchval("SELECT sum(amount) FROM shared.orders WHERE status = 'paid'")
     ours = [one for one in kassa.payments() if one["metadata"].get("plan") == "1m"]
     theirs = [one for one in ours if "order_id" in one["metadata"]]

@@ -523,7 +523,7 @@ async def test_orders_from_before_stay_as_they_are(database: Database, witness: 
     await keeps(witness, WHOLE | PLAN | {"status": "pending", "payment_id": "p"})
     before = await witness.fetchrow("SELECT * FROM shared.orders")
     async with database.owner() as conn:
-        await apply(conn, render("shared", "s0004"))
+        await apply(conn, render("shared", "s0004", end="s0005"))
     after = await witness.fetchrow("SELECT * FROM shared.orders")
     assert before is not None
     assert after is not None

@@ -121,6 +121,6 @@ async def told_in_telegram(witness: Witness) -> int:
     count: int = await witness.fetchval(
         """SELECT (SELECT count(*) FROM shared.pgqueuer
                 WHERE entrypoint NOT IN ('payments.settle', 'payments.poll'))
-            + (SELECT count(*) FROM shared.tenants) + (SELECT count(*) FROM shared.paid_periods)"""
+            + (SELECT count(*) FROM shared.tenants) + (SELECT count(*) FROM shared.day_grants)"""
     )
     return count

@@ -26,6 +26,7 @@ from zapisano.payments.model import (
 )
 from zapisano.payments.poller import poll
 from zapisano.payments.provider import (
+    Method,
     Payment,
     Provider,
     ProviderRefused,
@@ -40,6 +41,7 @@ __all__ = [
     "AnyOrder",
     "BusinessClosed",
     "CreditsOrder",
+    "Method",
     "Order",
     "OrderCanceled",
     "OrderClosed",

@@ -7,7 +7,6 @@ second payment. Paying after a canceled payment takes a new order (`retry_order`
 
 import json
 import uuid
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -20,7 +19,6 @@ from zapisano.payments import store
 from zapisano.payments.account import account_of
 from zapisano.payments.jobs import Poll, Settle
 from zapisano.payments.model import (
-    CURRENCY,
     POLL_INTERVALS,
     AnyOrder,
     BusinessClosed,
@@ -35,17 +33,13 @@ from zapisano.payments.model import (
     credits_for,
 )
 from zapisano.payments.provider import Payment, Provider, ProviderRefused
+from zapisano.payments.request import request_body
 from zapisano.settings import Plan, Settings
 from zapisano.telemetry import get_logger
 from zapisano.tenancy import LANGUAGES, State, TenantId, UnknownTenant, checked_name
 from zapisano.tenancy import store as tenants
 
-# Of YooKassa's page: https://yookassa.ru/developers/api#create_payment, confirmation.locale
-LOCALES = {"ru": "ru_RU", "en": "en_US"}
-
 log = get_logger("zapisano.payments")
-
-MAX_DESCRIPTION = 128  # YooKassa's limit
 
 
 async def create_order(
@@ -76,7 +70,7 @@ async def create_order(
     order = _new_order(bought, name, buyer_id, now)
     language = language if language in LANGUAGES else LANGUAGES[0]
     order = replace(order, id=order_id or order.id, buyer_language=language, tenant_id=tenant_id)
-    order = replace(order, request_body=_request_body(settings, order))
+    order = replace(order, request_body=request_body(settings, order))
     return order if await keep(conn, order) else await store.get_plan_order(conn, order.id)
 
 
@@ -169,54 +163,12 @@ def credits_order(
         retry_of=retry_of,
         created_at=now,
     )
-    return replace(order, request_body=_request_body(settings, order))
+    return replace(order, request_body=request_body(settings, order))
 
 
 def _new_key() -> str:
     """Make a key that no other request in the world has (the scope of keys is not documented)."""
     return f"zapisano-{uuid.uuid4()}"
-
-
-def _request_body(settings: Settings, order: AnyOrder) -> str:
-    """Write the request once; every repetition sends these very bytes."""
-    return json.dumps(
-        {
-            "amount": {"value": str(order.amount), "currency": CURRENCY},
-            "capture": True,
-            "confirmation": {
-                "type": "redirect",
-                "return_url": f"{settings.checkout_base}/checkout/{order.id}/return",
-                "locale": LOCALES[order.buyer_language],
-            },
-            "description": _description(settings, order)[:MAX_DESCRIPTION],
-            "metadata": {"order_id": order.id, **_metadata(order)},
-        },
-        ensure_ascii=False,
-    )
-
-
-def _description(settings: Settings, order: AnyOrder) -> str:
-    """What the payer reads on YooKassa's page, and the operator in its cabinet."""
-    match order:
-        case PlanOrder():
-            plan = settings.plans[order.plan].name
-            return f"{settings.operator_name}: {plan}, {order.company_name}"
-        case CreditsOrder():
-            number = f"{order.credits:f}".removesuffix(".00")
-            return f"{settings.operator_name}: кредиты ({number}) на счёт {order.email}"
-
-
-def _metadata(order: AnyOrder) -> Mapping[str, str]:
-    match order:
-        case PlanOrder():
-            return {
-                "user_id": str(order.buyer_id),
-                "company_name": order.company_name,
-                "plan": order.plan,
-                "days": str(order.days),
-            }
-        case CreditsOrder():
-            return {"credits": str(order.credits)}
 
 
 async def retry_order(
@@ -250,7 +202,7 @@ def _successor(settings: Settings, old: AnyOrder, now: datetime) -> AnyOrder:
                 tenant_id=old.tenant_id,
                 retry_of=old.id,
             )
-            return replace(new, request_body=_request_body(settings, new))
+            return replace(new, request_body=request_body(settings, new))
         case CreditsOrder():
             return credits_order(
                 settings,

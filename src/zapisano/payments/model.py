@@ -100,7 +100,8 @@ class TopupsOff(Conflict):
 class Order:
     """What somebody wants to buy, at a frozen price: one order, one request, one payment.
 
-    An order is a `PlanOrder` or a `CreditsOrder`; up to the grant they go the same way.
+    An order is a `PlanOrder` or a `CreditsOrder`; up to the grant they go the same way. One with a
+    `method_id` is charged without its payer, and `charge_key` names the attempt.
     """
 
     id: OrderId
@@ -118,6 +119,12 @@ class Order:
     retry_of: OrderId | None = None
     cancel_reason: str | None = None
     paid_at: datetime | None = None
+    saves_method: bool = False
+    receipt_contact: str | None = None
+    method_id: str | None = None
+    charge_key: str | None = None
+    card_last4: str | None = None
+    refunded: Decimal = Decimal("0.00")
 
     @property
     def is_open(self) -> bool:
@@ -133,7 +140,7 @@ class Order:
 class PlanOrder(Order):
     """Paid time for a tenant: the one named, else one that is made when the money is there.
 
-    The buyer is a person in Telegram.
+    The buyer is a person in Telegram. `is_switch`: the plan is changed now, not prolonged.
     """
 
     buyer_id: int
@@ -141,6 +148,8 @@ class PlanOrder(Order):
     plan: str
     days: int
     tenant_id: TenantId | None
+    promo_code: str | None = None
+    is_switch: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

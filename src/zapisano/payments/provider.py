@@ -34,6 +34,16 @@ class UnknownPayment(NotFound):
 
 
 @dataclass(frozen=True)
+class Method:
+    """What was paid with. Only a `saved` one may be charged again without its holder."""
+
+    id: str
+    saved: bool
+    title: str
+    last4: str | None
+
+
+@dataclass(frozen=True)
 class Payment:
     """A payment as the provider tells it. `status` is an open set; only two words are final."""
 
@@ -47,6 +57,8 @@ class Payment:
     metadata: Mapping[str, str]
     confirmation_url: str | None = None
     cancel_reason: str | None = None
+    method: Method | None = None
+    refunded: Decimal | None = None
 
     @property
     def succeeded(self) -> bool:

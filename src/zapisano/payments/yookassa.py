@@ -6,6 +6,7 @@ failed for certain; anything else leaves its outcome unknown.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -16,6 +17,7 @@ import httpx
 from pydantic_core import from_json
 
 from zapisano.payments.provider import (
+    Method,
     Payment,
     ProviderRefused,
     ProviderUnavailable,
@@ -35,6 +37,7 @@ MAX_PAGES = 500
 LONGEST_PAUSE_MS = 60 * 60 * 1000  # who asks for more than an hour is not believed
 Json = Mapping[str, Any]
 NOTHING: Json = {}
+LAST4 = re.compile(r"[0-9]{4}", re.ASCII)
 
 
 class YooKassa:
@@ -162,6 +165,20 @@ def read_payment(body: Json) -> Payment:
         metadata={str(k): str(v) for k, v in _part(body, "metadata").items()},
         confirmation_url=_text(_part(body, "confirmation").get("confirmation_url")),
         cancel_reason=_text(_part(body, "cancellation_details").get("reason")),
+        method=_method(_part(body, "payment_method")),
+        refunded=_decimal(_part(body, "refunded_amount").get("value")),
+    )
+
+
+def _method(body: Json) -> Method | None:
+    if (method_id := _text(body.get("id"))) is None:
+        return None
+    last4 = _text(_part(body, "card").get("last4"))
+    return Method(
+        id=method_id,
+        saved=body.get("saved") is True,
+        title=_text(body.get("title")) or str(body.get("type", "")),
+        last4=last4 if last4 and LAST4.fullmatch(last4) else None,
     )
 
 

@@ -1,7 +1,21 @@
 """Plans and paid time."""
 
-from zapisano.subscriptions.model import Period, Subscription, next_period
+from zapisano.subscriptions.jobs import Charge
+from zapisano.subscriptions.model import Grant, Period, Reason, Subscription, next_period
 from zapisano.subscriptions.store import find, get
-from zapisano.subscriptions.usecases import extend, lift_if_paid
+from zapisano.subscriptions.usecases import extend, give, lift_if_paid, take
 
-__all__ = ["Period", "Subscription", "extend", "find", "get", "lift_if_paid", "next_period"]
+__all__ = [
+    "Charge",
+    "Grant",
+    "Period",
+    "Reason",
+    "Subscription",
+    "extend",
+    "find",
+    "get",
+    "give",
+    "lift_if_paid",
+    "next_period",
+    "take",
+]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from zapisano.errors import NotFound
 from zapisano.tenancy import TenantId
@@ -23,9 +24,35 @@ class Subscription:
     changed_at: datetime
 
 
+class Reason(StrEnum):
+    """Why days were given or taken."""
+
+    PAYMENT = "payment"
+    TRIAL = "trial"
+    PROMO = "promo"
+    REFERRAL = "referral"
+    SUPPORT = "support"
+    CHANGE = "change"
+    REFUND = "refund"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Days for a tenant, and why. Negative ones are taken back.
+
+    `source` is what they come from, once in the world: a payment's id, `refund:<its id>`,
+    `trial:<person>`. `by` is who has done it, for the history.
+    """
+
+    source: str
+    days: int
+    reason: Reason
+    by: str
+
+
 @dataclass(frozen=True)
 class Period:
-    """The time one payment has bought."""
+    """The time that a grant covers; it ends before it starts where days are taken."""
 
     starts_at: datetime
     ends_at: datetime

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from zapisano.db import Row, SharedConnection
-from zapisano.subscriptions.model import NoSubscription, Period, Subscription
+from zapisano.subscriptions.model import Grant, NoSubscription, Period, Subscription
 from zapisano.tenancy import TenantId
 
 
@@ -38,17 +38,18 @@ async def get(conn: SharedConnection, tenant: TenantId) -> Subscription:
     return found
 
 
-async def insert_period(
-    conn: SharedConnection, payment_id: str, tenant: TenantId, days: int, period: Period
+async def insert_grant(
+    conn: SharedConnection, tenant: TenantId, grant: Grant, period: Period
 ) -> bool:
-    """Keep what a payment has bought; return False if it is kept already."""
+    """Keep a grant; return False if its source has given already."""
     return bool(
         await conn.execute(
-            """INSERT INTO shared.paid_periods (payment_id, tenant_id, days, starts_at, ends_at)
-               VALUES ($1, $2, $3, $4, $5) ON CONFLICT (payment_id) DO NOTHING""",
-            payment_id,
+            """INSERT INTO shared.day_grants (source, tenant_id, days, reason, starts_at, ends_at)
+               VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (source) DO NOTHING""",
+            grant.source,
             tenant,
-            days,
+            grant.days,
+            grant.reason,
             period.starts_at,
             period.ends_at,
         )

@@ -1,11 +1,11 @@
-"""What a payment does to a subscription."""
+"""What changes the time that a tenant is paid for."""
 
 from datetime import datetime
 
 from zapisano import journal
 from zapisano.db import SharedConnection
 from zapisano.subscriptions import store
-from zapisano.subscriptions.model import Subscription, next_period
+from zapisano.subscriptions.model import Grant, Period, Reason, Subscription, next_period
 from zapisano.tenancy import Suspension, TenantId, resume
 from zapisano.tenancy import store as tenants
 
@@ -27,23 +27,70 @@ async def extend(
     Raises:
         UnknownTenant: there is no such tenant.
     """
+    paid = Grant(payment_id, days, Reason.PAYMENT, by="payment")
+    return await give(conn, tenant_id, paid, plan=plan, now=now)
+
+
+async def give(
+    conn: SharedConnection, tenant_id: TenantId, grant: Grant, *, plan: str, now: datetime
+) -> Subscription:
+    """Add days to what is left, once per source, and lift a suspension for non-payment.
+
+    `plan` is the one the tenant has from now on.
+
+    Raises:
+        UnknownTenant: there is no such tenant.
+    """
     await tenants.get(conn, tenant_id, lock=True)
     before = await store.find(conn, tenant_id)
-    period = next_period(before.paid_until if before else None, days, now)
-    if await store.insert_period(conn, payment_id, tenant_id, days, period):
-        await store.set_paid_until(conn, tenant_id, plan=plan, paid_until=period.ends_at, now=now)
-        await journal.record(
-            conn,
-            "subscription.extended",
-            tenant_id,
-            tenant=tenant_id,
-            plan=plan,
-            days=days,
-            paid_until=period.ends_at,
-            payment_id=payment_id,
-        )
+    period = next_period(before.paid_until if before else None, grant.days, now)
+    if await store.insert_grant(conn, tenant_id, grant, period):
+        await _move(conn, tenant_id, grant, before, period, plan=plan, now=now)
         await resume(conn, tenant_id, Suspension.UNPAID)
     return await store.get(conn, tenant_id)
+
+
+async def take(
+    conn: SharedConnection, tenant_id: TenantId, grant: Grant, now: datetime
+) -> Subscription:
+    """Take days back, once per source: `grant.days` is negative. What is used stays used.
+
+    Raises:
+        NoSubscription: there is nothing to take from.
+    """
+    await tenants.get(conn, tenant_id, lock=True)
+    before = await store.get(conn, tenant_id)
+    period = next_period(before.paid_until, grant.days, before.paid_until)
+    if await store.insert_grant(conn, tenant_id, grant, period):
+        await _move(conn, tenant_id, grant, before, period, plan=before.plan, now=now)
+    return await store.get(conn, tenant_id)
+
+
+async def _move(
+    conn: SharedConnection,
+    tenant_id: TenantId,
+    grant: Grant,
+    before: Subscription | None,
+    period: Period,
+    *,
+    plan: str,
+    now: datetime,
+) -> None:
+    """Write until when the tenant is paid, and who has changed that."""
+    await store.set_paid_until(conn, tenant_id, plan=plan, paid_until=period.ends_at, now=now)
+    await journal.record(
+        conn,
+        "subscription.extended" if grant.days > 0 else "subscription.shortened",
+        tenant_id,
+        tenant=tenant_id,
+        by=grant.by,
+        reason=grant.reason,
+        plan=plan,
+        days=grant.days,
+        before=before.paid_until if before else None,
+        paid_until=period.ends_at,
+        **({"payment_id": grant.source} if grant.reason is Reason.PAYMENT else {}),
+    )
 
 
 async def lift_if_paid(conn: SharedConnection, tenant_id: TenantId, now: datetime) -> bool:

@@ -1,4 +1,4 @@
-"""Orders, notifications and reviews in the shared schema."""
+"""Orders of plans and of credits, in one table: money has one way in."""
 
 from datetime import datetime
 from typing import Any
@@ -7,11 +7,8 @@ from zapisano.db import Row, SharedConnection
 from zapisano.payments.model import (
     AnyOrder,
     CreditsOrder,
-    Figures,
     OrderId,
     PlanOrder,
-    Reason,
-    Received,
     Source,
     Status,
     UnknownOrder,
@@ -37,6 +34,12 @@ def _order(row: Row) -> AnyOrder:
         "cancel_reason": row["cancel_reason"],
         "created_at": row["created_at"],
         "paid_at": row["paid_at"],
+        "saves_method": row["saves_method"],
+        "receipt_contact": row["receipt_contact"],
+        "method_id": row["method_id"],
+        "charge_key": row["charge_key"],
+        "card_last4": row["card_last4"],
+        "refunded": row["refunded"],
     }
     if row["email"] is not None:
         return CreditsOrder(
@@ -48,6 +51,8 @@ def _order(row: Row) -> AnyOrder:
         plan=row["plan"],
         days=row["days"],
         tenant_id=TenantId(row["tenant_id"]) if row["tenant_id"] else None,
+        promo_code=row["promo_code"],
+        is_switch=row["is_switch"],
         **same,
     )
 
@@ -57,9 +62,9 @@ def _bought(order: AnyOrder) -> tuple[object, ...]:
     match order:
         case PlanOrder():
             plan = (order.buyer_id, order.company_name, order.plan, order.days, order.tenant_id)
-            return (*plan, None, None, None)
+            return (*plan, order.promo_code, order.is_switch, None, None, None)
         case CreditsOrder():
-            return (*(None,) * 5, order.email, order.credits, order.request_key)
+            return (*(None,) * 6, False, order.email, order.credits, order.request_key)
 
 
 async def insert(conn: SharedConnection, order: AnyOrder) -> bool:
@@ -68,10 +73,11 @@ async def insert(conn: SharedConnection, order: AnyOrder) -> bool:
         await conn.execute(
             """INSERT INTO shared.orders (
                    id, buyer_language, amount, source, status, idempotence_key, request_body,
-                   payment_id, retry_of, created_at,
-                   buyer_id, company_name, plan, days, tenant_id, email, credits, request_key)
+                   payment_id, retry_of, created_at, saves_method, receipt_contact, method_id,
+                   charge_key, buyer_id, company_name, plan, days, tenant_id, promo_code, is_switch,
+                   email, credits, request_key)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-                   $17, $18)
+                   $17, $18, $19, $20, $21, $22, $23, $24)
                ON CONFLICT DO NOTHING""",
             order.id,
             order.buyer_language,
@@ -83,6 +89,10 @@ async def insert(conn: SharedConnection, order: AnyOrder) -> bool:
             order.payment_id,
             order.retry_of,
             order.created_at,
+            order.saves_method,
+            order.receipt_contact,
+            order.method_id,
+            order.charge_key,
             *_bought(order),
         )
     )
@@ -94,7 +104,8 @@ async def find(conn: SharedConnection, order_id: str) -> AnyOrder | None:
         """SELECT id, buyer_id, buyer_language, company_name, plan, days, amount, tenant_id,
                email, credits, request_key, source, status, idempotence_key, request_body,
                requested_at, payment_id, confirmation_url, polls, retry_of, cancel_reason,
-               created_at, paid_at
+               created_at, paid_at, saves_method, receipt_contact, method_id, charge_key,
+               promo_code, is_switch, card_last4, refunded
            FROM shared.orders WHERE id = $1""",
         order_id,
     )
@@ -288,139 +299,4 @@ async def mark_review(conn: SharedConnection, order_id: OrderId) -> None:
         """UPDATE shared.orders SET status = 'review'
            WHERE id = $1 AND status IN ('created', 'pending')""",
         order_id,
-    )
-
-
-async def add_review(
-    conn: SharedConnection, reason: Reason, *, payment_id: str | None, order_id: OrderId | None
-) -> bool:
-    """Put a payment or an order before a person; return False if it is there already."""
-    return bool(
-        await conn.execute(
-            """INSERT INTO shared.reviews (payment_id, order_id, reason) VALUES ($1, $2, $3)
-               ON CONFLICT DO NOTHING""",
-            payment_id,
-            order_id,
-            reason,
-        )
-    )
-
-
-async def is_reviewed(conn: SharedConnection, order_id: OrderId, reason: Reason) -> bool:
-    """Say whether an order is before a person for this reason."""
-    return bool(
-        await conn.fetchval(
-            """SELECT EXISTS (SELECT 1 FROM shared.reviews
-               WHERE order_id = $1 AND reason = $2 AND closed_at IS NULL)""",
-            order_id,
-            reason,
-        )
-    )
-
-
-async def close_reviews(conn: SharedConnection, payment_id: str, now: datetime) -> None:
-    """Close what was open about a payment that has turned out well."""
-    await conn.execute(
-        "UPDATE shared.reviews SET closed_at = $2 WHERE payment_id = $1 AND closed_at IS NULL",
-        payment_id,
-        now,
-    )
-
-
-async def keep_notification(
-    conn: SharedConnection, event: str, object_id: str, body: object, sender: str, *, open_: bool
-) -> Received:
-    """Keep a notification once and count its deliveries.
-
-    One that was handled as unknown opens again: it may have come before its payment could be read.
-    """
-    row = await conn.fetchrow(
-        """INSERT INTO shared.notifications (event, object_id, body, sender, handled_at, outcome)
-           VALUES ($1, $2, $3, $4, CASE WHEN $5 THEN NULL ELSE now() END,
-               CASE WHEN $5 THEN NULL ELSE 'ignored' END)
-           ON CONFLICT (event, object_id) DO UPDATE SET
-               deliveries = notifications.deliveries + 1,
-               handled_at = CASE WHEN notifications.outcome <> 'unknown'
-                   THEN notifications.handled_at END,
-               outcome = nullif(notifications.outcome, 'unknown')
-           RETURNING deliveries, handled_at""",
-        event,
-        object_id,
-        body,
-        sender,
-        open_,
-    )
-    assert row is not None  # noqa: S101 # RETURNING after an INSERT that always touches a row
-    return Received(is_new=row["deliveries"] == 1, is_open=row["handled_at"] is None)
-
-
-async def close_notifications(
-    conn: SharedConnection, payment_id: str, outcome: str, now: datetime
-) -> int:
-    """Mark everything we were told about a payment as handled; return how many rows."""
-    return await conn.execute(
-        """UPDATE shared.notifications SET handled_at = $3, outcome = $2
-           WHERE object_id = $1 AND event LIKE 'payment.%' AND handled_at IS NULL""",
-        payment_id,
-        outcome,
-        now,
-    )
-
-
-async def close_capture_notices(conn: SharedConnection, payment_id: str, now: datetime) -> None:
-    """Mark as handled what speaks of a payment on its way."""
-    await conn.execute(
-        """UPDATE shared.notifications SET handled_at = $2, outcome = 'waiting'
-           WHERE object_id = $1 AND event = 'payment.waiting_for_capture'
-               AND handled_at IS NULL""",
-        payment_id,
-        now,
-    )
-
-
-async def has_open_notifications(conn: SharedConnection, payment_id: str) -> bool:
-    """Say whether something we were told about a payment is not handled yet."""
-    return bool(
-        await conn.fetchval(
-            """SELECT 1 FROM shared.notifications
-               WHERE object_id = $1 AND event LIKE 'payment.%' AND handled_at IS NULL LIMIT 1""",
-            payment_id,
-        )
-    )
-
-
-async def last_notification_at(conn: SharedConnection) -> datetime | None:
-    """Return when the newest notification was received."""
-    at: datetime | None = await conn.fetchval("SELECT max(received_at) FROM shared.notifications")
-    return at
-
-
-async def figures(conn: SharedConnection) -> Figures:
-    """Count for the metrics."""
-    orders = await conn.fetch(
-        "SELECT status, count(id) AS orders FROM shared.orders GROUP BY status"
-    )
-    settled = await conn.fetch(
-        """SELECT status, settled_via, count(id) AS orders FROM shared.orders
-           WHERE settled_via IS NOT NULL GROUP BY status, settled_via"""
-    )
-    reviews = await conn.fetch(
-        """SELECT reason, count(id) AS reviews FROM shared.reviews
-           WHERE closed_at IS NULL GROUP BY reason"""
-    )
-    ages = await conn.fetchrow(
-        """SELECT
-            (SELECT coalesce(extract(epoch FROM now() - min(received_at)), 0)::float8
-             FROM shared.notifications WHERE handled_at IS NULL) AS unhandled,
-            (SELECT coalesce(extract(epoch FROM now() - min(o.paid_at)), 0)::float8
-             FROM shared.orders AS o JOIN shared.tenants AS t ON t.id = o.tenant_id
-             WHERE t.state = 'provisioning' AND o.status = 'paid') AS unprovisioned"""
-    )
-    assert ages is not None  # noqa: S101 # a SELECT without FROM has one row
-    return Figures(
-        orders={row["status"]: row["orders"] for row in orders},
-        settled={(row["status"], row["settled_via"]): row["orders"] for row in settled},
-        open_reviews={row["reason"]: row["reviews"] for row in reviews},
-        oldest_unhandled_seconds=ages["unhandled"],
-        oldest_unprovisioned_seconds=ages["unprovisioned"],
     )

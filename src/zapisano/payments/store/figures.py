@@ -1,0 +1,35 @@
+"""Counts and ages for the metrics."""
+
+from zapisano.db import SharedConnection
+from zapisano.payments.model import Figures
+
+
+async def figures(conn: SharedConnection) -> Figures:
+    """Count for the metrics."""
+    orders = await conn.fetch(
+        "SELECT status, count(id) AS orders FROM shared.orders GROUP BY status"
+    )
+    settled = await conn.fetch(
+        """SELECT status, settled_via, count(id) AS orders FROM shared.orders
+           WHERE settled_via IS NOT NULL GROUP BY status, settled_via"""
+    )
+    reviews = await conn.fetch(
+        """SELECT reason, count(id) AS reviews FROM shared.reviews
+           WHERE closed_at IS NULL GROUP BY reason"""
+    )
+    ages = await conn.fetchrow(
+        """SELECT
+            (SELECT coalesce(extract(epoch FROM now() - min(received_at)), 0)::float8
+             FROM shared.notifications WHERE handled_at IS NULL) AS unhandled,
+            (SELECT coalesce(extract(epoch FROM now() - min(o.paid_at)), 0)::float8
+             FROM shared.orders AS o JOIN shared.tenants AS t ON t.id = o.tenant_id
+             WHERE t.state = 'provisioning' AND o.status = 'paid') AS unprovisioned"""
+    )
+    assert ages is not None  # noqa: S101 # a SELECT without FROM has one row
+    return Figures(
+        orders={row["status"]: row["orders"] for row in orders},
+        settled={(row["status"], row["settled_via"]): row["orders"] for row in settled},
+        open_reviews={row["reason"]: row["reviews"] for row in reviews},
+        oldest_unhandled_seconds=ages["unhandled"],
+        oldest_unprovisioned_seconds=ages["unprovisioned"],
+    )
