@@ -39,7 +39,7 @@ bench: .venv/dev ## figures, each as a ratio to a named baseline of the same run
 SIZE ?= 20
 storm: .venv/dev ## kill everything again and again (minutes); SEED=… draws the same again
 	SEED=$(SEED) ZAPISANO_STORM_SEED=$(SEED) ZAPISANO_STORM_SIZE=$(SIZE) \
-		$(BIN)/pytest -q -s tests/e2e/test_ledger_storm.py tests/e2e/test_sale_storm.py
+		$(BIN)/pytest -q -s tests/e2e/test_ledger_storm.py tests/e2e/test_money_storm.py
 
 # The installed set is a stamp: it is made anew when its lock or the packaging changes.
 .venv/runtime: requirements/runtime.txt pyproject.toml

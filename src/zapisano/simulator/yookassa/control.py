@@ -76,6 +76,15 @@ class Forge(BaseModel):
     metadata: dict[str, str] = {}
 
 
+class Disguise(BaseModel):
+    """How a payment shall look to the shop from now on, whatever it is; for tests of its proofs."""
+
+    payment_id: str
+    account_id: str | None = None
+    test: bool | None = None
+    currency: str | None = None
+
+
 class FinishRefund(BaseModel):
     """How a pending refund ends."""
 
@@ -203,6 +212,14 @@ def _payers(router: APIRouter, kassa: Kassa, courier: Courier) -> None:
 
 
 def _money(router: APIRouter, kassa: Kassa, courier: Courier) -> None:
+    @router.post("/disguise", response_model=None)
+    async def disguise(wanted: Disguise) -> Json | JSONResponse:
+        looks = wanted.model_dump(exclude={"payment_id"}, exclude_none=True)
+        try:
+            return kassa.disguise(wanted.payment_id, looks)
+        except Problem as problem:
+            return _refused(problem)
+
     @router.post("/refund", response_model=None)
     async def finish(wanted: FinishRefund) -> Json | JSONResponse:
         try:

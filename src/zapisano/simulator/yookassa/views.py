@@ -63,6 +63,24 @@ def payment_json(payment: Payment, shop: Shop, now: datetime) -> dict[str, Any]:
     return body | _outcome_json(payment)
 
 
+def disguised(
+    body: dict[str, Any],
+    *,
+    account_id: str | None = None,
+    test: bool | None = None,
+    currency: str | None = None,
+) -> dict[str, Any]:
+    """A payment's JSON as a control wants it to look; what is not named stays."""
+    looks = dict(body)
+    if account_id is not None:
+        looks["recipient"] = body["recipient"] | {"account_id": account_id}
+    if test is not None:
+        looks["test"] = test
+    if currency is not None:
+        looks["amount"] = body["amount"] | {"currency": currency}
+    return looks
+
+
 def _outcome_json(payment: Payment) -> dict[str, Any]:
     body: dict[str, Any] = {}
     if payment.status == "succeeded":
