@@ -9,10 +9,11 @@ import uvloop
 from bench import cluster, tenants
 from bench.credits import POSTINGS, deduction_figures
 from bench.figures import show
+from bench.payments import acknowledgements, readiness
 from bench.updates import updates
 from zapisano.telemetry import configure_logging
 
-PARTS = ("credits", "tenants")
+PARTS = ("credits", "payments", "tenants")
 
 
 async def run(parts: Sequence[str], count: int, postings: int) -> None:
@@ -22,6 +23,10 @@ async def run(parts: Sequence[str], count: int, postings: int) -> None:
             if "credits" in parts:
                 async for figures in deduction_figures(settings, admin_dsn, postings):
                     show("Credits", figures)
+            if "payments" in parts:
+                show("Acknowledgements", await acknowledgements(settings))
+                async with cluster.database(admin_dsn) as fresh:  # no queue left behind
+                    show("Paid to ready", await readiness(fresh))
             if "tenants" not in parts:
                 return
             async for made, figures in tenants.provisioning(settings, count):
