@@ -46,6 +46,7 @@ SQL_HOMES = {
     "jobs/store.py",
     "journal/store.py",
     "ops/store.py",
+    "payments/store/desk.py",
     "payments/store/figures.py",
     "payments/store/inbox.py",
     "payments/store/orders.py",
