@@ -102,3 +102,16 @@ def review(
     from zapisano.ops.payments import reviews as ops
 
     do(lambda settings: ops.review(settings, close, note, count, as_json=json))
+
+
+@app.command(name="webhook-register")
+def webhook_register(
+    *,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also move an event that goes elsewhere.")
+    ] = False,
+) -> None:
+    """Say what to enter in YooKassa's cabinet; with a partner's token, enter it."""
+    from zapisano.ops.payments import webhook as ops
+
+    do(lambda settings: ops.register(settings, replace=replace), alone=True)

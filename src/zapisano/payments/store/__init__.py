@@ -11,6 +11,7 @@ from zapisano.payments.store.desk import (
     search,
 )
 from zapisano.payments.store.figures import (
+    count_error,
     figures,
 )
 from zapisano.payments.store.inbox import (
@@ -54,6 +55,7 @@ __all__ = [
     "close_review",
     "close_reviews",
     "count_dead",
+    "count_error",
     "count_notices",
     "count_poll",
     "count_refusal",
