@@ -23,7 +23,7 @@ from zapisano.db import (
     open_database,
 )
 from zapisano.errors import BrokenSetting
-from zapisano.payments import YooKassa
+from zapisano.payments import YooKassa, counting_errors
 from zapisano.settings import Settings
 from zapisano.web import checkout, docs, events, master, metrics, webhook
 from zapisano.web.billing.routes import install_billing
@@ -102,7 +102,7 @@ def create_webhook(
         title="Zapisano: YooKassa webhook", lifespan=_lifespan, docs_url=None, redoc_url=None
     )
     _equip(app, settings, database, now)
-    app.include_router(webhook.router)
+    webhook.install_webhook(app)
     return app
 
 
@@ -111,7 +111,7 @@ def _equip(
 ) -> None:
     """What both apps have: state, a limit on bodies, problem JSON, metrics."""
     app.state.settings, app.state.database, app.state.now = settings, database, now
-    app.state.provider = YooKassa(settings)
+    app.state.provider = YooKassa(settings, counting_errors(database, now))
     app.add_middleware(BodyLimit)
     install_error_handlers(app)
     app.include_router(metrics.router, include_in_schema=False)
@@ -125,7 +125,8 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         await feed.close()
     if ledger := getattr(app.state, "ledger", None):
         await ledger.close()
-        await app.state.limiter.close()
+    if limiter := getattr(app.state, "limiter", None):
+        await limiter.close()
     await app.state.provider.close()
 
 

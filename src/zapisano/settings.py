@@ -47,6 +47,8 @@ Networks = Annotated[tuple[Network, ...], NoDecode]
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
+# How often, as the library `limits` reads it: 60/minute.
+RATE = r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$"
 MOST_CREDITS = 1_000_000
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 MAX_PLAN_DAYS = 3660
@@ -141,6 +143,9 @@ class Settings(BaseSettings):
     yookassa_api_url: str = "https://api.yookassa.ru/v3"
     yookassa_networks: Networks = Field(YOOKASSA_NETWORKS, validate_default=True)
     yookassa_sender_check: str = Field("strict", pattern="^(strict|log)$")
+    yookassa_webhook_limit: str = Field("60/minute", pattern=RATE)
+    yookassa_pace: str = Field("50/second", pattern=RATE)
+    yookassa_oauth_token: SecretStr = NO_SECRET
     yookassa_test: bool | None = None
     legacy_sales_until: date | None = None
 

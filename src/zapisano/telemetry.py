@@ -27,7 +27,8 @@ HTTP_REQUESTS = Counter(
 )
 NOTIFICATIONS = Counter(
     "zapisano_notifications",
-    "YooKassa's notifications: received, duplicate, ignored, foreign (sender), malformed.",
+    "YooKassa's notifications: received, and of these accepted (new, to be handled), duplicate or "
+    "ignored (of no interest); foreign (sender), limited (too many of one sender), malformed.",
     ["outcome"],
 )
 ACKNOWLEDGED_SECONDS = Histogram(

@@ -35,7 +35,13 @@ from zapisano.credits.jobs import Tend, Tending
 from zapisano.db import START_PATIENCE_SECONDS, Database, open_database
 from zapisano.errors import Busy
 from zapisano.jobs import Handlers, Runner, schedule
-from zapisano.payments import OrderCanceled, OrderPaid, YooKassa, payments_handlers
+from zapisano.payments import (
+    OrderCanceled,
+    OrderPaid,
+    YooKassa,
+    counting_errors,
+    payments_handlers,
+)
 from zapisano.settings import Settings, load
 from zapisano.telemetry import configure_logging, tell_supervisor
 from zapisano.tenancy import ForgetKeys, Provision, TenantChanged, TenantId, TenantReady, provision
@@ -66,7 +72,8 @@ async def open_parts(settings: Settings, now: Clock = utc_now) -> AsyncGenerator
     settings.require("database_url", "secret_key")
     _ = settings.plans
     database = await open_database(settings, patience_seconds=START_PATIENCE_SECONDS)
-    bots, provider = open_bots(settings, database), YooKassa(settings)
+    bots = open_bots(settings, database)
+    provider = YooKassa(settings, counting_errors(database, now))
     memory = create_memory(settings)
     try:
         dispatch = _dispatch(settings, database, bots, memory, now)

@@ -33,13 +33,14 @@ class QueuedJob:
     error: str
 
 
-def _payload(job: Job) -> dict[str, Any]:
+def payload(job: Job) -> dict[str, Any]:
+    """Return what the queue keeps of a job."""
     return cast("dict[str, Any]", to_jsonable_python(job))
 
 
 async def enqueue(conn: Connection, job: Job) -> int:
     """Ask for `job` to be done as soon as this transaction commits; return the job's id."""
-    return int(await conn.fetchval("SELECT shared.enqueue_job($1, $2)", job.kind, _payload(job)))
+    return int(await conn.fetchval("SELECT shared.enqueue_job($1, $2)", job.kind, payload(job)))
 
 
 async def left(conn: SharedConnection, job_ids: list[int]) -> list[int]:
@@ -60,7 +61,7 @@ async def hurry(conn: SharedConnection, job_id: int) -> None:
 async def schedule(conn: Connection, job: Job, *, at: datetime, subject: str) -> None:
     """Ask for `job` at a time; the same kind and subject again moves it."""
     await conn.execute(
-        "SELECT shared.schedule_job($1, $2, $3, $4)", at, job.kind, subject, _payload(job)
+        "SELECT shared.schedule_job($1, $2, $3, $4)", at, job.kind, subject, payload(job)
     )
 
 

@@ -8,6 +8,7 @@ from zapisano.payments.checkout import (
     retry_order,
     start_payment,
 )
+from zapisano.payments.errors import counting_errors
 from zapisano.payments.handlers import payments_handlers
 from zapisano.payments.inbox import read_notification, receive
 from zapisano.payments.jobs import OrderCanceled, OrderPaid, Poll, Settle
@@ -63,6 +64,7 @@ __all__ = [
     "YooKassa",
     "account_of",
     "ask_after",
+    "counting_errors",
     "create_order",
     "create_topup",
     "payments_handlers",

@@ -12,17 +12,18 @@ from typing import Any, cast
 
 from pydantic_core import from_json
 
-from zapisano import journal
 from zapisano.db import SharedConnection
 from zapisano.db.jsonb import Unstorable, storable
 from zapisano.errors import Refused
-from zapisano.jobs import enqueue
+from zapisano.jobs import Job
 from zapisano.payments import store
 from zapisano.payments.jobs import Settle
 from zapisano.payments.model import Received
 
 # What leads to a settle. Everything else is stored and ignored.
 SETTLED_EVENTS = frozenset({"payment.succeeded", "payment.canceled", "payment.waiting_for_capture"})
+# The jobs that handle a notification; their payload names the object.
+HANDLING_KINDS = (Settle.kind,)
 EVENT = re.compile(r"[a-z_]{1,40}(\.[a-z_]{1,40}){1,3}")
 OBJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -77,20 +78,17 @@ def _check_storable(fields: dict[str, Any]) -> None:
         raise MalformedNotification("body: must not contain the character U+0000")
 
 
+def job_for(event: str, object_id: str) -> Job | None:
+    """Return what a notification asks for; None for an event that is only kept."""
+    return Settle(object_id) if event in SETTLED_EVENTS else None
+
+
 async def receive(
     conn: SharedConnection, event: str, object_id: str, body: Mapping[str, Any], sender: str
 ) -> Received:
-    """Keep a notification, or count one more delivery of it, and ask for what it needs."""
-    settles = event in SETTLED_EVENTS
-    received = await store.keep_notification(conn, event, object_id, body, sender, open_=settles)
-    if settles and received.is_open:
-        await enqueue(conn, Settle(object_id))
-    await journal.record(
-        conn,
-        "notification.received",
-        object_id,
-        event=event,
-        is_new=received.is_new,
-        payment_id=object_id if settles else None,
-    )
-    return received
+    """Keep a notification, or count one more delivery of it, and ask for what it needs.
+
+    One statement, so that whoever lends a connection without a transaction has them all or none.
+    """
+    job = job_for(event, object_id)
+    return await store.keep_notification(conn, event, object_id, body, sender, job=job)

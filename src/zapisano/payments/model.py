@@ -72,6 +72,22 @@ class Reason(StrEnum):
     KEY_REUSED = "key of another posting"
 
 
+# Money or news that is none of ours, and money of ours of which a fact is wrong.
+FORGED = frozenset(
+    {Reason.UNKNOWN_PAYMENT, Reason.UNKNOWN_ORDER, Reason.OTHER_ORDER, Reason.OTHER_PAYMENT}
+)
+MISMATCH = frozenset(
+    {
+        Reason.NOT_SUCCEEDED,
+        Reason.NOT_PAID,
+        Reason.OTHER_SHOP,
+        Reason.TEST_FLAG,
+        Reason.CURRENCY,
+        Reason.AMOUNT,
+    }
+)
+
+
 class UnknownOrder(NotFound):
     """No order has this id."""
 
@@ -183,6 +199,8 @@ class Figures:
     orders: Mapping[str, int]
     settled: Mapping[tuple[str, str], int]
     open_reviews: Mapping[str, int]
+    reviews: Mapping[str, int]
+    provider_errors: Mapping[str, int]
     oldest_unhandled_seconds: float
     oldest_unprovisioned_seconds: float
 

@@ -210,7 +210,8 @@ async def _note_paid(
             sold = {"plan": order.plan}
         case CreditsOrder():
             sold = {"credits": str(order.credits)}
-    await store.mark_paid(conn, order.id, tenant=tenant, via=via, now=now)
+    last4 = payment.method.last4 if payment.method else None
+    await store.mark_paid(conn, order.id, tenant=tenant, via=via, last4=last4, now=now)
     await journal.record(
         conn,
         "payment.settled",

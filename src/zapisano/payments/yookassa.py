@@ -7,7 +7,7 @@ failed for certain; anything else leaves its outcome unknown.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
@@ -16,6 +16,7 @@ from urllib.parse import quote
 import httpx
 from pydantic_core import from_json
 
+from zapisano.payments.pace import Pace
 from zapisano.payments.provider import (
     Method,
     Payment,
@@ -37,14 +38,20 @@ MAX_PAGES = 500
 LONGEST_PAUSE_MS = 60 * 60 * 1000  # who asks for more than an hour is not believed
 Json = Mapping[str, Any]
 NOTHING: Json = {}
+# What an error is counted under; strangers' words, should YooKassa repeat one, make no new names.
+CODE = re.compile(r"[a-z_]{1,40}")
+DEFAULT_PAUSE_SECONDS = 1.0  # where a 429 does not say how long
+OnError = Callable[[str], Awaitable[None]]
 LAST4 = re.compile(r"[0-9]{4}", re.ASCII)
 
 
 class YooKassa:
     """One shop at YooKassa. Close it when done."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Speak as the shop of the settings."""
+    def __init__(self, settings: Settings, on_error: OnError | None = None) -> None:
+        """Speak as the shop of the settings; `on_error` is told the code of every failure."""
+        self._pace = Pace(settings)
+        self._on_error = on_error
         self._http = httpx.AsyncClient(
             base_url=settings.yookassa_api_url,
             auth=(settings.yookassa_shop_id, settings.yookassa_secret_key.get_secret_value()),
@@ -54,6 +61,7 @@ class YooKassa:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+        await self._pace.close()
 
     async def create_payment(self, body: bytes, key: str) -> Payment:
         """See `Provider.create_payment`."""
@@ -88,21 +96,32 @@ class YooKassa:
         raise ProviderUnavailable("The provider's list of payments does not end.")
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
-        """Send, and sort out every answer that says nothing about the outcome."""
+        """Send when it is our turn, and sort out every answer that says nothing of the outcome."""
+        await self._pace.turn()
         try:
             async with asyncio.timeout(WHOLE_REQUEST_SECONDS):
                 answer = await self._http.send(request)
         except (httpx.HTTPError, TimeoutError) as error:
-            YOOKASSA_ANSWERS.labels(request.method, "0").inc()
+            await self._note(request.method, "0", "no_answer")
             log.warning("yookassa_not_answering", reason=type(error).__name__)
             raise ProviderUnavailable from error
-        YOOKASSA_ANSWERS.labels(request.method, str(answer.status_code)).inc()
+        failed = not answer.is_success and answer.status_code != NOT_FOUND
+        code = _error_words(_json(answer)).get("reason", "") if failed else ""
+        await self._note(request.method, str(answer.status_code), code if failed else None)
         if answer.status_code == TOO_MANY_REQUESTS:
-            raise ProviderUnavailable(retry_after_seconds=_retry_after(answer))
+            seconds = _retry_after(answer)
+            self._pace.pause(seconds or DEFAULT_PAUSE_SECONDS)
+            raise ProviderUnavailable(retry_after_seconds=seconds)
         if not (answer.is_success or 400 <= answer.status_code < 500):
             log.warning("yookassa_failed", status=answer.status_code)
             raise ProviderUnavailable
         return answer
+
+    async def _note(self, method: str, status: str, code: str | None) -> None:
+        """Count an answer; `code` is an error's, which is YooKassa's word or its HTTP status."""
+        YOOKASSA_ANSWERS.labels(method, status).inc()
+        if code is not None and self._on_error:
+            await self._on_error(code if CODE.fullmatch(code) else f"http_{status}")
 
 
 def _found(answer: httpx.Response) -> Json:

@@ -12,7 +12,8 @@ from zapisano.db import CONNECTION_LOST
 from zapisano.errors import Busy
 from zapisano.jobs import store as queue
 from zapisano.payments import store as money
-from zapisano.payments.model import Figures
+from zapisano.payments.inbox import HANDLING_KINDS
+from zapisano.payments.model import FORGED, MISMATCH, Figures
 from zapisano.telemetry import get_logger
 from zapisano.web.state import state_of
 
@@ -28,6 +29,7 @@ async def metrics(request: Request) -> Response:
     try:
         async with state_of(request).database.shared() as conn:
             figures = await money.figures(conn)
+            dead = await money.count_dead(conn, HANDLING_KINDS)
             waiting = await queue.waiting(conn)
             held = await queue.held(conn)
             oldest = await queue.oldest_waiting_seconds(conn)
@@ -36,6 +38,7 @@ async def metrics(request: Request) -> Response:
     else:
         up.set(1)
         _money(tables, figures)
+        _trouble(tables, figures, dead)
         _queue(tables, waiting, held, oldest)
     return Response(
         generate_latest(REGISTRY) + generate_latest(tables), media_type=CONTENT_TYPE_LATEST
@@ -54,6 +57,11 @@ def _money(tables: CollectorRegistry, figures: Figures) -> None:
     )
     for (status, via), count in figures.settled.items():
         settled.labels(status, via).set(count)
+    total = sum(figures.settled.values())
+    polled = sum(count for (_, via), count in figures.settled.items() if via == "poller")
+    Gauge("zapisano_settled_by_poller_share", "0 to 1: lost notifications.", registry=tables).set(
+        polled / total if total else 0
+    )
     reviews = Gauge(
         "zapisano_open_reviews", "Payments before a person.", ["reason"], registry=tables
     )
@@ -65,6 +73,28 @@ def _money(tables: CollectorRegistry, figures: Figures) -> None:
     Gauge("zapisano_oldest_paid_not_provisioned_seconds", "0: none waits.", registry=tables).set(
         figures.oldest_unprovisioned_seconds
     )
+
+
+def _trouble(tables: CollectorRegistry, figures: Figures, dead: int) -> None:
+    """What an alert is for: forgeries, wrong facts, dead notifications, errors of the provider."""
+    kinds = {
+        "zapisano_forged_payments": ("Payments that are none of ours, ever.", FORGED),
+        "zapisano_mismatched_payments": ("Payments of which a fact was wrong, ever.", MISMATCH),
+    }
+    for name, (about, reasons) in kinds.items():
+        gauge = Gauge(name, about, ["reason"], registry=tables)
+        for reason in sorted(reasons):
+            gauge.labels(reason).set(figures.reviews.get(reason, 0))
+    Gauge(
+        "zapisano_dead_notifications",
+        "Notifications that nobody will handle any more: `zapisano payments inbox`.",
+        registry=tables,
+    ).set(dead)
+    errors = Gauge(
+        "zapisano_yookassa_errors", "Errors of YooKassa's API, ever.", ["code"], registry=tables
+    )
+    for code, count in figures.provider_errors.items():
+        errors.labels(code).set(count)
 
 
 def _queue(

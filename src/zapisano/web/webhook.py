@@ -8,53 +8,81 @@ sent by the real service, is accepted, and means nothing.
 import time
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.middleware import Middleware
 
 from zapisano import payments
-from zapisano.db import CONNECTION_LOST
+from zapisano.db import CONNECTION_LOST, Database
 from zapisano.errors import Busy
 from zapisano.jobs import store as queue
+from zapisano.limits import Limiter, TooMany
 from zapisano.payments import store as money
 from zapisano.payments.inbox import MalformedNotification
 from zapisano.payments.model import Received
+from zapisano.payments.partner import PATH
+from zapisano.settings import Settings
 from zapisano.telemetry import ACKNOWLEDGED_SECONDS, NOTIFICATIONS, get_logger
 from zapisano.web.errors import Forbidden
 from zapisano.web.sender import is_in, sender_of
+from zapisano.web.shortcut import Shortcut
 from zapisano.web.state import state_of
 
 log = get_logger("zapisano.web")
 router = APIRouter(tags=["YooKassa"])
+ACKNOWLEDGED = b'{"status":"ok"}'
 
 STALLED_AFTER_SECONDS = 60.0
 
 
-@router.post("/webhook/yookassa", summary="Receive a notification")
-async def notify(request: Request) -> dict[str, str]:
+def install_webhook(app: FastAPI) -> None:
+    """Put the routes on an app whose `state` has `settings` and `database`.
+
+    Notifications take the short way: the framework's would cost more than keeping one does.
+    """
+    app.state.limiter = Limiter(app.state.settings)
+    app.user_middleware.append(Middleware(Shortcut, "POST", PATH, notify))
+    app.include_router(router)
+
+
+@router.post(PATH, summary="Receive a notification", response_class=JSONResponse)
+async def notify(request: Request) -> Response:
     """Keep the notification and answer 200 after the commit; anything else is sent again."""
     started = time.perf_counter()
-    state = state_of(request)
-    address = sender_of(request, state.settings.trusted_proxies)
-    if not is_in(address, state.settings.yookassa_networks):
-        _foreign(str(address), strict=state.settings.yookassa_sender_check == "strict")
+    settings: Settings = request.app.state.settings
+    database: Database = request.app.state.database
+    address = sender_of(request, settings.trusted_proxies)
+    if not is_in(address, settings.yookassa_networks):
+        await _check_stranger(request.app.state.limiter, settings, str(address))
     try:
         said = payments.read_notification(await request.body())
     except MalformedNotification:
         NOTIFICATIONS.labels("malformed").inc()
         raise
-    async with state.database.shared() as conn:
+    async with database.statements() as conn:
         received = await payments.receive(conn, said.event, said.object_id, said.body, str(address))
     _count(received)
     log.info(
         "notification_received", kind=said.event, object_id=said.object_id, is_new=received.is_new
     )
     ACKNOWLEDGED_SECONDS.observe(time.perf_counter() - started)
-    return {"status": "ok"}
+    return Response(ACKNOWLEDGED, media_type="application/json")
 
 
-def _foreign(address: str, *, strict: bool) -> None:
-    """Somebody else speaks in YooKassa's name: refuse them, or only note it."""
+async def _check_stranger(limiter: Limiter, settings: Settings, address: str) -> None:
+    """Somebody else speaks in YooKassa's name: refuse them, or only note it; either way not often.
+
+    Raises:
+        TooMany: they have said too much already.
+        Forbidden: they are not heard at all.
+    """
+    try:
+        await limiter.hit("webhook", settings.yookassa_webhook_limit, address, fail_open=True)
+    except TooMany:
+        NOTIFICATIONS.labels("limited").inc()
+        raise
     NOTIFICATIONS.labels("foreign").inc()
+    strict = settings.yookassa_sender_check == "strict"
     log.warning("notification_from_elsewhere", sender=address, refused=strict)
     if strict:
         raise Forbidden("Notifications are accepted from YooKassa's addresses only.")
@@ -64,8 +92,8 @@ def _count(received: Received) -> None:
     NOTIFICATIONS.labels("received").inc()
     if not received.is_new:
         NOTIFICATIONS.labels("duplicate").inc()
-    elif not received.is_open:
-        NOTIFICATIONS.labels("ignored").inc()
+    else:
+        NOTIFICATIONS.labels("accepted" if received.is_open else "ignored").inc()
 
 
 @router.get("/health", summary="Can notifications be kept, and are they handled?")

@@ -1,6 +1,17 @@
 """Orders, notifications and reviews in the shared schema."""
 
+from zapisano.payments.store.desk import (
+    close_review,
+    count_dead,
+    count_notices,
+    lines,
+    list_reviews,
+    notices,
+    notices_of,
+    search,
+)
 from zapisano.payments.store.figures import (
+    count_error,
     figures,
 )
 from zapisano.payments.store.inbox import (
@@ -41,7 +52,11 @@ __all__ = [
     "add_review",
     "close_capture_notices",
     "close_notifications",
+    "close_review",
     "close_reviews",
+    "count_dead",
+    "count_error",
+    "count_notices",
     "count_poll",
     "count_refusal",
     "figures",
@@ -57,13 +72,18 @@ __all__ = [
     "is_reviewed",
     "keep_notification",
     "last_notification_at",
+    "lines",
+    "list_reviews",
     "lock_buyer",
     "mark_canceled",
     "mark_paid",
     "mark_requested",
     "mark_review",
     "newest",
+    "notices",
+    "notices_of",
     "renew_key",
+    "search",
     "set_payment",
     "takes_credits",
 ]

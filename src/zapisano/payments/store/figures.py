@@ -1,5 +1,7 @@
 """Counts and ages for the metrics."""
 
+from datetime import datetime
+
 from zapisano.db import SharedConnection
 from zapisano.payments.model import Figures
 
@@ -14,9 +16,11 @@ async def figures(conn: SharedConnection) -> Figures:
            WHERE settled_via IS NOT NULL GROUP BY status, settled_via"""
     )
     reviews = await conn.fetch(
-        """SELECT reason, count(id) AS reviews FROM shared.reviews
-           WHERE closed_at IS NULL GROUP BY reason"""
+        """SELECT reason, count(id) AS reviews,
+               count(id) FILTER (WHERE closed_at IS NULL) AS still_open
+           FROM shared.reviews GROUP BY reason"""
     )
+    errors = await conn.fetch("SELECT code, errors FROM shared.provider_errors")
     ages = await conn.fetchrow(
         """SELECT
             (SELECT coalesce(extract(epoch FROM now() - min(received_at)), 0)::float8
@@ -29,7 +33,19 @@ async def figures(conn: SharedConnection) -> Figures:
     return Figures(
         orders={row["status"]: row["orders"] for row in orders},
         settled={(row["status"], row["settled_via"]): row["orders"] for row in settled},
-        open_reviews={row["reason"]: row["reviews"] for row in reviews},
+        open_reviews={row["reason"]: row["still_open"] for row in reviews if row["still_open"]},
+        reviews={row["reason"]: row["reviews"] for row in reviews},
+        provider_errors={row["code"]: row["errors"] for row in errors},
         oldest_unhandled_seconds=ages["unhandled"],
         oldest_unprovisioned_seconds=ages["unprovisioned"],
+    )
+
+
+async def count_error(conn: SharedConnection, code: str, now: datetime) -> None:
+    """Count an error of the provider's, for all processes."""
+    await conn.execute(
+        """INSERT INTO shared.provider_errors (code, errors, last_at) VALUES ($1, 1, $2)
+           ON CONFLICT (code) DO UPDATE SET errors = provider_errors.errors + 1, last_at = $2""",
+        code,
+        now,
     )

@@ -3,34 +3,53 @@
 from datetime import datetime
 
 from zapisano.db import SharedConnection
+from zapisano.jobs import Job
+from zapisano.jobs.store import payload
 from zapisano.payments.model import Received
 
 
 async def keep_notification(
-    conn: SharedConnection, event: str, object_id: str, body: object, sender: str, *, open_: bool
+    conn: SharedConnection,
+    event: str,
+    object_id: str,
+    body: object,
+    sender: str,
+    *,
+    job: Job | None,
 ) -> Received:
-    """Keep a notification once and count its deliveries.
+    """Keep a notification once and count its deliveries; ask for `job` while it is not handled.
 
     One that was handled as unknown opens again: it may have come before its payment could be read.
+    Row, job and the journal's line are one statement, and so one trip and one commit.
     """
     row = await conn.fetchrow(
-        """INSERT INTO shared.notifications (event, object_id, body, sender, handled_at, outcome)
-           VALUES ($1, $2, $3, $4, CASE WHEN $5 THEN NULL ELSE now() END,
-               CASE WHEN $5 THEN NULL ELSE 'ignored' END)
-           ON CONFLICT (event, object_id) DO UPDATE SET
-               deliveries = notifications.deliveries + 1,
-               handled_at = CASE WHEN notifications.outcome <> 'unknown'
-                   THEN notifications.handled_at END,
-               outcome = nullif(notifications.outcome, 'unknown')
-           RETURNING deliveries, handled_at""",
+        """WITH kept AS (
+               INSERT INTO shared.notifications
+                   (event, object_id, body, sender, handled_at, outcome)
+               VALUES ($1, $2, $3, $4, CASE WHEN $5::text IS NULL THEN now() END,
+                   CASE WHEN $5::text IS NULL THEN 'ignored' END)
+               ON CONFLICT (event, object_id) DO UPDATE SET
+                   deliveries = notifications.deliveries + 1,
+                   handled_at = CASE WHEN notifications.outcome <> 'unknown'
+                       THEN notifications.handled_at END,
+                   outcome = nullif(notifications.outcome, 'unknown')
+               RETURNING deliveries = 1 AS is_new, handled_at IS NULL AS is_open
+           )
+           SELECT is_new, is_open,
+               CASE WHEN is_open AND $5::text IS NOT NULL THEN shared.enqueue_job($5, $6) END,
+               shared.record_event('notification.received', $2, jsonb_build_object(
+                   'event', $1::text, 'is_new', is_new,
+                   'payment_id', CASE WHEN $5::text IS NOT NULL THEN $2 END))
+           FROM kept""",
         event,
         object_id,
         body,
         sender,
-        open_,
+        job.kind if job else None,
+        payload(job) if job else {},
     )
     assert row is not None  # noqa: S101 # RETURNING after an INSERT that always touches a row
-    return Received(is_new=row["deliveries"] == 1, is_open=row["handled_at"] is None)
+    return Received(is_new=row["is_new"], is_open=row["is_open"])
 
 
 async def close_notifications(

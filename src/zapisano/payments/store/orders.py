@@ -268,17 +268,27 @@ async def count_poll(conn: SharedConnection, order_id: OrderId) -> int:
 
 
 async def mark_paid(
-    conn: SharedConnection, order_id: OrderId, *, tenant: TenantId | None, via: str, now: datetime
+    conn: SharedConnection,
+    order_id: OrderId,
+    *,
+    tenant: TenantId | None,
+    via: str,
+    last4: str | None,
+    now: datetime,
 ) -> None:
-    """Write that the order is paid, for which tenant (of credits: none), and who brought it."""
+    """Write that the order is paid, for which tenant (of credits: none), and who brought it.
+
+    `last4` are the last digits of the card, which a buyer can tell us.
+    """
     await conn.execute(
         """UPDATE shared.orders
-           SET status = 'paid', paid_at = $3, tenant_id = $2, settled_via = $4
+           SET status = 'paid', paid_at = $3, tenant_id = $2, settled_via = $4, card_last4 = $5
            WHERE id = $1 AND status <> 'paid'""",
         order_id,
         tenant,
         now,
         via,
+        last4,
     )
 
 
