@@ -18,11 +18,13 @@ from zapisano.db.jsonb import Unstorable, storable
 from zapisano.errors import Refused
 from zapisano.jobs import enqueue
 from zapisano.payments import store
-from zapisano.payments.jobs import Settle
+from zapisano.payments.jobs import Settle, SettleRefund
 from zapisano.payments.model import Received
 
 # What leads to a settle. Everything else is stored and ignored.
 SETTLED_EVENTS = frozenset({"payment.succeeded", "payment.canceled", "payment.waiting_for_capture"})
+# The object of these is a refund: its status has a payment's words, so only the event tells.
+REFUND_EVENTS = frozenset({"refund.succeeded"})
 EVENT = re.compile(r"[a-z_]{1,40}(\.[a-z_]{1,40}){1,3}")
 OBJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -81,10 +83,11 @@ async def receive(
     conn: SharedConnection, event: str, object_id: str, body: Mapping[str, Any], sender: str
 ) -> Received:
     """Keep a notification, or count one more delivery of it, and ask for what it needs."""
-    settles = event in SETTLED_EVENTS
-    received = await store.keep_notification(conn, event, object_id, body, sender, open_=settles)
-    if settles and received.is_open:
-        await enqueue(conn, Settle(object_id))
+    settles, refunds = event in SETTLED_EVENTS, event in REFUND_EVENTS
+    is_ours = settles or refunds
+    received = await store.keep_notification(conn, event, object_id, body, sender, open_=is_ours)
+    if is_ours and received.is_open:
+        await enqueue(conn, SettleRefund(object_id) if refunds else Settle(object_id))
     await journal.record(
         conn,
         "notification.received",
