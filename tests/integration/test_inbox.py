@@ -92,7 +92,7 @@ async def test_both_events_of_one_payment_are_two_notifications(
     assert await witness.fetchval("SELECT count(*) FROM shared.notifications") == 2
 
 
-@pytest.mark.parametrize("event", ["refund.succeeded", "payout.succeeded", "payment_method.active"])
+@pytest.mark.parametrize("event", ["refund.canceled", "payout.succeeded", "payment_method.active"])
 async def test_other_events_are_kept_and_ignored(
     database: Database, witness: Witness, event: str
 ) -> None:

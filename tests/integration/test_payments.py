@@ -49,6 +49,7 @@ from zapisano.payments import (
     Payment,
     ProviderRefused,
     ProviderUnavailable,
+    Refund,
     Status,
     YooKassa,
     poll,
@@ -479,6 +480,17 @@ class Overtaken:
 
     def list_payments(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
         return self.client.list_payments(since, until)
+
+    async def create_refund(self, body: bytes, key: str) -> Refund:
+        return await self.client.create_refund(body, key)
+
+    async def get_refund(self, refund_id: str) -> Refund:
+        return await self.client.get_refund(refund_id)
+
+    def list_refunds(
+        self, since: datetime, until: datetime, payment_id: str | None = None
+    ) -> AsyncIterator[Refund]:
+        return self.client.list_refunds(since, until, payment_id)
 
 
 async def test_rule_6_refused_credentials_do_not_settle_another_press_at_the_same_time(

@@ -11,7 +11,15 @@ from zapisano.payments.checkout import (
 from zapisano.payments.errors import counting_errors
 from zapisano.payments.handlers import payments_handlers
 from zapisano.payments.inbox import read_notification, receive
-from zapisano.payments.jobs import OrderCanceled, OrderPaid, Poll, Settle
+from zapisano.payments.jobs import (
+    OrderCanceled,
+    OrderPaid,
+    OrderRefunded,
+    Poll,
+    PollRefund,
+    Settle,
+    SettleRefund,
+)
 from zapisano.payments.model import (
     AnyOrder,
     BusinessClosed,
@@ -32,49 +40,78 @@ from zapisano.payments.provider import (
     Provider,
     ProviderRefused,
     ProviderUnavailable,
+    Refund,
     UnknownPayment,
+    UnknownRefund,
 )
+from zapisano.payments.refund_model import (
+    AlreadyRefunded,
+    NotPaid,
+    RefundId,
+    RefundRow,
+    RefundStatus,
+    RefundTooLarge,
+)
+from zapisano.payments.refunds import ask_refund, left_to_refund, poll_refund, start_refund
 from zapisano.payments.settle import Outcome, settle, was_paid_when_closed
+from zapisano.payments.settle_refund import RefundOutcome, settle_refund
 from zapisano.payments.topup import create_topup, top_up, topup_status
 from zapisano.payments.yookassa import YooKassa
 
 __all__ = [
+    "AlreadyRefunded",
     "AnyOrder",
     "BusinessClosed",
     "CreditsOrder",
     "Method",
+    "NotPaid",
     "Order",
     "OrderCanceled",
     "OrderClosed",
     "OrderId",
     "OrderPaid",
+    "OrderRefunded",
     "Outcome",
     "Payment",
     "PlanOrder",
     "Poll",
+    "PollRefund",
     "Provider",
     "ProviderRefused",
     "ProviderUnavailable",
     "Reason",
+    "Refund",
+    "RefundId",
+    "RefundOutcome",
+    "RefundRow",
+    "RefundStatus",
+    "RefundTooLarge",
     "Settle",
+    "SettleRefund",
     "Status",
     "TopupsOff",
     "UnknownOrder",
     "UnknownPayment",
+    "UnknownRefund",
     "YooKassa",
     "account_of",
     "ask_after",
+    "ask_refund",
     "counting_errors",
     "create_order",
     "create_topup",
+    "left_to_refund",
     "payments_handlers",
     "poll",
+    "poll_refund",
     "read_notification",
     "receive",
     "refuse_closed",
     "retry_order",
     "settle",
+    "settle_refund",
     "start_payment",
+    "start_refund",
     "top_up",
     "topup_status",
     "was_paid_when_closed",

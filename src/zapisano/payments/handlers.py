@@ -5,11 +5,14 @@ from datetime import datetime
 
 from zapisano.db import Database
 from zapisano.jobs import Handlers
-from zapisano.payments.jobs import Poll, Settle
+from zapisano.payments.jobs import Poll, PollRefund, Settle, SettleRefund
 from zapisano.payments.model import OrderId
 from zapisano.payments.poller import poll
 from zapisano.payments.provider import Provider
+from zapisano.payments.refund_model import RefundId
+from zapisano.payments.refunds import poll_refund
 from zapisano.payments.settle import settle
+from zapisano.payments.settle_refund import settle_refund
 from zapisano.settings import Settings
 
 
@@ -28,5 +31,13 @@ def payments_handlers(
     async def on_poll(job: Poll) -> None:
         await poll(database, provider, settings, OrderId(job.order_id), now())
 
+    async def on_settle_refund(job: SettleRefund) -> None:
+        await settle_refund(database, provider, settings, job.refund_id, now(), job.via)
+
+    async def on_poll_refund(job: PollRefund) -> None:
+        await poll_refund(database, provider, settings, RefundId(job.id), now())
+
+    handlers.on(SettleRefund, on_settle_refund)
+    handlers.on(PollRefund, on_poll_refund)
     handlers.on(Settle, on_settle)
     handlers.on(Poll, on_poll)

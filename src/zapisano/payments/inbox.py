@@ -17,13 +17,15 @@ from zapisano.db.jsonb import Unstorable, storable
 from zapisano.errors import Refused
 from zapisano.jobs import Job
 from zapisano.payments import store
-from zapisano.payments.jobs import Settle
+from zapisano.payments.jobs import Settle, SettleRefund
 from zapisano.payments.model import Received
 
 # What leads to a settle. Everything else is stored and ignored.
 SETTLED_EVENTS = frozenset({"payment.succeeded", "payment.canceled", "payment.waiting_for_capture"})
 # The jobs that handle a notification; their payload names the object.
-HANDLING_KINDS = (Settle.kind,)
+HANDLING_KINDS = (Settle.kind, SettleRefund.kind)
+# The object of these is a refund: its status has a payment's words, so only the event tells.
+REFUND_EVENTS = frozenset({"refund.succeeded"})
 EVENT = re.compile(r"[a-z_]{1,40}(\.[a-z_]{1,40}){1,3}")
 OBJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -79,8 +81,10 @@ def _check_storable(fields: dict[str, Any]) -> None:
 
 
 def job_for(event: str, object_id: str) -> Job | None:
-    """Return what a notification asks for; None for an event that is only kept."""
-    return Settle(object_id) if event in SETTLED_EVENTS else None
+    """Return what handles a notification; None where it is kept and ignored."""
+    if event in SETTLED_EVENTS:
+        return Settle(object_id)
+    return SettleRefund(object_id) if event in REFUND_EVENTS else None
 
 
 async def receive(

@@ -28,6 +28,44 @@ class Poll(Job):
 
 
 @dataclass(frozen=True)
+class SettleRefund(Job):
+    """Look a refund up and let it take effect, once. `refund_id` is the provider's."""
+
+    kind: ClassVar[str] = "payments.settle_refund"
+    lane: ClassVar[Lane] = Lane.MONEY
+
+    refund_id: str
+    via: str = "notification"
+
+
+@dataclass(frozen=True)
+class PollRefund(Job):
+    """Ask after a refund of ours; `id` is our own. No event tells of one that was canceled."""
+
+    kind: ClassVar[str] = "payments.poll_refund"
+    lane: ClassVar[Lane] = Lane.MONEY
+
+    id: str
+
+
+@dataclass(frozen=True)
+class Reconcile(Job):
+    """Compare the provider's money of the last days with ours, and come again tomorrow."""
+
+    kind: ClassVar[str] = "payments.reconcile"
+    lane: ClassVar[Lane] = Lane.MONEY
+
+
+@dataclass(frozen=True)
+class OrderRefunded(Job):
+    """Tell a plan's buyer that money has gone back; `id` is our own of the refund."""
+
+    kind: ClassVar[str] = "payments.order_refunded"
+
+    id: str
+
+
+@dataclass(frozen=True)
 class OrderPaid(Job):
     """Tell a plan's buyer that the money has arrived; `is_new`: for a tenant that is made now."""
 

@@ -70,6 +70,33 @@ class Reason(StrEnum):
     FROZEN = "account is frozen"
     TOO_MUCH = "account holds too much"
     KEY_REUSED = "key of another posting"
+    REFUNDED_FIRST = "refunded before it was granted"
+    UNKNOWN_REFUND = "unknown refund"
+    REFUND_AMOUNT = "refund of another sum"
+    REFUND_TOO_MUCH = "refund of more than is left"
+    REFUND_CANCELED = "refund canceled"
+    REFUND_AFTER_SUCCESS = "refund canceled after it succeeded"
+    REFUND_UNKNOWN = "outcome of refund unknown"
+    CREDITS_SPENT = "credits are spent"
+    PAID_THERE_ONLY = "paid at the provider only"
+    PAID_HERE_ONLY = "paid in our ledger only"
+    PAID_SUMS = "paid sums differ"
+    REFUNDED_THERE_ONLY = "refunded at the provider only"
+    REFUNDED_HERE_ONLY = "refunded in our ledger only"
+    REFUNDED_SUMS = "refunded sums differ"
+
+
+# What the daily sweep puts before a person: together they must be none.
+DIFFERENCES = frozenset(
+    {
+        Reason.PAID_THERE_ONLY,
+        Reason.PAID_HERE_ONLY,
+        Reason.PAID_SUMS,
+        Reason.REFUNDED_THERE_ONLY,
+        Reason.REFUNDED_HERE_ONLY,
+        Reason.REFUNDED_SUMS,
+    }
+)
 
 
 # Money or news that is none of ours, and money of ours of which a fact is wrong.

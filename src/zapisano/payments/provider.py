@@ -33,6 +33,12 @@ class UnknownPayment(NotFound):
     code, text = "unknown_payment", "There is no such payment."
 
 
+class UnknownRefund(NotFound):
+    """The provider knows no refund with this id."""
+
+    code, text = "unknown_refund", "There is no such refund."
+
+
 @dataclass(frozen=True)
 class Method:
     """What was paid with. Only a `saved` one may be charged again without its holder."""
@@ -71,6 +77,28 @@ class Payment:
         return self.status == "canceled"
 
 
+@dataclass(frozen=True)
+class Refund:
+    """Money on its way back, as the provider tells it; the words are a payment's."""
+
+    id: str
+    payment_id: str
+    status: str
+    amount: Decimal | None
+    currency: str
+    cancel_reason: str | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """The money has left the shop, and that is final."""
+        return self.status == "succeeded"
+
+    @property
+    def canceled(self) -> bool:
+        """The money stays with the shop, and that is final."""
+        return self.status == "canceled"
+
+
 class Provider(Protocol):
     """What the product asks of a payment provider."""
 
@@ -94,6 +122,34 @@ class Provider(Protocol):
 
     def list_payments(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
         """Go through every payment created in [since, until].
+
+        Raises:
+            ProviderUnavailable: ask again later.
+        """
+        ...
+
+    async def create_refund(self, body: bytes, key: str) -> Refund:
+        """Give money back, or get the refund that this key has created within 24 h.
+
+        Raises:
+            ProviderUnavailable: the outcome is unknown; repeat with the same key and bytes.
+            ProviderRefused: nothing was created; a new attempt needs a new key.
+        """
+        ...
+
+    async def get_refund(self, refund_id: str) -> Refund:
+        """Look a refund up.
+
+        Raises:
+            ProviderUnavailable: ask again later.
+            UnknownRefund: there is none with this id.
+        """
+        ...
+
+    def list_refunds(
+        self, since: datetime, until: datetime, payment_id: str | None = None
+    ) -> AsyncIterator[Refund]:
+        """Go through every refund created in [since, until], of one payment or of all.
 
         Raises:
             ProviderUnavailable: ask again later.

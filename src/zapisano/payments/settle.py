@@ -127,6 +127,9 @@ async def _succeeded(
     reason = _mismatch(settings, order, payment)
     if reason is None and order.status is Status.CANCELED:
         reason = Reason.AFTER_CANCEL
+    if reason is None and order.refunded > 0:
+        # It was under review then; what has gone back is not for us to grant.
+        reason = Reason.REFUNDED_FIRST
     if reason is not None:
         return await _distrust(conn, reason, payment, order)
     match order:

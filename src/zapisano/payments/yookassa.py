@@ -22,7 +22,9 @@ from zapisano.payments.provider import (
     Payment,
     ProviderRefused,
     ProviderUnavailable,
+    Refund,
     UnknownPayment,
+    UnknownRefund,
 )
 from zapisano.settings import Settings
 from zapisano.telemetry import YOOKASSA_ANSWERS, get_logger
@@ -65,14 +67,7 @@ class YooKassa:
 
     async def create_payment(self, body: bytes, key: str) -> Payment:
         """See `Provider.create_payment`."""
-        headers = {"Idempotence-Key": key, "Content-Type": "application/json"}
-        request = self._http.build_request("POST", "/payments", content=body, headers=headers)
-        answer = await self._send(request)
-        if 400 <= answer.status_code < 500:
-            error = _json(answer)
-            log.error("yookassa_refused", status=answer.status_code, **_error_words(error))
-            raise ProviderRefused(settles_key=answer.status_code == BAD_REQUEST)
-        return read_payment(_json(answer))
+        return read_payment(await self._post("/payments", body, key))
 
     async def get_payment(self, payment_id: str) -> Payment:
         """See `Provider.get_payment`."""
@@ -84,16 +79,58 @@ class YooKassa:
 
     async def list_payments(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
         """See `Provider.list_payments`."""
-        asked = {"created_at.gte": _moment(since), "created_at.lte": _moment(until), "limit": PAGE}
+        async for item in self._items("/payments", since, until):
+            yield read_payment(item)
+
+    async def create_refund(self, body: bytes, key: str) -> Refund:
+        """See `Provider.create_refund`."""
+        return read_refund(await self._post("/refunds", body, key))
+
+    async def get_refund(self, refund_id: str) -> Refund:
+        """See `Provider.get_refund`."""
+        path = f"/refunds/{quote(refund_id, safe='')}"
+        answer = await self._send(self._http.build_request("GET", path))
+        if answer.status_code == NOT_FOUND:
+            raise UnknownRefund
+        return read_refund(_found(answer))
+
+    async def list_refunds(
+        self, since: datetime, until: datetime, payment_id: str | None = None
+    ) -> AsyncIterator[Refund]:
+        """See `Provider.list_refunds`."""
+        wanted = {"payment_id": payment_id} if payment_id else {}
+        async for item in self._items("/refunds", since, until, **wanted):
+            yield read_refund(item)
+
+    async def _post(self, path: str, body: bytes, key: str) -> Json:
+        """Send a request that changes something, under its key."""
+        headers = {"Idempotence-Key": key, "Content-Type": "application/json"}
+        request = self._http.build_request("POST", path, content=body, headers=headers)
+        answer = await self._send(request)
+        if 400 <= answer.status_code < 500:
+            error = _json(answer)
+            log.error("yookassa_refused", status=answer.status_code, **_error_words(error))
+            raise ProviderRefused(settles_key=answer.status_code == BAD_REQUEST)
+        return _json(answer)
+
+    async def _items(
+        self, path: str, since: datetime, until: datetime, **wanted: str
+    ) -> AsyncIterator[Json]:
+        """Go through a list, page after page."""
+        asked: dict[str, str | int] = {
+            "created_at.gte": _moment(since),
+            "created_at.lte": _moment(until),
+            "limit": PAGE,
+            **wanted,
+        }
         for _ in range(MAX_PAGES):
-            request = self._http.build_request("GET", "/payments", params=asked)
-            page = _found(await self._send(request))
+            page = _found(await self._send(self._http.build_request("GET", path, params=asked)))
             for item in cast("list[Json]", page.get("items") or []):
-                yield read_payment(item)
+                yield item
             if not (cursor := page.get("next_cursor")):
                 return
             asked["cursor"] = str(cursor)
-        raise ProviderUnavailable("The provider's list of payments does not end.")
+        raise ProviderUnavailable(f"The provider's list {path} does not end.")
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
         """Send when it is our turn, and sort out every answer that says nothing of the outcome."""
@@ -186,6 +223,26 @@ def read_payment(body: Json) -> Payment:
         cancel_reason=_text(_part(body, "cancellation_details").get("reason")),
         method=_method(_part(body, "payment_method")),
         refunded=_decimal(_part(body, "refunded_amount").get("value")),
+    )
+
+
+def read_refund(body: Json) -> Refund:
+    """Read a refund; what is missing or odd becomes a value that no proof accepts.
+
+    Raises:
+        ProviderUnavailable: there is no id or no status, so this says nothing about a refund.
+    """
+    refund_id, status = body.get("id"), body.get("status")
+    if not (isinstance(refund_id, str) and refund_id and isinstance(status, str)):
+        raise ProviderUnavailable("The payment service answers without id or status.")
+    amount = _part(body, "amount")
+    return Refund(
+        id=refund_id,
+        payment_id=str(body.get("payment_id", "")),
+        status=status,
+        amount=_decimal(amount.get("value")),
+        currency=str(amount.get("currency", "")),
+        cancel_reason=_text(_part(body, "cancellation_details").get("reason")),
     )
 
 

@@ -2,7 +2,7 @@
 
 from zapisano.subscriptions.jobs import Charge
 from zapisano.subscriptions.model import Grant, Period, Reason, Subscription, next_period
-from zapisano.subscriptions.store import find, get
+from zapisano.subscriptions.store import days_given, find, get
 from zapisano.subscriptions.usecases import extend, give, lift_if_paid, take
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Period",
     "Reason",
     "Subscription",
+    "days_given",
     "extend",
     "find",
     "get",

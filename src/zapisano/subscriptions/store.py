@@ -56,6 +56,16 @@ async def insert_grant(
     )
 
 
+async def days_given(conn: SharedConnection, tenant: TenantId) -> list[tuple[str, int]]:
+    """Return what has given or taken a tenant's days, and how many, in the order it was done."""
+    rows = await conn.fetch(
+        """SELECT source, days FROM shared.day_grants WHERE tenant_id = $1
+           ORDER BY created_at, starts_at, source""",
+        tenant,
+    )
+    return [(row["source"], row["days"]) for row in rows]
+
+
 async def set_paid_until(
     conn: SharedConnection, tenant: TenantId, *, plan: str, paid_until: datetime, now: datetime
 ) -> None:

@@ -39,7 +39,8 @@ async def keep_notification(
                CASE WHEN is_open AND $5::text IS NOT NULL THEN shared.enqueue_job($5, $6) END,
                shared.record_event('notification.received', $2, jsonb_build_object(
                    'event', $1::text, 'is_new', is_new,
-                   'payment_id', CASE WHEN $5::text IS NOT NULL THEN $2 END))
+                   'payment_id', CASE WHEN $5::text IS NOT NULL AND $1 LIKE 'payment.%'
+                       THEN $2 END))
            FROM kept""",
         event,
         object_id,
