@@ -3,6 +3,7 @@
 from zapisano.payments.account import account_of
 from zapisano.payments.checkout import (
     ask_after,
+    choose,
     create_order,
     refuse_closed,
     retry_order,
@@ -10,16 +11,26 @@ from zapisano.payments.checkout import (
 )
 from zapisano.payments.handlers import payments_handlers
 from zapisano.payments.inbox import read_notification, receive
-from zapisano.payments.jobs import OrderCanceled, OrderPaid, Poll, Settle
+from zapisano.payments.jobs import (
+    AutopayEnded,
+    ChargeDeclined,
+    OrderCanceled,
+    OrderPaid,
+    Poll,
+    Settle,
+)
 from zapisano.payments.model import (
+    Agreed,
     AnyOrder,
     BusinessClosed,
+    ChoiceFrozen,
     CreditsOrder,
     Order,
     OrderClosed,
     OrderId,
     PlanOrder,
     Reason,
+    SavedMethod,
     Status,
     TopupsOff,
     UnknownOrder,
@@ -33,13 +44,20 @@ from zapisano.payments.provider import (
     ProviderUnavailable,
     UnknownPayment,
 )
+from zapisano.payments.receipts import BadContact, read_contact
+from zapisano.payments.request import agreed, offer
 from zapisano.payments.settle import Outcome, settle, was_paid_when_closed
 from zapisano.payments.topup import create_topup, top_up, topup_status
 from zapisano.payments.yookassa import YooKassa
 
 __all__ = [
+    "Agreed",
     "AnyOrder",
+    "AutopayEnded",
+    "BadContact",
     "BusinessClosed",
+    "ChargeDeclined",
+    "ChoiceFrozen",
     "CreditsOrder",
     "Method",
     "Order",
@@ -55,6 +73,7 @@ __all__ = [
     "ProviderRefused",
     "ProviderUnavailable",
     "Reason",
+    "SavedMethod",
     "Settle",
     "Status",
     "TopupsOff",
@@ -62,11 +81,15 @@ __all__ = [
     "UnknownPayment",
     "YooKassa",
     "account_of",
+    "agreed",
     "ask_after",
+    "choose",
     "create_order",
     "create_topup",
+    "offer",
     "payments_handlers",
     "poll",
+    "read_contact",
     "read_notification",
     "receive",
     "refuse_closed",

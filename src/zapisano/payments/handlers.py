@@ -5,12 +5,14 @@ from datetime import datetime
 
 from zapisano.db import Database
 from zapisano.jobs import Handlers
+from zapisano.payments.charges import charge
 from zapisano.payments.jobs import Poll, Settle
 from zapisano.payments.model import OrderId
 from zapisano.payments.poller import poll
 from zapisano.payments.provider import Provider
 from zapisano.payments.settle import settle
 from zapisano.settings import Settings
+from zapisano.subscriptions import Charge
 
 
 def payments_handlers(
@@ -20,7 +22,7 @@ def payments_handlers(
     settings: Settings,
     now: Callable[[], datetime],
 ) -> None:
-    """Let `Settle` and `Poll` be done. `OrderPaid` and `OrderCanceled` are for the bots."""
+    """Let `Settle`, `Poll` and `Charge` be done. What tells somebody is for the bots."""
 
     async def on_settle(job: Settle) -> None:
         await settle(database, provider, settings, job.payment_id, now(), job.via)
@@ -28,5 +30,9 @@ def payments_handlers(
     async def on_poll(job: Poll) -> None:
         await poll(database, provider, settings, OrderId(job.order_id), now())
 
+    async def on_charge(job: Charge) -> None:
+        await charge(database, provider, settings, job, now())
+
+    handlers.on(Charge, on_charge)
     handlers.on(Settle, on_settle)
     handlers.on(Poll, on_poll)
