@@ -2,7 +2,7 @@
 
 One order per attempt, and none while an earlier one of the same period may still bring money. The
 order, its request and its key are committed before the provider is asked, and are reckoned from the
-tenant, the period and the attempt: even a database that was restored from yesterday asks the same.
+method, the period and the attempt: even a database that was restored from yesterday asks the same.
 """
 
 import hmac
@@ -156,7 +156,7 @@ def _charge_order(
     An order's id is the key to its page, so only who knows the secret key can reckon it.
     """
     secret = settings.secret_key.get_secret_value().encode()
-    digest = hmac.digest(secret, f"charge {key}".encode(), "sha256")
+    digest = hmac.digest(secret, f"charge {key} {method.order_id}".encode(), "sha256")
     order_id = OrderId(str(UUID(bytes=digest[:16], version=4)))
     order = replace(
         new_order(plan, tenant.name, tenant.owner_id, now),
@@ -171,18 +171,23 @@ def _charge_order(
     return replace(order, request_body=request_body(settings, order))
 
 
+def is_of_period(order: PlanOrder, paid: Subscription) -> bool:
+    """Say whether a charge is for the period that comes next: else that one is paid already."""
+    return (order.charge_key or "").startswith(period_key(paid.tenant_id, paid.paid_until))
+
+
 async def is_wanted(conn: SharedConnection, order: PlanOrder) -> bool:
     """Say whether a charge may be asked for once more: its period is unpaid, its method is there.
 
     An answer may have been lost; meanwhile the owner may have paid by hand, or ended autopay.
     """
-    if order.tenant_id is None or order.charge_key is None:
+    if order.tenant_id is None:
         return False
     paid = await subscriptions.find(conn, order.tenant_id)
     method = await methods.find(conn, order.tenant_id)
     return (
         paid is not None
-        and order.charge_key.startswith(period_key(order.tenant_id, paid.paid_until))
+        and is_of_period(order, paid)
         and method is not None
         and method.method_id == order.method_id
     )
