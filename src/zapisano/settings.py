@@ -120,6 +120,8 @@ class Settings(BaseSettings):
     time_zone: str = Field("Europe/Moscow", validation_alias="ZAPISANO_TIME_ZONE")
     operator_name: str = Field("Записано", validation_alias="ZAPISANO_OPERATOR_NAME")
     operator_terms: str = Field("", validation_alias="ZAPISANO_OPERATOR_TERMS")
+    operator_requisites: str = Field("", validation_alias="ZAPISANO_OPERATOR_REQUISITES")
+    operator_refunds: str = Field("", validation_alias="ZAPISANO_OPERATOR_REFUNDS")
     support_contact: str = Field("", validation_alias="ZAPISANO_SUPPORT_CONTACT")
     frame_ancestors: str = Field(
         "http://127.0.0.1:* http://localhost:*",
@@ -147,6 +149,10 @@ class Settings(BaseSettings):
     yookassa_pace: str = Field("50/second", pattern=RATE)
     yookassa_oauth_token: SecretStr = NO_SECRET
     yookassa_test: bool | None = None
+    yookassa_autopay: bool = False
+    yookassa_vat_code: int | None = Field(None, ge=1, le=12)
+    yookassa_tax_system: int | None = Field(None, ge=1, le=6)
+    yookassa_receipts: bool = False
     legacy_sales_until: date | None = None
 
     migration_secret: SecretStr = NO_SECRET
@@ -216,6 +222,22 @@ class Settings(BaseSettings):
             raise ValueError(
                 "signs what is sent to CREDITS_WEBHOOK_URL and must be 24 to 64 bytes in base64; "
                 "make one with: echo whsec_$(openssl rand -base64 32)"
+            )
+        return value
+
+    @field_validator("yookassa_receipts")
+    @classmethod
+    def _can_write_receipts(cls, value: bool, info: ValidationInfo) -> bool:
+        """Refuse receipts without their taxes: those are the operator's to decide."""
+        missing = [
+            name
+            for name in ("YOOKASSA_VAT_CODE", "YOOKASSA_TAX_SYSTEM")
+            if info.data.get(name.lower()) is None
+        ]
+        if value and missing:
+            raise ValueError(
+                f"receipts need {' and '.join(missing)}, from 1 to 12 and from 1 to 6: "
+                "your accountant knows them; or set YOOKASSA_RECEIPTS=off"
             )
         return value
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from zapisano.booking import AskPhone, BookingChanged, Remind, SendFile, Tell
 from zapisano.bots import aiogram_types  # noqa: F401  # pyright: ignore[reportUnusedImport]  # before aiogram
 from zapisano.bots.attach import Attaching, ensure_sales_bot, give_back, redirect
+from zapisano.bots.autopay import AutopayNotices
 from zapisano.bots.booking import BookingNotices, booking_router
 from zapisano.bots.dispatch import Dispatch, dispatcher
 from zapisano.bots.jobs import (
@@ -36,6 +37,8 @@ from zapisano.db import START_PATIENCE_SECONDS, Database, open_database
 from zapisano.errors import Busy
 from zapisano.jobs import Handlers, Runner, schedule
 from zapisano.payments import (
+    AutopayEnded,
+    ChargeDeclined,
     OrderCanceled,
     OrderPaid,
     YooKassa,
@@ -126,6 +129,9 @@ def handlers_of(parts: Parts) -> Handlers:
     handlers.on(ForgetUpdates, notices.forget_updates)
     handlers.on(OrderPaid, notices.order_paid)
     handlers.on(OrderCanceled, notices.order_canceled)
+    autopay = AutopayNotices(parts.settings, parts.bots, parts.now)
+    handlers.on(ChargeDeclined, autopay.charge_declined)
+    handlers.on(AutopayEnded, autopay.autopay_ended)
     handlers.on(TenantReady, notices.tenant_ready)
     handlers.on(TenantChanged, notices.tenant_changed)
     handlers.on(BookingChanged, booking.changed)

@@ -233,7 +233,7 @@ class Product:
             sales.press("Новый бот")
         seen = sales.wait_for("Как называется")["message_id"]
         sales.say(company)
-        sales.wait_for("Разовый платёж", after=seen)
+        sales.wait_for("на защищённой странице", after=seen)
         return str(sales.press("Оплатить")["url"]).rpartition("/")[2]
 
     def checkout(self, order_id: str) -> str:

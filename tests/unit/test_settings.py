@@ -39,6 +39,10 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("WEBHOOK_URL", "ftp://example.org"),
         ("CLIENT_ID", "x'; y"),
         ("YOOKASSA_SENDER_CHECK", "maybe"),
+        ("YOOKASSA_AUTOPAY", "maybe"),
+        ("YOOKASSA_RECEIPTS", "on"),
+        ("YOOKASSA_VAT_CODE", "13"),
+        ("YOOKASSA_TAX_SYSTEM", "0"),
         ("LEGACY_SALES_UNTIL", "soon"),
         ("CREDITS_ORIGINS", "*"),
         ("CREDITS_ORIGINS", "https://app.example.com/path"),
@@ -68,6 +72,17 @@ def test_short_secrets_are_for_the_demo_alone(monkeypatch: pytest.MonkeyPatch) -
     assert SECRET not in caught.value.detail
     monkeypatch.setenv("ZAPISANO_DEMO", "true")
     load().refuse_short_secrets()
+
+
+def test_receipts_need_the_operators_taxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YOOKASSA_RECEIPTS", "on")
+    monkeypatch.setenv("YOOKASSA_VAT_CODE", "12")
+    with pytest.raises(BrokenSetting, match="need YOOKASSA_TAX_SYSTEM"):
+        load()
+    monkeypatch.setenv("YOOKASSA_TAX_SYSTEM", "2")
+    settings = load()
+    assert settings.yookassa_receipts
+    assert (settings.yookassa_vat_code, settings.yookassa_tax_system) == (12, 2)
 
 
 NEON = "us-east-2.aws.neon.tech/credits?sslmode=require&channel_binding=require"

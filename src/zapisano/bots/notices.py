@@ -33,7 +33,14 @@ from zapisano.bots.registry import Bots
 from zapisano.bots.sales.buttons import Go, Renew, button
 from zapisano.bots.sales.prompt import prompt
 from zapisano.bots.sales.renewal import checkout_url
-from zapisano.bots.sales.words import day, decline_reason, inside_quotes, pause_note, reopening_note
+from zapisano.bots.sales.words import (
+    day,
+    decline_reason,
+    inside_quotes,
+    pause_note,
+    reopening_note,
+    roubles,
+)
 from zapisano.bots.screens import keyboard, link
 from zapisano.db import SharedConnection
 from zapisano.jobs import enqueue, schedule
@@ -84,9 +91,12 @@ class Notices:
                     "Payment received, but “{name}” is closed. A person is looking at it and will "
                     "write to you here."
                 )
+            elif order.charge_key:
+                text = _("✅ Autopay: {sum} charged. “{name}” is paid until {day}. Details: /my")
             else:
                 text = _("✅ Payment received. “{name}” is paid until {day}.")
-            text = text.format(name=name, day=day(paid.paid_until, self.settings))
+            amount = roubles(order.amount)
+            text = text.format(sum=amount, name=name, day=day(paid.paid_until, self.settings))
             await self._say(order.buyer_id, text + pause_note(tenant, self.settings))
 
     async def order_canceled(self, job: OrderCanceled) -> None:

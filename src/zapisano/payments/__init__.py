@@ -3,6 +3,7 @@
 from zapisano.payments.account import account_of
 from zapisano.payments.checkout import (
     ask_after,
+    choose,
     create_order,
     refuse_closed,
     retry_order,
@@ -12,6 +13,8 @@ from zapisano.payments.errors import counting_errors
 from zapisano.payments.handlers import payments_handlers
 from zapisano.payments.inbox import read_notification, receive
 from zapisano.payments.jobs import (
+    AutopayEnded,
+    ChargeDeclined,
     OrderCanceled,
     OrderPaid,
     OrderRefunded,
@@ -21,14 +24,17 @@ from zapisano.payments.jobs import (
     SettleRefund,
 )
 from zapisano.payments.model import (
+    Agreed,
     AnyOrder,
     BusinessClosed,
+    ChoiceFrozen,
     CreditsOrder,
     Order,
     OrderClosed,
     OrderId,
     PlanOrder,
     Reason,
+    SavedMethod,
     Status,
     TopupsOff,
     UnknownOrder,
@@ -44,6 +50,7 @@ from zapisano.payments.provider import (
     UnknownPayment,
     UnknownRefund,
 )
+from zapisano.payments.receipts import BadContact, read_contact
 from zapisano.payments.refund_model import (
     AlreadyRefunded,
     NotPaid,
@@ -53,15 +60,21 @@ from zapisano.payments.refund_model import (
     RefundTooLarge,
 )
 from zapisano.payments.refunds import ask_refund, left_to_refund, poll_refund, start_refund
+from zapisano.payments.request import agreed, offer
 from zapisano.payments.settle import Outcome, settle, was_paid_when_closed
 from zapisano.payments.settle_refund import RefundOutcome, settle_refund
 from zapisano.payments.topup import create_topup, top_up, topup_status
 from zapisano.payments.yookassa import YooKassa
 
 __all__ = [
+    "Agreed",
     "AlreadyRefunded",
     "AnyOrder",
+    "AutopayEnded",
+    "BadContact",
     "BusinessClosed",
+    "ChargeDeclined",
+    "ChoiceFrozen",
     "CreditsOrder",
     "Method",
     "NotPaid",
@@ -86,6 +99,7 @@ __all__ = [
     "RefundRow",
     "RefundStatus",
     "RefundTooLarge",
+    "SavedMethod",
     "Settle",
     "SettleRefund",
     "Status",
@@ -95,15 +109,19 @@ __all__ = [
     "UnknownRefund",
     "YooKassa",
     "account_of",
+    "agreed",
     "ask_after",
     "ask_refund",
+    "choose",
     "counting_errors",
     "create_order",
     "create_topup",
     "left_to_refund",
+    "offer",
     "payments_handlers",
     "poll",
     "poll_refund",
+    "read_contact",
     "read_notification",
     "receive",
     "refuse_closed",

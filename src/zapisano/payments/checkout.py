@@ -17,11 +17,13 @@ from zapisano.errors import Refused
 from zapisano.jobs import enqueue, schedule, unschedule
 from zapisano.payments import store
 from zapisano.payments.account import account_of
+from zapisano.payments.declines import REFUSED, declined
 from zapisano.payments.jobs import Poll, Settle
 from zapisano.payments.model import (
     POLL_INTERVALS,
     AnyOrder,
     BusinessClosed,
+    ChoiceFrozen,
     CreditsOrder,
     Order,
     OrderClosed,
@@ -33,7 +35,7 @@ from zapisano.payments.model import (
     credits_for,
 )
 from zapisano.payments.provider import Payment, Provider, ProviderRefused
-from zapisano.payments.request import request_body
+from zapisano.payments.request import agreed, offer, request_body
 from zapisano.settings import Plan, Settings
 from zapisano.telemetry import get_logger
 from zapisano.tenancy import LANGUAGES, State, TenantId, UnknownTenant, checked_name
@@ -67,7 +69,7 @@ async def create_order(
     if tenant_id is not None:
         await _check_owner(conn, tenant_id, buyer_id)
     name = checked_name(company_name, field="company_name")
-    order = _new_order(bought, name, buyer_id, now)
+    order = new_order(bought, name, buyer_id, now)
     language = language if language in LANGUAGES else LANGUAGES[0]
     order = replace(order, id=order_id or order.id, buyer_language=language, tenant_id=tenant_id)
     order = replace(order, request_body=request_body(settings, order))
@@ -108,7 +110,8 @@ async def _check_owner(conn: SharedConnection, tenant_id: TenantId, buyer_id: in
         raise UnknownTenant
 
 
-def _new_order(bought: Plan, company_name: str, buyer_id: int, now: datetime) -> PlanOrder:
+def new_order(bought: Plan, company_name: str, buyer_id: int, now: datetime) -> PlanOrder:
+    """Make an order of a plan at its price of today, with an id and a key of its own."""
     return PlanOrder(
         id=OrderId(str(uuid.uuid4())),
         buyer_id=buyer_id,
@@ -128,7 +131,7 @@ def legacy_order(
 ) -> PlanOrder:
     """Make an order of a payment that the old sales bot asked for: we sent no request for it."""
     return replace(
-        _new_order(bought, company_name, buyer_id, now),
+        new_order(bought, company_name, buyer_id, now),
         source=Source.LEGACY,
         status=Status.PENDING,
         payment_id=payment_id,
@@ -163,6 +166,7 @@ def credits_order(
         retry_of=retry_of,
         created_at=now,
     )
+    order = replace(order, receipt_contact=email if settings.yookassa_receipts else None)
     return replace(order, request_body=request_body(settings, order))
 
 
@@ -197,7 +201,7 @@ def _successor(settings: Settings, old: AnyOrder, now: datetime) -> AnyOrder:
         case PlanOrder():
             bought = _plan_of(settings, old.plan)
             new = replace(
-                _new_order(bought, old.company_name, old.buyer_id, now),
+                new_order(bought, old.company_name, old.buyer_id, now),
                 buyer_language=old.buyer_language,
                 tenant_id=old.tenant_id,
                 retry_of=old.id,
@@ -270,14 +274,60 @@ async def start_payment(
     try:
         payment = await provider.create_payment(order.request_body.encode(), order.idempotence_key)
     except ProviderRefused as error:
-        await _note_refusal(database, order, settles_key=error.settles_key)
+        await _note_refusal(database, order, now, settles_key=error.settles_key)
         raise
     async with database.shared() as conn:
         await store_payment(conn, order.id, payment)
     return _page(order, payment.confirmation_url)
 
 
-async def _note_refusal(database: Database, order: Order, *, settles_key: bool) -> None:
+async def choose(
+    conn: SharedConnection,
+    settings: Settings,
+    order_id: OrderId,
+    *,
+    keeps_method: bool,
+    contact: str | None,
+) -> AnyOrder:
+    """Write down what the payer has chosen, before the payment is asked for; return the order.
+
+    The request is frozen when it is sent. After that an unticked box still means that the method is
+    not kept, and a ticked one means it only where the request has asked for it.
+
+    Raises:
+        ChoiceFrozen: autopay is wanted, and the payment was asked for without it.
+        OrderClosed: it is charged without its payer.
+    """
+    order = await store.get(conn, order_id, lock=True)
+    if order.is_open and order.method_id:
+        raise OrderClosed
+    if not order.is_open:
+        return order
+    if order.requested_at is None:
+        keeps = keeps_method and offer(settings, order) is not None
+        chosen = replace(
+            order, saves_method=keeps, receipt_contact=contact or order.receipt_contact
+        )
+        chosen = replace(chosen, request_body=request_body(settings, chosen))
+    elif keeps_method and agreed(order) is None:
+        raise ChoiceFrozen
+    else:
+        chosen = replace(order, saves_method=keeps_method)
+    if chosen != order:
+        await store.set_choice(conn, chosen)
+    if chosen.saves_method != order.saves_method:
+        kind = "order.autopay_agreed" if chosen.saves_method else "order.autopay_declined"
+        await journal.record(conn, kind, order.id, tenant=_tenant_of(order), by="payer")
+    return chosen
+
+
+def _tenant_of(order: AnyOrder) -> TenantId | None:
+    return order.tenant_id if isinstance(order, PlanOrder) else None
+
+
+async def _note_refusal(
+    database: Database, order: AnyOrder, now: datetime, *, settles_key: bool
+) -> None:
     """Take a new key, once no request under this one can have made a payment.
 
     Another press may be under way, or have ended without an answer, and refused credentials say
@@ -289,6 +339,16 @@ async def _note_refusal(database: Database, order: Order, *, settles_key: bool) 
             return
         if await store.renew_key(conn, order.id, used=order.idempotence_key, new=_new_key()):
             await unschedule(conn, Poll, subject=order.id)
+            await _end_charge(conn, order, now)
+
+
+async def _end_charge(conn: SharedConnection, order: AnyOrder, now: datetime) -> None:
+    """A charge that was refused for certain is over: nobody is there to press again."""
+    if isinstance(order, PlanOrder) and await store.drop_charge(conn, order.id, REFUSED):
+        await journal.record(
+            conn, "charge.refused", order.id, tenant=order.tenant_id, order_id=order.id
+        )
+        await declined(conn, order, REFUSED, now)
 
 
 async def store_payment(conn: SharedConnection, order_id: OrderId, payment: Payment) -> None:
@@ -307,8 +367,11 @@ async def store_payment(conn: SharedConnection, order_id: OrderId, payment: Paym
 
 
 def _page(order: Order, confirmation_url: str | None) -> str:
-    """Return where to pay; a payment that needs no confirmation goes straight to our page."""
-    if confirmation_url:
-        return confirmation_url
+    """Return where to pay; a payment that needs no confirmation goes straight to our page.
+
+    '' for a charge of a saved method: nobody is there to be led anywhere.
+    """
+    if confirmation_url or order.method_id:
+        return confirmation_url or ""
     return_url: str = json.loads(order.request_body)["confirmation"]["return_url"]
     return return_url

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from zapisano.db import Database
 from zapisano.jobs import Handlers
+from zapisano.payments.charges import charge
 from zapisano.payments.jobs import Poll, PollRefund, Settle, SettleRefund
 from zapisano.payments.model import OrderId
 from zapisano.payments.poller import poll
@@ -14,6 +15,7 @@ from zapisano.payments.refunds import poll_refund
 from zapisano.payments.settle import settle
 from zapisano.payments.settle_refund import settle_refund
 from zapisano.settings import Settings
+from zapisano.subscriptions import Charge
 
 
 def payments_handlers(
@@ -23,7 +25,7 @@ def payments_handlers(
     settings: Settings,
     now: Callable[[], datetime],
 ) -> None:
-    """Let `Settle` and `Poll` be done. `OrderPaid` and `OrderCanceled` are for the bots."""
+    """Let `Settle`, `Poll` and `Charge` be done. What tells somebody is for the bots."""
 
     async def on_settle(job: Settle) -> None:
         await settle(database, provider, settings, job.payment_id, now(), job.via)
@@ -39,5 +41,10 @@ def payments_handlers(
 
     handlers.on(SettleRefund, on_settle_refund)
     handlers.on(PollRefund, on_poll_refund)
+
+    async def on_charge(job: Charge) -> None:
+        await charge(database, provider, settings, job, now())
+
+    handlers.on(Charge, on_charge)
     handlers.on(Settle, on_settle)
     handlers.on(Poll, on_poll)

@@ -84,3 +84,29 @@ class OrderCanceled(Job):
 
     order_id: str
     reason: str
+
+
+@dataclass(frozen=True)
+class ChargeDeclined(Job):
+    """Tell a tenant's owner that autopay has brought no money this time, and why.
+
+    `reason` is YooKassa's word (an open set), or `refused`: we may not charge at all.
+    """
+
+    kind: ClassVar[str] = "payments.charge_declined"
+
+    order_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class AutopayEnded(Job):
+    """Tell a tenant's owner that autopay is over by itself: a word of YooKassa, or `terms`.
+
+    `terms`: the plan is no longer sold as it was agreed to.
+    """
+
+    kind: ClassVar[str] = "payments.autopay_ended"
+
+    tenant_id: str
+    reason: str

@@ -133,6 +133,12 @@ class OrderClosed(Conflict):
     code, text = "order_closed", "This order cannot be paid any more."
 
 
+class ChoiceFrozen(Conflict):
+    """The payment was asked for without saving the method: what was asked for cannot change."""
+
+    code, text = "choice_frozen", "This payment was started without autopay."
+
+
 class TopupsOff(Conflict):
     """Here nobody can add credits for money: no shop, no ledger, or credits stand alone."""
 
@@ -209,6 +215,32 @@ class CreditsOrder(Order):
 
 
 AnyOrder = PlanOrder | CreditsOrder
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """What a payer agrees to be charged without being asked: no more than this, no more often."""
+
+    amount: Decimal
+    days: int
+
+    def covers(self, plan: Plan) -> bool:
+        """Say whether a plan, as it is sold now, is within what was agreed."""
+        return plan.price <= self.amount and plan.days >= self.days
+
+
+@dataclass(frozen=True)
+class SavedMethod:
+    """A way to pay that a tenant's owner has left with us, until it is ended."""
+
+    tenant_id: TenantId
+    method_id: str
+    title: str
+    last4: str | None
+    order_id: OrderId
+    agreed: Agreed
+    receipt_contact: str | None
+    saved_at: datetime
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from zapisano.db import Database
 from zapisano.errors import Passing
 from zapisano.jobs import schedule, unschedule
 from zapisano.payments import store
+from zapisano.payments.charges import is_wanted
 from zapisano.payments.checkout import start_payment, store_payment
 from zapisano.payments.jobs import Poll
-from zapisano.payments.model import Order, OrderId, Reason, poll_interval
+from zapisano.payments.model import AnyOrder, OrderId, PlanOrder, Reason, poll_interval
 from zapisano.payments.provider import Provider, ProviderRefused
 from zapisano.payments.settle import review, settle
 from zapisano.settings import Settings
@@ -40,7 +41,7 @@ async def poll(
         log.info("poll_without_result", order=order_id, reason=error.code)
 
 
-async def _arrange_next(database: Database, order_id: OrderId, now: datetime) -> Order | None:
+async def _arrange_next(database: Database, order_id: OrderId, now: datetime) -> AnyOrder | None:
     """Schedule the next poll; return the order, or None when there is nothing to ask about."""
     async with database.shared() as conn:
         order = await store.get(conn, order_id, lock=True)
@@ -52,15 +53,23 @@ async def _arrange_next(database: Database, order_id: OrderId, now: datetime) ->
         return order
 
 
+async def _may_repeat(database: Database, order: AnyOrder) -> bool:
+    """Say whether a repetition is still wanted: a press always is, a charge may not be."""
+    if not (isinstance(order, PlanOrder) and order.charge_key):
+        return True
+    async with database.shared() as conn:
+        return await is_wanted(conn, order)
+
+
 async def _find_payment(
-    database: Database, provider: Provider, order: Order, now: datetime
+    database: Database, provider: Provider, order: AnyOrder, now: datetime
 ) -> str | None:
     """Find out what became of a request whose answer never came; return its payment's id.
 
     Within 24 h the same key and bytes bring the same payment. After that a repetition would make a
     second one, so the provider's list is searched, and if it is not there a person has to look.
     """
-    if order.key_lives_at(now):
+    if order.key_lives_at(now) and await _may_repeat(database, order):
         try:
             await start_payment(database, provider, order.id, now)
         except ProviderRefused:

@@ -5,8 +5,11 @@ Source: https://yookassa.ru/developers/api#create_payment (checked October 2026)
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
 
-from zapisano.payments.model import CURRENCY, AnyOrder, CreditsOrder, PlanOrder
+from zapisano.payments.model import CURRENCY, Agreed, AnyOrder, CreditsOrder, Order, PlanOrder
+from zapisano.payments.receipts import receipt
 from zapisano.settings import Settings
 
 # Of YooKassa's page: confirmation.locale.
@@ -25,10 +28,31 @@ def request_body(settings: Settings, order: AnyOrder) -> str:
             "capture": True,
             **_way_to_pay(settings, order),
             "description": _description(settings, order)[:MAX_DESCRIPTION],
-            "metadata": {"order_id": order.id, **_metadata(order)},
+            "metadata": {"order_id": order.id, **_metadata(order), **_agreement(settings, order)},
+            **_receipt(settings, order),
         },
         ensure_ascii=False,
     )
+
+
+def agreed(order: Order) -> Agreed | None:
+    """Return what the payer has agreed to be charged later, as the frozen request says it.
+
+    None where the request does not ask to save the method, so nothing can be saved.
+    """
+    body: dict[str, Any] = json.loads(order.request_body or "{}")
+    if not body.get("save_payment_method"):
+        return None
+    metadata = body["metadata"]
+    return Agreed(Decimal(metadata["autopay_amount"]), int(metadata["autopay_days"]))
+
+
+def offer(settings: Settings, order: AnyOrder) -> Agreed | None:
+    """Return what the payer of this order can agree to, at today's price; None where to nothing."""
+    if not (settings.yookassa_autopay and isinstance(order, PlanOrder)):
+        return None
+    plan = settings.plans.get(order.plan)
+    return Agreed(plan.price, plan.days) if plan and not order.method_id else None
 
 
 def _way_to_pay(settings: Settings, order: AnyOrder) -> Mapping[str, object]:
@@ -39,8 +63,23 @@ def _way_to_pay(settings: Settings, order: AnyOrder) -> Mapping[str, object]:
         "return_url": f"{settings.checkout_base}/checkout/{order.id}/return",
         "locale": LOCALES[order.buyer_language],
     }
-    saving = {"save_payment_method": True} if order.saves_method else {}
-    return {"confirmation": confirmation, **saving}
+    saves = order.saves_method and offer(settings, order) is not None
+    return {"confirmation": confirmation, **({"save_payment_method": True} if saves else {})}
+
+
+def _agreement(settings: Settings, order: AnyOrder) -> Mapping[str, str]:
+    """What is agreed to stands in the request itself: it is frozen, and the provider has it too."""
+    terms = offer(settings, order) if order.saves_method else None
+    if terms is None:
+        return {}
+    return {"autopay_amount": str(terms.amount), "autopay_days": str(terms.days)}
+
+
+def _receipt(settings: Settings, order: AnyOrder) -> Mapping[str, object]:
+    if not (settings.yookassa_receipts and order.receipt_contact):
+        return {}
+    name = _description(settings, order)
+    return {"receipt": receipt(settings, order.receipt_contact, name, order.amount)}
 
 
 def _description(settings: Settings, order: AnyOrder) -> str:

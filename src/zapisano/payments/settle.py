@@ -12,9 +12,10 @@ from zapisano import journal, subscriptions
 from zapisano.db import Database, SharedConnection
 from zapisano.errors import Busy
 from zapisano.jobs import enqueue, unschedule
-from zapisano.payments import store
+from zapisano.payments import methods, store
 from zapisano.payments.account import credit
 from zapisano.payments.checkout import legacy_order
+from zapisano.payments.declines import declined
 from zapisano.payments.jobs import OrderCanceled, OrderPaid, Poll
 from zapisano.payments.model import (
     AnyOrder,
@@ -75,7 +76,7 @@ async def settle(
         if payment.succeeded:
             outcome = await _succeeded(conn, settings, payment, order, now, via)
         else:
-            outcome = await _canceled(conn, payment, order, via)
+            outcome = await _canceled(conn, payment, order, now, via)
         await store.close_notifications(conn, payment_id, outcome, now)
     log.info("settled", payment=payment_id, outcome=outcome, via=via)
     return outcome
@@ -194,6 +195,7 @@ async def _prolong(
     await subscriptions.extend(
         conn, tenant.id, plan=order.plan, days=order.days, payment_id=payment.id, now=now
     )
+    await methods.keep(conn, order, tenant.id, payment, now)
     await enqueue(conn, OrderPaid(order.id, tenant.id, is_new))
     if tenant.state is State.ARCHIVED:
         await review(conn, Reason.ARCHIVED, payment_id=payment.id, order_id=order.id)
@@ -253,7 +255,7 @@ async def _tenant_of(conn: SharedConnection, order: PlanOrder) -> Tenant | None:
 
 
 async def _canceled(
-    conn: SharedConnection, payment: Payment, order: AnyOrder | None, via: str
+    conn: SharedConnection, payment: Payment, order: AnyOrder | None, now: datetime, via: str
 ) -> Outcome:
     if order is None or order.payment_id != payment.id or order.status is Status.CANCELED:
         return Outcome.IGNORED if order is None else Outcome.CANCELED
@@ -261,7 +263,9 @@ async def _canceled(
         return await _distrust(conn, Reason.AFTER_PAID, payment, order)
     reason = payment.cancel_reason or "unknown"
     await store.mark_canceled(conn, order.id, reason, via)
-    if isinstance(order, PlanOrder):  # else the page and the app tell: nobody is in Telegram
+    if isinstance(order, PlanOrder) and order.charge_key:
+        await declined(conn, order, reason, now)
+    elif isinstance(order, PlanOrder):  # else the page and the app tell: nobody is in Telegram
         await enqueue(conn, OrderCanceled(order.id, reason))
     await unschedule(conn, Poll, subject=order.id)
     await journal.record(

@@ -180,6 +180,7 @@ def _simulated_world(config: StackConfig, keys: Keys) -> dict[str, str]:
         "YOOKASSA_SECRET_KEY": keys.yookassa_secret_key,
         "YOOKASSA_NETWORKS": "127.0.0.0/8,::1/128",
         "YOOKASSA_TEST": "true",
+        "YOOKASSA_AUTOPAY": "on",
         "NEXTAUTH_SECRET": keys.nextauth_secret,
         # The booking guide's test payment was made by the old sales bot.
         "LEGACY_SALES_UNTIL": "2099-12-31",

@@ -19,11 +19,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from zapisano import subscriptions, tenancy
 from zapisano.credits.model import AccountFrozen
-from zapisano.db import SharedConnection
+from zapisano.db import Database, SharedConnection
 from zapisano.errors import AppError, Busy, Refused
 from zapisano.payments import (
     AnyOrder,
+    BadContact,
     BusinessClosed,
+    ChoiceFrozen,
     CreditsOrder,
     Order,
     OrderClosed,
@@ -35,6 +37,7 @@ from zapisano.payments import (
     UnknownOrder,
     account_of,
     ask_after,
+    choose,
     refuse_closed,
     retry_order,
     start_payment,
@@ -45,6 +48,7 @@ from zapisano.payments.model import read_order_id
 from zapisano.settings import Settings
 from zapisano.tenancy import Tenant
 from zapisano.tenancy import store as tenants
+from zapisano.web.checkout_form import form_words, read_form
 from zapisano.web.checkout_texts import TEXTS, days_text, number_text, reason_text, roubles
 from zapisano.web.errors import note
 from zapisano.web.state import state_of
@@ -59,6 +63,8 @@ REFRESHES = 20
 USERNAME = re.compile(r"@[A-Za-z][A-Za-z0-9_]{3,31}")
 # What went wrong between the buyer and us, in the page's words. The first that fits counts.
 TROUBLES: tuple[tuple[type[AppError], str], ...] = (
+    (BadContact, "bad_contact"),
+    (ChoiceFrozen, "choice_frozen"),
     (ProviderUnavailable, "unavailable"),
     (ProviderRefused, "refused"),
     (Refused, "not_sold"),
@@ -101,13 +107,18 @@ async def pay(request: Request, order_id: str) -> Response:
     state = state_of(request)
     order: AnyOrder | None = None
     about: About | None = None
+    form = await read_form(request)
     try:
         async with state.database.shared() as conn:
             order = await _load(conn, order_id)
             about = await _about(conn, state.settings, order, state.now())
             await refuse_closed(conn, state.settings, order, state.now())
+            chosen = form.checked(state.settings, order)
+            wanted = order
             if order.status is Status.CANCELED:
-                order = await retry_order(conn, state.settings, order.id, state.now())
+                wanted = await retry_order(conn, state.settings, order.id, state.now())
+            wanted = await choose(conn, state.settings, wanted.id, **chosen)
+        order = wanted
         page = await start_payment(state.database, state.provider, order.id, state.now())
     except UnknownOrder:
         return _missing(request)
@@ -117,9 +128,19 @@ async def pay(request: Request, order_id: str) -> Response:
         if order and order.is_open and order.requested_at is not None:  # money may be on its way
             return _redirect(request, f"/checkout/{order.id}/return")
         return _trouble(request, order, about, error)
-    except (ProviderUnavailable, ProviderRefused, Refused, Busy) as error:
-        return _trouble(request, order, about, error)
+    except (ProviderUnavailable, ProviderRefused, ChoiceFrozen, Refused, Busy) as error:
+        order = await _as_kept(state.database, order)
+        return _trouble(request, order, about, error, contact=form.contact)
     return RedirectResponse(page, 303, headers=_headers(state.settings))
+
+
+async def _as_kept(database: Database, order: AnyOrder | None) -> AnyOrder | None:
+    """Return the order as the database has it now, which is what its page has to show."""
+    try:
+        async with database.shared() as conn:
+            return await money.get(conn, order.id) if order else None
+    except Busy:
+        return order
 
 
 async def _page(request: Request, order_id: str, *, coming_back: bool) -> Response:
@@ -216,6 +237,8 @@ def _step(order: Order, is_closed: bool, *, coming_back: bool) -> str:
     """Name the part of the page that fits the order. Nothing is sold to a closed business."""
     if order.is_open and order.requested_at is not None and (coming_back or is_closed):
         return "waiting"
+    if order.is_open and order.method_id:  # it is charged without anybody's press
+        return "waiting"
     if is_closed and (order.is_open or order.status is Status.CANCELED):
         return "closed"
     return "pay" if order.is_open else order.status.value
@@ -242,6 +265,7 @@ def _order_context(request: Request, order: AnyOrder, about: About) -> dict[str,
         "is_closed": about.is_closed,
         "days_text": days_text,
         "number_text": number_text,
+        **form_words(state_of(request).settings, order, language),
         **about.words,
     }
 
@@ -260,7 +284,12 @@ def _missing(request: Request) -> Response:
 
 
 def _trouble(
-    request: Request, order: AnyOrder | None, about: About | None, error: AppError
+    request: Request,
+    order: AnyOrder | None,
+    about: About | None,
+    error: AppError,
+    *,
+    contact: str = "",
 ) -> Response:
     """Say kindly what went wrong, with the button to try again."""
     note(error)
@@ -270,6 +299,7 @@ def _trouble(
         return _html(request, "notice.html", context, error.status)
     context = _order_context(request, order, about)
     context["step"] = "closed" if isinstance(error, CLOSED) else "pay"
+    context["contact"] = contact or context["contact"]
     return _html(request, about.template, {**context, "trouble": text}, error.status)
 
 
@@ -289,6 +319,8 @@ def _html(
         other_language="en" if language == "ru" else "ru",
         operator=settings.operator_name,
         terms=settings.operator_terms,
+        requisites=settings.operator_requisites,
+        refunds=settings.operator_refunds,
         support=settings.support_contact,
         support_url=support_url(settings),
         is_test=settings.expects_test_payments,

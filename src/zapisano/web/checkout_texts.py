@@ -19,6 +19,16 @@ RUSSIAN: Mapping[str, str] = {
     "renew_paid": "Сейчас оплачено до {day}: новые дни прибавятся.",
     "paused": "Бот приостановлен поддержкой: оплата добавит дни, но паузу не снимет.",
     "once": "Разовый платёж. Сами мы ничего не спишем.",
+    "autopay": "Списывать {sum} каждые {period}, пока не отключу",
+    "autopay_note": "Отключить можно в один тап: команда /my в чате. О каждом списании напишем.",
+    "autopay_off": "Без этой отметки сами мы ничего не спишем.",
+    "choice_frozen": "Этот платёж уже начат без автоплатежа, и включить его здесь нельзя. "
+    "Оплатите так, а автоплатёж включите при следующем продлении.",
+    "receipt": "Куда прислать чек: e-mail или телефон",
+    "receipt_to": "Чек придёт на {contact}.",
+    "bad_contact": "Проверьте, куда прислать чек: нужен e-mail или телефон, "
+    "например +7 916 123-45-67.",
+    "refunds": "Возврат денег",
     "step_pay": "Оплатите на странице ЮKassa",
     "step_back": "Вернитесь в чат",
     "step_tap": "Нажмите одну кнопку, и бот начнёт принимать записи",
@@ -87,6 +97,16 @@ ENGLISH: Mapping[str, str] = {
     "renew_paid": "It is paid until {day} now: the new days are added.",
     "paused": "Support has paused this bot: paying adds days, but does not end the pause.",
     "once": "A single payment. We charge nothing by ourselves.",
+    "autopay": "Charge {sum} every {period} until I switch it off",
+    "autopay_note": "One tap switches it off: send /my in the chat. We tell you of every charge.",
+    "autopay_off": "Without this tick we charge nothing by ourselves.",
+    "choice_frozen": "This payment was started without autopay, so it cannot be switched on here. "
+    "Pay it as it is and switch autopay on when you renew.",
+    "receipt": "Where to send the receipt: e-mail or phone",
+    "receipt_to": "The receipt goes to {contact}.",
+    "bad_contact": "Please check where to send the receipt: an e-mail address, or a phone number "
+    "such as +7 916 123-45-67.",
+    "refunds": "Refunds",
     "step_pay": "Pay on YooKassa's page",
     "step_back": "Return to the chat",
     "step_tap": "Press one button and the bot starts taking bookings",

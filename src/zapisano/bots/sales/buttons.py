@@ -37,6 +37,12 @@ class Renew(CallbackData, prefix="renew"):
     tenant: str
 
 
+class Unlink(CallbackData, prefix="unlink"):
+    """Switch autopay off for a tenant."""
+
+    tenant: str
+
+
 class Create(CallbackData, prefix="create"):
     """Show again how to create the tenant's bot."""
 

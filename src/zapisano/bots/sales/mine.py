@@ -12,12 +12,22 @@ from aiogram.utils.i18n import gettext as _
 from zapisano import subscriptions
 from zapisano.bots import store
 from zapisano.bots.model import OWNER_START
-from zapisano.bots.sales.buttons import MOST_BUSINESSES, Create, Go, Renew, back, button, short
+from zapisano.bots.sales.buttons import (
+    MOST_BUSINESSES,
+    Create,
+    Go,
+    Renew,
+    Unlink,
+    back,
+    button,
+    short,
+)
 from zapisano.bots.sales.prompt import prompt
 from zapisano.bots.sales.renewal import own_tenant
-from zapisano.bots.sales.words import day, reopening_note, state_name
+from zapisano.bots.sales.words import autopay_line, day, reopening_note, state_name
 from zapisano.bots.screens import answer, keyboard, link, quote, show
 from zapisano.db import Database
+from zapisano.payments import SavedMethod, methods
 from zapisano.settings import Settings
 from zapisano.tenancy import State, Tenant
 from zapisano.tenancy import store as tenants
@@ -30,6 +40,7 @@ class Mine:
     tenant: Tenant
     username: str | None
     paid_until: datetime | None
+    autopay: SavedMethod | None = None
 
 
 async def _mine(database: Database, person_id: int, now: datetime) -> list[Mine]:
@@ -41,7 +52,8 @@ async def _mine(database: Database, person_id: int, now: datetime) -> list[Mine]
             paid_until = paid.paid_until if paid else None
             if tenant.state is State.ARCHIVED and (paid_until is None or paid_until <= now):
                 continue  # closed, and nothing is left of it
-            lines.append(Mine(tenant, row.username if row else None, paid_until))
+            autopay = await methods.find(conn, tenant.id)
+            lines.append(Mine(tenant, row.username if row else None, paid_until, autopay))
     return lines[-MOST_BUSINESSES:]
 
 
@@ -62,7 +74,7 @@ async def mine(
         await show(event, text, keyboard(buy, back("start")))
         return
     text = _("<b>My bots</b>") + "".join(_line(line, settings) for line in lines)
-    rows = [_buttons(line) for line in lines]
+    rows = [row for line in lines for row in (_buttons(line), _off_button(line))]
     if any(line.tenant.state is State.ARCHIVED for line in lines):
         text += reopening_note(settings)
     another = [button(_("One more bot"), Go(to="more"))]
@@ -76,7 +88,32 @@ def _line(line: Mine, settings: Settings) -> str:
     if line.paid_until:
         until = _("paid until {day}").format(day=day(line.paid_until, settings))
         text += f"\n{until}"
+    if line.autopay:
+        text += "\n" + autopay_line(line.autopay)
     return text
+
+
+def _off_button(line: Mine) -> list[InlineKeyboardButton]:
+    if line.autopay is None:
+        return []
+    name = short(line.tenant.name)
+    return [button(_("Autopay off: {name}").format(name=name), Unlink(tenant=line.tenant.id))]
+
+
+async def unlink(
+    tap: CallbackQuery,
+    callback_data: Unlink,
+    state: FSMContext,
+    database: Database,
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """Switch autopay off, at once, and show the list as it is then."""
+    tenant = await own_tenant(database, callback_data.tenant, tap.from_user.id)
+    async with database.shared() as conn:
+        await methods.end(conn, tenant.id, "owner", by="owner", now=now)
+    await answer(tap, _("Autopay is off. Nothing will be charged by itself."))
+    await mine(tap, state, database, settings, now)
 
 
 def _buttons(line: Mine) -> list[InlineKeyboardButton]:
@@ -107,5 +144,6 @@ def routes() -> Router:
     router = Router(name="mine")
     router.message.register(mine, Command("my"))
     router.callback_query.register(mine, Go.filter(F.to == "mine"))
+    router.callback_query.register(unlink, Unlink.filter())
     router.callback_query.register(create, Create.filter())
     return router

@@ -108,6 +108,20 @@ async def show_order(
             "payment, nothing is charged automatically."
         )
     )
+    if settings.yookassa_autopay:
+        text = (
+            _(
+                "<b>A bot for “{name}”</b>\n{plan} · <b>{sum}</b>\n\n"
+                "You pay on YooKassa's secure page, and your bot is made right after. You are "
+                "charged again only if you tick the box for it on the next page."
+            )
+            if order.tenant_id is None
+            else _(
+                "<b>More days for “{name}”</b>\n{plan} · <b>{sum}</b>\n\n"
+                "You pay on YooKassa's secure page, and the days are added right after. You are "
+                "charged again only if you tick the box for it on the next page."
+            )
+        )
     text = text.format(
         name=inside_quotes(order.company_name),
         plan=plan_name(settings.plans[order.plan]),

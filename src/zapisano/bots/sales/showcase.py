@@ -92,6 +92,12 @@ async def _show_plans(
         "<b>Choose for how long</b>\n\n"
         "One payment, no automatic charges. Everything is included in every plan."
     )
+    if settings.yookassa_autopay:
+        text = _(
+            "<b>Choose for how long</b>\n\n"
+            "Nothing is charged by itself unless you ask for it. Everything is included in every "
+            "plan."
+        )
     await show(event, text, keyboard(*rows, back("start")))
     await state.clear()
 

@@ -9,6 +9,7 @@ from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.i18n import RUSSIAN
 from zapisano.bots.screens import quote
+from zapisano.payments import SavedMethod
 from zapisano.settings import Plan, Settings
 from zapisano.tenancy import State, Suspension, Tenant
 
@@ -49,6 +50,15 @@ def plan_line(plan: Plan) -> str:
 def day(moment: datetime, settings: Settings) -> str:
     """Write a day as the operator's calendar has it."""
     return moment.astimezone(ZoneInfo(settings.time_zone)).strftime("%d.%m.%Y")
+
+
+def autopay_line(method: SavedMethod) -> str:
+    """Say what is charged by itself, how often, and from which card."""
+    days = method.agreed.days
+    text = ngettext(
+        "Autopay: {sum} every {days} day", "Autopay: {sum} every {days} days", days
+    ).format(sum=roubles(method.agreed.amount), days=days)
+    return text + (_(", card •• {last4}").format(last4=method.last4) if method.last4 else "")
 
 
 def pause_note(tenant: Tenant, settings: Settings) -> str:

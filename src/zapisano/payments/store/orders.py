@@ -203,6 +203,58 @@ async def find_retry(conn: SharedConnection, order_id: OrderId) -> OrderId | Non
     return OrderId(str(found)) if found else None
 
 
+async def set_choice(conn: SharedConnection, order: AnyOrder) -> None:
+    """Write what the payer has chosen, and the request that says so."""
+    await conn.execute(
+        """UPDATE shared.orders SET saves_method = $2, receipt_contact = $3, request_body = $4
+           WHERE id = $1""",
+        order.id,
+        order.saves_method,
+        order.receipt_contact,
+        order.request_body,
+    )
+
+
+async def find_by_charge(conn: SharedConnection, charge_key: str) -> PlanOrder | None:
+    """Return the order that is this attempt to charge, or None."""
+    found = await conn.fetchval("SELECT id FROM shared.orders WHERE charge_key = $1", charge_key)
+    return await get_plan_order(conn, str(found)) if found else None
+
+
+async def in_the_way(
+    conn: SharedConnection, tenant: TenantId, period: str
+) -> list[tuple[OrderId, Status, bool]]:
+    """Return the orders because of which a tenant is not charged now: id, status, is a charge.
+
+    Those are its charges for the same period (their keys begin with `period`) that were not
+    canceled, and what a person is about to pay for it.
+    """
+    rows = await conn.fetch(
+        """SELECT id, status, charge_key IS NOT NULL AS is_charge FROM shared.orders
+           WHERE tenant_id = $1
+             AND (starts_with(charge_key, $2) AND status <> 'canceled'
+                  OR charge_key IS NULL AND status IN ('created', 'pending')
+                     AND requested_at IS NOT NULL)
+           ORDER BY created_at""",
+        tenant,
+        period,
+    )
+    return [(OrderId(str(row["id"])), Status(row["status"]), row["is_charge"]) for row in rows]
+
+
+async def drop_charge(conn: SharedConnection, order_id: OrderId, reason: str) -> bool:
+    """Cancel a charge that nobody can have asked the provider for; False if that is not so."""
+    return bool(
+        await conn.execute(
+            """UPDATE shared.orders SET status = 'canceled', cancel_reason = $2
+               WHERE id = $1 AND charge_key IS NOT NULL AND status = 'created'
+                 AND requested_at IS NULL AND payment_id IS NULL""",
+            order_id,
+            reason,
+        )
+    )
+
+
 async def mark_requested(conn: SharedConnection, order_id: OrderId, now: datetime) -> None:
     """Remember when the provider was first asked under this key, and count the request."""
     await conn.execute(

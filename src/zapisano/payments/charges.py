@@ -1,0 +1,193 @@
+"""Autopay: charging a saved method for the next period, as its owner has agreed.
+
+One order per attempt, and none while an earlier one of the same period may still bring money. The
+order, its request and its key are committed before the provider is asked, and are reckoned from the
+method, the period and the attempt: even a database that was restored from yesterday asks the same.
+"""
+
+import hmac
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from zapisano import journal, subscriptions
+from zapisano.db import Database, SharedConnection
+from zapisano.jobs import enqueue, schedule
+from zapisano.payments import methods, store
+from zapisano.payments.checkout import keep, new_order, start_payment
+from zapisano.payments.jobs import AutopayEnded
+from zapisano.payments.model import OrderClosed, OrderId, PlanOrder, SavedMethod, Status
+from zapisano.payments.provider import Provider, ProviderRefused
+from zapisano.payments.request import request_body
+from zapisano.settings import Plan, Settings
+from zapisano.subscriptions import Charge, Subscription
+from zapisano.telemetry import get_logger
+from zapisano.tenancy import State, Tenant, TenantId
+from zapisano.tenancy import store as tenants
+
+log = get_logger("zapisano.payments")
+
+# When a period's attempts are made, in days after it has begun.
+ATTEMPT_DAYS = (0, 1, 3, 5)
+# Somebody may be paying by hand this minute: come again when that is over.
+COME_AGAIN = timedelta(hours=1)
+GIVE_UP_AFTER = timedelta(days=ATTEMPT_DAYS[-1] + 2)
+# Why a charge was dropped before anybody was asked for money.
+NOT_WANTED = "not wanted any more"
+
+
+def period_key(tenant_id: str, paid_until: datetime) -> str:
+    """Return what the keys of all attempts for a period begin with."""
+    return f"renew:{tenant_id}:{paid_until:%Y-%m-%d}:"
+
+
+async def charge(
+    database: Database, provider: Provider, settings: Settings, job: Charge, now: datetime
+) -> None:
+    """Charge the tenant's saved method once for this attempt, if that is still wanted.
+
+    Raises:
+        ProviderUnavailable: the outcome is unknown; the poller asks after it.
+        UnknownTenant: there is no such tenant.
+    """
+    async with database.shared() as conn:
+        order_id = await prepare(conn, settings, job, now)
+    if order_id is None:
+        return
+    try:
+        await start_payment(database, provider, order_id, now)
+    except (OrderClosed, ProviderRefused) as error:
+        log.info("charge_not_made", order=order_id, reason=error.code)
+
+
+async def prepare(
+    conn: SharedConnection, settings: Settings, job: Charge, now: datetime
+) -> OrderId | None:
+    """Return the order to ask the provider for, or None where nothing is to be charged now."""
+    tenant = await tenants.get(conn, TenantId(job.tenant_id), lock=True)
+    key = period_key(tenant.id, job.paid_until) + str(job.attempt)
+    made = await store.find_by_charge(conn, key)
+    if made is not None and (made.requested_at is not None or not made.is_open):
+        return None  # it has its answer, or the poller asks for it
+    paid = await subscriptions.find(conn, tenant.id)
+    method = await methods.find(conn, tenant.id)
+    if (
+        not settings.yookassa_autopay
+        or not _may_be_charged(tenant)
+        or paid is None
+        or paid.paid_until != job.paid_until
+        or method is None
+        or (made is not None and made.method_id != method.method_id)
+    ):
+        if made is not None:
+            await store.drop_charge(conn, made.id, NOT_WANTED)
+        return None
+    if made is not None:
+        return made.id
+    if not await _way_is_free(conn, job, now):
+        return None
+    return await _order(conn, settings, tenant, paid, method, key, now)
+
+
+def _may_be_charged(tenant: Tenant) -> bool:
+    """Money for a bot that is closed, or that support has paused, would buy nothing now."""
+    return tenant.state is not State.ARCHIVED and not tenant.is_paused_by_operator
+
+
+async def _way_is_free(conn: SharedConnection, job: Charge, now: datetime) -> bool:
+    """Say whether no other order can bring money for this period; come again if that may change."""
+    waits = False
+    for order_id, status, is_charge in await store.in_the_way(
+        conn, TenantId(job.tenant_id), period_key(job.tenant_id, job.paid_until)
+    ):
+        if is_charge and await store.drop_charge(conn, order_id, NOT_WANTED):
+            continue  # an earlier attempt that never reached the provider
+        if status in {Status.PAID, Status.REVIEW}:
+            return False
+        waits = True
+    if waits and now < job.paid_until + GIVE_UP_AFTER:
+        subject = f"{job.tenant_id}:again:{job.attempt}"
+        await schedule(conn, job, at=now + COME_AGAIN, subject=subject)
+    return not waits
+
+
+async def _order(
+    conn: SharedConnection,
+    settings: Settings,
+    tenant: Tenant,
+    paid: Subscription,
+    method: SavedMethod,
+    key: str,
+    now: datetime,
+) -> OrderId | None:
+    """Keep the order of one attempt; end autopay where it would be more than was agreed to."""
+    plan = settings.plans.get(next_plan(paid))
+    has_receipt = method.receipt_contact is not None or not settings.yookassa_receipts
+    if plan is None or not method.agreed.covers(plan) or not has_receipt:
+        await methods.end(conn, tenant.id, "terms", by="system", now=now)
+        await enqueue(conn, AutopayEnded(tenant.id, "terms"))
+        return None
+    order = _charge_order(settings, tenant, plan, method, key, now)
+    if not await keep(conn, order):
+        return None
+    await journal.record(
+        conn,
+        "charge.created",
+        tenant.id,
+        tenant=tenant.id,
+        by="system",
+        order_id=order.id,
+        amount=str(order.amount),
+        attempt=int(key.rpartition(":")[2]),
+    )
+    return order.id
+
+
+def next_plan(paid: Subscription) -> str:
+    """Return the plan of the period that comes."""
+    return paid.plan
+
+
+def _charge_order(
+    settings: Settings, tenant: Tenant, plan: Plan, method: SavedMethod, key: str, now: datetime
+) -> PlanOrder:
+    """Make an order at today's price, which is at most the agreed one.
+
+    An order's id is the key to its page, so only who knows the secret key can reckon it.
+    """
+    secret = settings.secret_key.get_secret_value().encode()
+    digest = hmac.digest(secret, f"charge {key} {method.order_id}".encode(), "sha256")
+    order_id = OrderId(str(UUID(bytes=digest[:16], version=4)))
+    order = replace(
+        new_order(plan, tenant.name, tenant.owner_id, now),
+        id=order_id,
+        buyer_language=tenant.owner_language,
+        tenant_id=tenant.id,
+        method_id=method.method_id,
+        charge_key=key,
+        idempotence_key=f"{key.replace(':', '.')}.{order_id[:8]}",
+        receipt_contact=method.receipt_contact,
+    )
+    return replace(order, request_body=request_body(settings, order))
+
+
+def is_of_period(order: PlanOrder, paid: Subscription) -> bool:
+    """Say whether a charge is for the period that comes next: else that one is paid already."""
+    return (order.charge_key or "").startswith(period_key(paid.tenant_id, paid.paid_until))
+
+
+async def is_wanted(conn: SharedConnection, order: PlanOrder) -> bool:
+    """Say whether a charge may be asked for once more: its period is unpaid, its method is there.
+
+    An answer may have been lost; meanwhile the owner may have paid by hand, or ended autopay.
+    """
+    if order.tenant_id is None:
+        return False
+    paid = await subscriptions.find(conn, order.tenant_id)
+    method = await methods.find(conn, order.tenant_id)
+    return (
+        paid is not None
+        and is_of_period(order, paid)
+        and method is not None
+        and method.method_id == order.method_id
+    )

@@ -1,0 +1,68 @@
+"""Saved methods: kept with what was agreed to, and ended at one word."""
+
+from datetime import datetime
+
+from zapisano import journal
+from zapisano.db import SharedConnection
+from zapisano.payments import store
+from zapisano.payments.model import PlanOrder, SavedMethod
+from zapisano.payments.provider import Payment
+from zapisano.payments.request import agreed
+from zapisano.tenancy import TenantId
+from zapisano.tenancy import store as tenants
+
+# The provider's words for a method that will never be charged again.
+DEAD = frozenset({"permission_revoked", "card_expired"})
+
+
+async def find(conn: SharedConnection, tenant_id: TenantId) -> SavedMethod | None:
+    """Return the method that a tenant may be charged by, or None."""
+    return await store.find_method(conn, tenant_id)
+
+
+async def keep(
+    conn: SharedConnection, order: PlanOrder, tenant_id: TenantId, payment: Payment, now: datetime
+) -> None:
+    """Keep what an order was paid with, if its payer wants that and the provider has saved it.
+
+    A newer one takes the place of an older one.
+    """
+    terms, method = agreed(order), payment.method
+    if not order.saves_method or terms is None or method is None or not method.saved:
+        return
+    await tenants.get(conn, tenant_id, lock=True)
+    await end(conn, tenant_id, "replaced", by="payment", now=now)
+    saved = SavedMethod(
+        tenant_id=tenant_id,
+        method_id=method.id,
+        title=method.title,
+        last4=method.last4,
+        order_id=order.id,
+        agreed=terms,
+        receipt_contact=order.receipt_contact,
+        saved_at=now,
+    )
+    await store.insert_method(conn, saved)
+    await journal.record(
+        conn,
+        "method.saved",
+        tenant_id,
+        tenant=tenant_id,
+        by="payer",
+        order_id=order.id,
+        amount=str(terms.amount),
+        days=terms.days,
+    )
+
+
+async def end(
+    conn: SharedConnection, tenant_id: TenantId, why: str, *, by: str, now: datetime
+) -> bool:
+    """Forget how to charge a tenant, at once and for good; say whether there was anything."""
+    await tenants.get(conn, tenant_id, lock=True)
+    if not await store.end_method(conn, tenant_id, why, now):
+        return False
+    await journal.record(
+        conn, "method.ended", tenant_id, tenant=tenant_id, by=by, before="active", reason=why
+    )
+    return True
