@@ -37,6 +37,7 @@ SQL_HOMES = {
     "db/migrations/shared/versions/s0004_order_of_updates.py",
     "db/migrations/shared/versions/s0005_orders_of_credits.py",
     "db/migrations/shared/versions/s0006_paid_time_and_methods.py",
+    "db/migrations/shared/versions/s0010_life_of_a_subscription.py",
     "db/migrations/tenant/versions/t0001_the_tenant.py",
     "db/pool.py",
     "db/probe.py",
