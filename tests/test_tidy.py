@@ -40,6 +40,7 @@ SQL_HOMES = {
     "db/migrations/shared/versions/s0007_the_desk.py",
     "db/migrations/shared/versions/s0008_refunds.py",
     "db/migrations/shared/versions/s0009_ended_methods.py",
+    "db/migrations/shared/versions/s0010_life_of_a_subscription.py",
     "db/migrations/tenant/versions/t0001_the_tenant.py",
     "db/pool.py",
     "db/probe.py",

@@ -124,6 +124,18 @@ def show(tenant: TenantName) -> None:
 
 
 @tenants.command()
+def history(
+    tenant: TenantName,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="For programs: a line each.")] = False,
+) -> None:
+    """Show what happened to a tenant: when, what, by whom, from what to what."""
+    from zapisano.ops import history as ops
+
+    do(lambda settings: ops.show(settings, tenant, as_json=json))
+
+
+@tenants.command()
 def create(
     name: Annotated[str, typer.Argument(help="The business's name.")],
     owner: Annotated[int, typer.Option(help="The owner's Telegram id.")],

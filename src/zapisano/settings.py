@@ -45,6 +45,7 @@ YOOKASSA_NETWORKS = (
 Network = IPv4Network | IPv6Network
 Networks = Annotated[tuple[Network, ...], NoDecode]
 Names = Annotated[tuple[str, ...], NoDecode]
+Days = Annotated[tuple[int, ...], NoDecode]
 
 
 # How often, as the library `limits` reads it: 60/minute.
@@ -52,6 +53,7 @@ RATE = r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$"
 MOST_CREDITS = 1_000_000
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 MAX_PLAN_DAYS = 3660
+MOST_REMIND_DAYS = 14
 MAX_PLAN_PRICE = Decimal("99999999.99")  # what an order's amount can hold
 
 
@@ -131,6 +133,9 @@ class Settings(BaseSettings):
     plans_file: Path = Field(
         Path(__file__).with_name("plans.toml"), validation_alias="ZAPISANO_PLANS_FILE"
     )
+    remind_days: Days = Field((7, 3, 1, 0), validation_alias="ZAPISANO_REMIND_DAYS")
+    grace_days: int = Field(3, validation_alias="ZAPISANO_GRACE_DAYS", ge=0, le=30)
+    archive_days: int = Field(90, validation_alias="ZAPISANO_ARCHIVE_DAYS", ge=14, le=3660)
 
     master_api_token: SecretStr = NO_SECRET
     master_bot_api_url: str = "http://localhost:8000"
@@ -198,6 +203,19 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip().lower() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("remind_days", mode="before")
+    @classmethod
+    def _days(cls, value: object) -> object:
+        """Read a comma-separated list of numbers of days."""
+        if not isinstance(value, str):
+            return value
+        days = [part.strip() for part in value.split(",") if part.strip()]
+        if not all(day.isdecimal() and int(day) <= MOST_REMIND_DAYS for day in days):
+            raise ValueError(
+                f"is a list of days from 0 to {MOST_REMIND_DAYS}; write for example 7,3,1,0"
+            )
+        return tuple(sorted({int(day) for day in days}, reverse=True))
 
     @field_validator("credits_origins")
     @classmethod

@@ -29,6 +29,7 @@ from zapisano.bots.notices import Notices
 from zapisano.bots.paused import paused_router
 from zapisano.bots.polling import Polling, alone_polling, polling
 from zapisano.bots.registry import Bots, open_bots
+from zapisano.bots.renewal_notices import RenewalNotices
 from zapisano.bots.sales import sales_router
 from zapisano.bots.storage import Memory, create_memory, forget_keys
 from zapisano.clock import utc_now
@@ -46,6 +47,7 @@ from zapisano.payments import (
     payments_handlers,
 )
 from zapisano.settings import Settings, load
+from zapisano.subscriptions import Live, Living, Notice, wake_all
 from zapisano.telemetry import configure_logging, tell_supervisor
 from zapisano.tenancy import ForgetKeys, Provision, TenantChanged, TenantId, TenantReady, provision
 from zapisano.tenancy import store as tenants
@@ -134,6 +136,8 @@ def handlers_of(parts: Parts) -> Handlers:
     handlers.on(AutopayEnded, autopay.autopay_ended)
     handlers.on(TenantReady, notices.tenant_ready)
     handlers.on(TenantChanged, notices.tenant_changed)
+    handlers.on(Notice, RenewalNotices(parts.settings, parts.bots).tell)
+    handlers.on(Live, Living(parts.database, parts.settings, parts.now).live)
     handlers.on(BookingChanged, booking.changed)
     handlers.on(Tell, booking.tell)
     handlers.on(Remind, booking.remind)
@@ -150,6 +154,7 @@ async def prepare(parts: Parts) -> None:
             await ensure_sales_bot(conn, parts.settings, parts.bots.vault)
         await schedule(conn, ForgetUpdates(), at=parts.now(), subject="")
         await schedule(conn, Tend(), at=parts.now(), subject="")
+        await wake_all(conn, parts.now())
     await redirect(parts.database, parts.settings)
 
 

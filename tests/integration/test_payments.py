@@ -97,7 +97,7 @@ async def test_a_payment_becomes_a_tenant_with_paid_time(buyer: Buyer, witness: 
         {"order_id": order.id, "tenant_id": "client_001", "is_new": True}
     ]
     assert await queued(witness, "tenancy.provision") == [{"tenant_id": "client_001"}]
-    assert await witness.fetchval("SELECT count(*) FROM shared.due") == 0
+    assert await witness.fetchval("SELECT count(*) FROM shared.due WHERE kind ~ 'payments'") == 0
     kinds = [row[0] for row in await witness.fetch("SELECT kind FROM shared.journal ORDER BY id")]
     assert kinds == [
         "order.created",
@@ -228,7 +228,7 @@ async def test_rule_3_everybody_at_once_is_one_grant(buyer: Buyer, witness: Witn
     row = await witness.fetchrow("SELECT deliveries, outcome FROM shared.notifications")
     assert tuple(row or ()) == (5, "paid")
     assert await witness.fetchval("SELECT state FROM shared.tenants") == "awaiting_bot"
-    assert await witness.fetchval("SELECT count(*) FROM shared.due") == 0
+    assert await witness.fetchval("SELECT count(*) FROM shared.due WHERE kind ~ 'payments'") == 0
 
 
 async def told(asking: Awaitable[object]) -> httpx.Response | None:
@@ -239,7 +239,8 @@ async def told(asking: Awaitable[object]) -> httpx.Response | None:
 async def all_done(witness: Witness) -> bool:
     """No job of ours and no due row is left (those for the bots have nobody here)."""
     return not await witness.fetchval(
-        """SELECT (SELECT count(*) FROM shared.due) + count(*) FROM shared.pgqueuer
+        """SELECT (SELECT count(*) FROM shared.due WHERE kind ~ 'payments') + count(*)
+           FROM shared.pgqueuer
            WHERE entrypoint IN ('payments.settle', 'payments.poll', 'tenancy.provision')"""
     )
 
@@ -433,7 +434,7 @@ async def test_rule_6_what_the_list_does_not_have_goes_before_a_person(
     assert (await buyer.order(order.id)).status is Status.REVIEW
     assert await reasons(witness) == ["outcome unknown"]
     assert names(buyer.kassa, order.id) == []
-    assert await witness.fetchval("SELECT count(*) FROM shared.due") == 0
+    assert await witness.fetchval("SELECT count(*) FROM shared.due WHERE kind ~ 'payments'") == 0
 
 
 async def test_rule_6_a_certain_failure_takes_a_new_key(buyer: Buyer, witness: Witness) -> None:
@@ -445,7 +446,7 @@ async def test_rule_6_a_certain_failure_takes_a_new_key(buyer: Buyer, witness: W
     again = await buyer.order(order.id)
     assert again.idempotence_key != order.idempotence_key
     assert again.requested_at is None
-    assert await witness.fetchval("SELECT count(*) FROM shared.due") == 0
+    assert await witness.fetchval("SELECT count(*) FROM shared.due WHERE kind ~ 'payments'") == 0
     assert await buyer.starts(order)
 
 
@@ -561,7 +562,7 @@ async def test_rule_7_polling_alone_finishes_an_order(buyer: Buyer, witness: Wit
     await poll(buyer.database, buyer.provider, buyer.settings, order.id, started + passed)
     assert (await buyer.order(order.id)).status is Status.PAID
     assert await witness.fetchval("SELECT settled_via FROM shared.orders") == "poller"
-    assert await witness.fetchval("SELECT count(*) FROM shared.due") == 0
+    assert await witness.fetchval("SELECT count(*) FROM shared.due WHERE kind ~ 'payments'") == 0
 
 
 async def test_rule_7_a_due_poll_becomes_a_job_that_finishes_the_order(
@@ -580,7 +581,7 @@ async def test_rule_7_an_outage_only_makes_the_poller_later(buyer: Buyer, witnes
     order, _ = await buyer.pays()
     buyer.kassa.fault("500", path="/payments/")
     await poll(buyer.database, buyer.provider, buyer.settings, order.id, now())
-    assert await witness.fetchval("SELECT count(*) FROM shared.due") == 1
+    assert await witness.fetchval("SELECT count(*) FROM shared.due WHERE kind ~ 'payments'") == 1
     await poll(buyer.database, buyer.provider, buyer.settings, order.id, now())
     assert (await buyer.order(order.id)).status is Status.PAID
 
@@ -609,7 +610,7 @@ async def test_a_declined_payment_cancels_its_order_and_a_new_one_takes_its_plac
     assert await queued(witness, "payments.order_canceled") == [
         {"order_id": order.id, "reason": "insufficient_funds"}
     ]
-    assert await witness.fetchval("SELECT count(*) FROM shared.due") == 0
+    assert await witness.fetchval("SELECT count(*) FROM shared.due WHERE kind ~ 'payments'") == 0
 
     async def retries() -> Any:
         async with buyer.database.shared() as conn:

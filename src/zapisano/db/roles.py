@@ -29,6 +29,8 @@ from zapisano.settings import Settings
 # Membership options (INHERIT, SET) came with PostgreSQL 16.
 MEMBERSHIP_OPTIONS_SINCE = 160000
 TENANT_TABLES = ("bookings", "services", "users", "staff", "working_hours", "days_off", "settings")
+# What happened stays written: who runs the app may add to these and change nothing.
+APPEND_ONLY = ("journal", "day_grants")
 TENANT_DOORS = (
     "enqueue_job(text, jsonb)",
     "schedule_job(timestamptz, text, text, jsonb)",
@@ -140,9 +142,15 @@ async def _grant_shared(conn: OwnerConnection) -> None:
     await conn.execute(
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA shared TO " + app
     )
+    await conn.execute("REVOKE UPDATE, DELETE ON " + _append_only() + " FROM " + app)
     await conn.execute("GRANT USAGE ON ALL SEQUENCES IN SCHEMA shared TO " + app)
     await conn.execute("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA shared TO " + app)
     await conn.execute("GRANT EXECUTE ON FUNCTION " + _doors() + " TO " + group)
+
+
+def _append_only() -> LiteralString:
+    tables: list[LiteralString] = ["shared." + table for table in APPEND_ONLY]
+    return ", ".join(tables)
 
 
 def _doors() -> LiteralString:

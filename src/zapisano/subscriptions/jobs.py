@@ -1,4 +1,4 @@
-"""What subscriptions ask of those above: payments and the bots."""
+"""What subscriptions ask for: of themselves later, of payments and of the bots."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,3 +20,30 @@ class Charge(Job):
     tenant_id: str
     paid_until: datetime
     attempt: int
+
+
+@dataclass(frozen=True)
+class Live(Job):
+    """Do what is due in a tenant's paid life, and ask for the same at its next moment."""
+
+    kind: ClassVar[str] = "subscriptions.live"
+
+    tenant_id: str
+
+
+@dataclass(frozen=True)
+class Notice(Job):
+    """Tell the owner how the paid time that ends at `paid_until` stands, if it still does.
+
+    `word` is a `life.Word`; `days` are left of a reminder. At `acts_at` the bot pauses, or closes
+    after the last call; at `charge_at` the saved method is charged.
+    """
+
+    kind: ClassVar[str] = "subscriptions.notice"
+
+    tenant_id: str
+    paid_until: datetime
+    word: str
+    days: int | None = None
+    acts_at: datetime | None = None
+    charge_at: datetime | None = None

@@ -3,6 +3,8 @@
 from datetime import datetime
 
 from zapisano.db import Row, SharedConnection
+from zapisano.subscriptions.jobs import Live
+from zapisano.subscriptions.life import SoFar
 from zapisano.subscriptions.model import Grant, NoSubscription, Period, Subscription
 from zapisano.tenancy import TenantId
 
@@ -80,4 +82,57 @@ async def set_paid_until(
         plan,
         paid_until,
         now,
+    )
+
+
+async def so_far(conn: SharedConnection, tenant: TenantId) -> SoFar:
+    """Return what was done for the end of a tenant's paid time."""
+    row = await conn.fetchrow(
+        """SELECT told, warned_at, announced_at, charges, charged_at, paused_at, last_call_at
+           FROM shared.subscriptions WHERE tenant_id = $1""",
+        tenant,
+    )
+    return SoFar(**row) if row else SoFar()
+
+
+async def keep_so_far(conn: SharedConnection, tenant: TenantId, done: SoFar) -> None:
+    """Write what was done for the end of a tenant's paid time."""
+    await conn.execute(
+        """UPDATE shared.subscriptions
+           SET told = $2, warned_at = $3, announced_at = $4, charges = $5, charged_at = $6,
+               paused_at = $7, last_call_at = $8
+           WHERE tenant_id = $1""",
+        tenant,
+        done.told,
+        done.warned_at,
+        done.announced_at,
+        done.charges,
+        done.charged_at,
+        done.paused_at,
+        done.last_call_at,
+    )
+
+
+async def has_method(conn: SharedConnection, tenant: TenantId) -> bool:
+    """Say whether the tenant's owner has a saved method that may be charged."""
+    return bool(
+        await conn.fetchval(
+            "SELECT 1 FROM shared.saved_methods WHERE tenant_id = $1 AND ended_at IS NULL", tenant
+        )
+    )
+
+
+async def wake_all(conn: SharedConnection, now: datetime) -> int:
+    """Look at every subscription that nothing is scheduled for; return how many there are."""
+    return int(
+        await conn.fetchval(
+            """SELECT count(shared.schedule_job(
+                   $1, $2, s.tenant_id, jsonb_build_object('tenant_id', s.tenant_id)))
+               FROM shared.subscriptions AS s JOIN shared.tenants AS t ON t.id = s.tenant_id
+               WHERE t.state <> 'archived' AND NOT EXISTS (
+                   SELECT 1 FROM shared.due AS d
+                   WHERE d.tenant = '' AND d.kind = $2 AND d.subject = s.tenant_id)""",
+            now,
+            Live.kind,
+        )
     )

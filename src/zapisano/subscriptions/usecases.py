@@ -4,7 +4,10 @@ from datetime import datetime
 
 from zapisano import journal
 from zapisano.db import SharedConnection
+from zapisano.jobs import schedule
 from zapisano.subscriptions import store
+from zapisano.subscriptions.jobs import Live
+from zapisano.subscriptions.life import LONGEST_NOTICE, SoFar
 from zapisano.subscriptions.model import Grant, Period, Reason, Subscription, next_period
 from zapisano.tenancy import Suspension, TenantId, resume
 from zapisano.tenancy import store as tenants
@@ -46,7 +49,7 @@ async def give(
     period = next_period(before.paid_until if before else None, grant.days, now)
     if await store.insert_grant(conn, tenant_id, grant, period):
         await _move(conn, tenant_id, grant, before, period, plan=plan, now=now)
-        await resume(conn, tenant_id, Suspension.UNPAID)
+        await resume(conn, tenant_id, Suspension.UNPAID, by=grant.by)
     return await store.get(conn, tenant_id)
 
 
@@ -76,8 +79,16 @@ async def _move(
     plan: str,
     now: datetime,
 ) -> None:
-    """Write until when the tenant is paid, and who has changed that."""
+    """Write until when the tenant is paid, who has changed that, and when it matters next.
+
+    What was done for another end is forgotten, but not where one that is over has moved farther
+    back: nothing is new then.
+    """
     await store.set_paid_until(conn, tenant_id, plan=plan, paid_until=period.ends_at, now=now)
+    if before is None or max(before.paid_until, period.ends_at) > now:
+        await store.keep_so_far(conn, tenant_id, SoFar())
+    look_at = max(now, period.ends_at - LONGEST_NOTICE)
+    await schedule(conn, Live(tenant_id), at=look_at, subject=tenant_id)
     await journal.record(
         conn,
         "subscription.extended" if grant.days > 0 else "subscription.shortened",
@@ -93,14 +104,27 @@ async def _move(
     )
 
 
-async def lift_if_paid(conn: SharedConnection, tenant_id: TenantId, now: datetime) -> bool:
-    """Lift `unpaid` from a tenant whose time is paid; say whether it was so.
+async def look(conn: SharedConnection, tenant_id: TenantId, now: datetime) -> None:
+    """Reckon anew what is due next: something that counts for it has changed."""
+    if await store.find(conn, tenant_id) is not None:
+        await schedule(conn, Live(tenant_id), at=now, subject=tenant_id)
 
-    A payment that came while the tenant was archived could lift nothing then.
+
+async def lift_if_paid(conn: SharedConnection, tenant_id: TenantId, now: datetime) -> bool:
+    """Go on with a restored tenant: lift `unpaid` where its time is paid, and say if that was so.
+
+    A payment that came while the tenant was archived could lift nothing then. Where nobody has
+    paid, the time until it is archived again begins anew.
     """
     tenant = await tenants.get(conn, tenant_id, lock=True)
     paid = await store.find(conn, tenant_id)
-    if tenant.suspended_for is not Suspension.UNPAID or paid is None or paid.paid_until <= now:
+    if paid is None:
         return False
-    await resume(conn, tenant_id, Suspension.UNPAID)
+    is_paused = tenant.suspended_for is Suspension.UNPAID
+    if is_paused and paid.paid_until <= now:
+        await store.keep_so_far(conn, tenant_id, SoFar(paused_at=now))
+    await look(conn, tenant_id, now)
+    if not is_paused or paid.paid_until <= now:
+        return False
+    await resume(conn, tenant_id, Suspension.UNPAID, by="payment")
     return True

@@ -41,7 +41,7 @@ from zapisano.tenancy.manifest import (
     seal,
     to_bytes,
 )
-from zapisano.tenancy.model import State, Tenant, TenantId, WrongState
+from zapisano.tenancy.model import State, Suspension, Tenant, TenantId, WrongState
 
 MANIFEST, SEAL, DUE = "manifest.json", "manifest.seal", "due.csv"
 CHUNK_BYTES = 256 * 1024
@@ -61,12 +61,22 @@ def archive_folder(settings: Settings) -> Path:
     return settings.data_dir / "archive"
 
 
-async def archive(database: Database, settings: Settings, tenant_id: str, *, now: datetime) -> Path:
+async def archive(
+    database: Database,
+    settings: Settings,
+    tenant_id: str,
+    *,
+    now: datetime,
+    only_for: Suspension | None = None,
+    by: str = "operator",
+) -> Path:
     """Export a tenant into a file and drop its schema. Repeating returns the file there is.
+
+    With `only_for` nothing is done to a tenant that is not suspended for that. `by` is who does it.
 
     Raises:
         UnknownTenant: there is no such tenant.
-        WrongState: it is still being provisioned.
+        WrongState: it is still being provisioned, or not suspended for `only_for`.
         Refused: its schema holds what a file cannot keep (a view, a function, a type).
         DiskTrouble: the file could not be written.
         Busy: somebody is working in the schema; worth repeating.
@@ -83,18 +93,22 @@ async def archive(database: Database, settings: Settings, tenant_id: str, *, now
         tables = await export.table_names(guard, schema)
         async with database.owner() as conn:
             await export.begin_snapshot(conn, schema, tables)
-            return await _archive(conn, database, settings, schema, tables, now)
+            tenant = await store.get(conn, schema, lock=True)
+            if only_for is not None and tenant.suspended_for is not only_for:
+                raise WrongState(f"{schema} is not suspended as {only_for} and stays.")
+            return await _archive(conn, database, settings, tenant, tables, now, by)
 
 
 async def _archive(
     conn: OwnerConnection,
     database: Database,
     settings: Settings,
-    schema: SchemaName,
+    tenant: Tenant,
     locked: list[str],
     now: datetime,
+    by: str,
 ) -> Path:
-    tenant = await store.get(conn, schema, lock=True)
+    schema = tenant_schema(tenant.id)
     if await export.table_names(conn, schema) != locked:
         raise Busy(f"The tables of {schema} are being changed, please try again.")
     if strangers := await export.strangers(conn, schema):
@@ -103,7 +117,8 @@ async def _archive(
     rows = await _write(conn, settings, tenant, schema, path, now)
     try:
         await _put_away(conn, database, settings, tenant, path.name, now)
-        await journal.record(conn, "tenant.archived", tenant.id, tenant=tenant.id, rows=rows)
+        done = {"by": by, "before": tenant.state, "after": State.ARCHIVED, "rows": rows}
+        await journal.record(conn, "tenant.archived", tenant.id, tenant=tenant.id, **done)
     except BaseException:  # raised again; a cancellation too
         # Nothing is dropped, so this file counts as none; it must not stay, full of personal data.
         path.unlink(missing_ok=True)
@@ -286,8 +301,10 @@ async def restore(
         await roles.create_tenant_role(conn, database.name, schema)
         await export.mark_restored(conn, schema, path.name, now)
         await _go_on(conn, tenant.id, manifest)
-        await journal.record(conn, "tenant.restored", schema, tenant=schema, rows=rows)
-        return await store.get(conn, schema)
+        restored = await store.get(conn, schema)
+        done = {"by": "operator", "before": tenant.state, "after": restored.state, "rows": rows}
+        await journal.record(conn, "tenant.restored", schema, tenant=schema, **done)
+        return restored
 
 
 async def _go_on(conn: OwnerConnection, tenant: TenantId, manifest: Manifest) -> None:

@@ -77,7 +77,7 @@ async def provision(database: Database, tenant: TenantId, *, time_zone: str | No
             return
         await store.set_state(conn, tenant, State.AWAITING_BOT)
         await enqueue(conn, TenantReady(tenant))
-        await journal.record(conn, "tenant.awaiting_bot", tenant, tenant=tenant)
+        await _note(conn, "tenant.awaiting_bot", found, by="zapisano", after=State.AWAITING_BOT)
 
 
 async def create_role(database: Database, tenant: TenantId) -> None:
@@ -101,11 +101,13 @@ async def activate(conn: SharedConnection, tenant: TenantId) -> None:
     if found.state is not State.AWAITING_BOT:
         raise WrongState(f"{tenant} is {found.state}; only a tenant that awaits its bot starts.")
     await store.set_state(conn, tenant, State.ACTIVE)
-    await journal.record(conn, "tenant.active", tenant, tenant=tenant)
+    await _note(conn, "tenant.active", found, by="owner", after=State.ACTIVE)
 
 
-async def suspend(conn: SharedConnection, tenant: TenantId, reason: Suspension) -> Tenant:
-    """Pause a tenant: its bot answers that it is paused, its data stays.
+async def suspend(
+    conn: SharedConnection, tenant: TenantId, reason: Suspension, *, by: str = "operator"
+) -> Tenant:
+    """Pause a tenant: its bot answers that it is paused, its data stays. `by` is who does it.
 
     An operator's suspension outweighs an unpaid one, which comes back when it is lifted.
 
@@ -117,15 +119,19 @@ async def suspend(conn: SharedConnection, tenant: TenantId, reason: Suspension) 
         raise WrongState(f"{tenant} is {found.state} and cannot be suspended.")
     if {found.suspended_for, reason} == {Suspension.OPERATOR, Suspension.UNPAID}:
         await store.set_also_unpaid(conn, tenant, unpaid=True)
+        if reason is Suspension.UNPAID:
+            await journal.record(conn, "tenant.unpaid", tenant, tenant=tenant, by=by)
     if found.suspended_for in {reason, Suspension.OPERATOR}:
         return found
     await store.set_state(conn, tenant, State.SUSPENDED, reason)
     await enqueue(conn, TenantChanged(tenant, State.SUSPENDED))
-    await journal.record(conn, "tenant.suspended", tenant, tenant=tenant, reason=reason)
+    await _note(conn, "tenant.suspended", found, by=by, after=State.SUSPENDED, reason=reason)
     return await store.get(conn, tenant)
 
 
-async def resume(conn: SharedConnection, tenant: TenantId, lifting: Suspension) -> Tenant:
+async def resume(
+    conn: SharedConnection, tenant: TenantId, lifting: Suspension, *, by: str = "operator"
+) -> Tenant:
     """Lift a suspension for `lifting`; one for another reason stays. Repeating changes nothing.
 
     Raises:
@@ -143,18 +149,28 @@ async def resume(conn: SharedConnection, tenant: TenantId, lifting: Suspension) 
         await store.set_also_unpaid(conn, tenant, unpaid=False)
         return found
     if lifting is Suspension.OPERATOR and await store.is_also_unpaid(conn, tenant):
-        return await _leave_unpaid(conn, tenant)
+        return await _leave_unpaid(conn, found, by)
     state = State.ACTIVE if await store.has_bot(conn, tenant) else State.AWAITING_BOT
     await store.set_state(conn, tenant, state)
     await enqueue(conn, TenantChanged(tenant, state))
-    await journal.record(conn, "tenant.resumed", tenant, tenant=tenant, state=state)
+    await _note(conn, "tenant.resumed", found, by=by, after=state, state=state)
     return await store.get(conn, tenant)
 
 
-async def _leave_unpaid(conn: SharedConnection, tenant: TenantId) -> Tenant:
+async def _leave_unpaid(conn: SharedConnection, found: Tenant, by: str) -> Tenant:
     """The operator's pause is over, and below it is the one that only a payment lifts."""
-    await store.set_also_unpaid(conn, tenant, unpaid=False)
-    await store.set_state(conn, tenant, State.SUSPENDED, Suspension.UNPAID)
-    await enqueue(conn, TenantChanged(tenant, State.SUSPENDED))
-    await journal.record(conn, "tenant.suspended", tenant, tenant=tenant, reason=Suspension.UNPAID)
-    return await store.get(conn, tenant)
+    await store.set_also_unpaid(conn, found.id, unpaid=False)
+    await store.set_state(conn, found.id, State.SUSPENDED, Suspension.UNPAID)
+    await enqueue(conn, TenantChanged(found.id, State.SUSPENDED))
+    unpaid = Suspension.UNPAID
+    await _note(conn, "tenant.suspended", found, by=by, after=State.SUSPENDED, reason=unpaid)
+    return await store.get(conn, found.id)
+
+
+async def _note(
+    conn: SharedConnection, kind: str, found: Tenant, *, by: str, after: State, **more: object
+) -> None:
+    """Write who has brought a tenant from one state into another."""
+    await journal.record(
+        conn, kind, found.id, tenant=found.id, by=by, before=found.state, after=after, **more
+    )

@@ -1,0 +1,107 @@
+"""What the sales bot says as paid time ends: reminders, grace, the coming charge, the last call.
+
+Each is said once, as long as it is still so; see `notices` about the rest.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from aiogram.types import InlineKeyboardMarkup
+from aiogram.utils.i18n import gettext as _
+from aiogram.utils.i18n import ngettext
+
+from zapisano import subscriptions
+from zapisano.bots import store
+from zapisano.bots.errors import BlockedByPerson
+from zapisano.bots.i18n import SALES, speaking
+from zapisano.bots.model import SavedCard
+from zapisano.bots.registry import Bots
+from zapisano.bots.sales.buttons import Renew, button
+from zapisano.bots.sales.words import day, inside_quotes, roubles
+from zapisano.bots.screens import keyboard, quote
+from zapisano.db import SharedConnection
+from zapisano.settings import Settings
+from zapisano.subscriptions import Notice, Word
+from zapisano.telemetry import get_logger
+from zapisano.tenancy import State, Tenant
+from zapisano.tenancy import store as tenants
+
+log = get_logger("zapisano.bots")
+
+
+@dataclass(frozen=True)
+class RenewalNotices:
+    """The handler. One per process."""
+
+    settings: Settings
+    bots: Bots
+
+    async def tell(self, job: Notice) -> None:
+        """Give a notice, unless somebody has paid meanwhile or the business is closed."""
+        async with self.bots.database.shared() as conn:
+            tenant = await tenants.get(conn, job.tenant_id)
+            if not await _is_so(conn, job, tenant):
+                return
+            card = await store.saved_card(conn, tenant.id) if job.charge_at else None
+        with speaking(SALES, tenant.owner_language):
+            text = "\n\n".join((_news(job, tenant, self.settings), self._advice(job, card)))
+            await self._say(tenant.owner_id, text, _extend(tenant))
+
+    def _advice(self, job: Notice, card: SavedCard | None) -> str:
+        if card is not None and job.charge_at is not None:
+            return _charge(card, job.charge_at, self.settings)
+        if job.word in {Word.BEFORE, Word.TODAY}:
+            return _("Extend it now: the days that are left are kept.")
+        return _("Your data is safe. Pay at any moment, and everything goes on as it was.")
+
+    async def _say(self, person_id: int, text: str, buttons: InlineKeyboardMarkup) -> None:
+        bot, _row = await self.bots.sales()
+        try:
+            await bot.send_message(person_id, text, reply_markup=buttons)
+        except BlockedByPerson:
+            log.info("nobody_to_tell")
+
+
+async def _is_so(conn: SharedConnection, job: Notice, tenant: Tenant) -> bool:
+    if tenant.state is State.ARCHIVED:
+        return False
+    if tenant.state is State.SUSPENDED and job.word != Word.LAST_CALL:
+        return False
+    now = await subscriptions.find(conn, tenant.id)
+    return now is not None and now.paid_until == job.paid_until
+
+
+def _news(job: Notice, tenant: Tenant, settings: Settings) -> str:
+    """Say how it stands."""
+    texts = {
+        Word.BEFORE: _("🗓 “{name}” is paid until {end}: {left} left."),
+        Word.TODAY: _("🗓 “{name}” is paid until today, {end}."),
+        Word.CHARGE: _("💳 “{name}” is paid until {end}."),
+        Word.OVER: _("⌛ The paid time of “{name}” is over. The bot still works until {acts}."),
+        Word.LAST_DAY: _("⚠️ The bot of “{name}” is not paid for, and pauses on {acts}."),
+        Word.LAST_CALL: _(
+            "📦 “{name}” has been paused for long. On {acts} we close it and put its data away."
+        ),
+    }
+    left = ngettext("{days} day", "{days} days", job.days or 0).format(days=job.days or 0)
+    return texts[Word(job.word)].format(
+        name=inside_quotes(tenant.name),
+        end=day(job.paid_until, settings),
+        left=left,
+        acts=day(job.acts_at or job.paid_until, settings),
+    )
+
+
+def _charge(card: SavedCard, at: datetime, settings: Settings) -> str:
+    """Say what is charged, when and from what, and that there is nothing to do."""
+    if card.last4:
+        text = _("On {day} {sum} will be charged from the card •• {last4}. There is nothing to do.")
+    else:
+        text = _("On {day} {sum} will be charged from {title}. There is nothing to do.")
+    return text.format(
+        day=day(at, settings), sum=roubles(card.amount), last4=card.last4, title=quote(card.title)
+    )
+
+
+def _extend(tenant: Tenant) -> InlineKeyboardMarkup:
+    return keyboard([button(_("Extend"), Renew(tenant=tenant.id))])

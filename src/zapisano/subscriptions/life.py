@@ -1,0 +1,260 @@
+"""What is due in a subscription's life, and when: reminders, charges, the pause, the archive.
+
+Pure. Nothing here happens at night: every moment is moved to the operator's daytime. What was
+missed while nothing ran is not made up for all at once: of several notices only the newest is
+given, charges keep their distances, and whatever must follow a notice waits until that was given.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, time, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from zapisano.settings import MOST_REMIND_DAYS, Settings
+
+DAY_BEGINS, DAY_ENDS = time(10), time(20)  # nobody is written to or charged outside of these
+CHARGE_DAYS = (0, 1, 3, 5)  # after the end of paid time
+CHARGE_NOTICE = timedelta(days=3)  # told of it at least so long before
+CHARGE_TAKES = timedelta(hours=1)  # a charge that succeeds spares the word that time is over
+PAUSE_NOTICE = timedelta(days=1)
+ARCHIVE_NOTICE = timedelta(days=7)
+DAY = timedelta(days=1)
+RETRY_AFTER = timedelta(hours=1)
+# No notice is given sooner than this before the end.
+LONGEST_NOTICE = timedelta(days=MOST_REMIND_DAYS + 1)
+
+
+class Word(StrEnum):
+    """What the owner is told; the pause and the archive have messages of their own."""
+
+    BEFORE = "before"
+    TODAY = "today"
+    OVER = "over"
+    LAST_DAY = "last_day"
+    CHARGE = "charge"
+    LAST_CALL = "last_call"
+
+
+OVER_RANK, LAST_DAY_RANK = 1, 2  # a reminder's rank is minus its days: they rise with time
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the operator has decided."""
+
+    remind_days: tuple[int, ...]
+    grace: timedelta
+    archive: timedelta
+    zone: ZoneInfo
+
+
+@dataclass(frozen=True)
+class SoFar:
+    """What was done for this end of paid time.
+
+    `told` is the rank of the last notice, `warned_at` when the owner was first told that the time
+    is over, `announced_at` when first told of the coming charge.
+    """
+
+    told: int | None = None
+    warned_at: datetime | None = None
+    announced_at: datetime | None = None
+    charges: int = 0
+    charged_at: datetime | None = None
+    paused_at: datetime | None = None
+    last_call_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whose life it is: the end of paid time, since when that is the end, and what was done.
+
+    `autopay` says whether there is a saved method to charge.
+    """
+
+    paid_until: datetime
+    changed_at: datetime
+    autopay: bool
+    so_far: SoFar
+
+
+@dataclass(frozen=True)
+class Tell:
+    """Give a notice. `acts_at` is when the bot pauses, or closes after the last call."""
+
+    word: Word
+    rank: int | None = None
+    acts_at: datetime | None = None
+    charge_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Charge the saved method, for the `number`-th time from 0."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Suspend for want of payment."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Export and put away."""
+
+
+Step = Tell | Attempt | Pause | Archive
+
+
+@dataclass(frozen=True)
+class Agenda:
+    """What is to be done now, and when to look again; None when there is nothing left."""
+
+    due: tuple[Step, ...]
+    next_at: datetime | None
+
+
+def terms_of(settings: Settings) -> Terms:
+    """Return what the settings say."""
+    return Terms(
+        remind_days=settings.remind_days,
+        grace=timedelta(days=settings.grace_days),
+        archive=timedelta(days=settings.archive_days),
+        zone=ZoneInfo(settings.time_zone),
+    )
+
+
+def daytime(moment: datetime, terms: Terms) -> datetime:
+    """Return the first moment from `moment` on that is no night."""
+    local = moment.astimezone(terms.zone)
+    if DAY_BEGINS <= local.time() < DAY_ENDS:
+        return moment
+    date = local.date() if local.time() < DAY_BEGINS else local.date() + DAY
+    return datetime.combine(date, DAY_BEGINS, terms.zone).astimezone(moment.tzinfo)
+
+
+def agenda(subject: Subject, terms: Terms, now: datetime) -> Agenda:
+    """Return what is due at `now` and the next moment; doing what is due empties it."""
+    plan = [(daytime(at, terms), step) for at, step in _plan(subject, terms, now)]
+    if daytime(now, terms) != now:
+        return Agenda((), daytime(now, terms) if plan else None)
+    due = _without_old_news([step for at, step in plan if at <= now])
+    left = subject
+    for step in due:
+        left = replace(left, so_far=done(left.so_far, step, now))
+    later = [daytime(at, terms) for at, _ in _plan(left, terms, now)]
+    # Only an archive that could not be made is still due: it is tried again.
+    later = [at if at > now else daytime(now + RETRY_AFTER, terms) for at in later]
+    return Agenda(tuple(due), min(later, default=None))
+
+
+def done(so_far: SoFar, step: Step, now: datetime) -> SoFar:
+    """Return what was done once `step` is done, too."""
+    match step:
+        case Tell(Word.LAST_CALL):
+            return replace(so_far, last_call_at=now)
+        case Tell():
+            if step.rank is not None:
+                so_far = replace(so_far, told=step.rank)
+                if step.rank >= OVER_RANK:
+                    so_far = replace(so_far, warned_at=so_far.warned_at or now)
+            if step.charge_at is not None:
+                so_far = replace(so_far, announced_at=so_far.announced_at or now)
+            return so_far
+        case Attempt():
+            return replace(so_far, charges=step.number + 1, charged_at=now)
+        case Pause():
+            return replace(so_far, paused_at=now)
+        case Archive():
+            return so_far
+
+
+def _without_old_news(due: list[Step]) -> list[Step]:
+    """Keep the newest notice only, and none where what it announces happens now."""
+    tells = [step for step in due if isinstance(step, Tell)]
+    others: list[Step] = [step for step in due if not isinstance(step, Tell)]
+    if not tells or any(isinstance(step, Pause | Archive) for step in others):
+        return others
+    newest = max(tells, key=lambda tell: -100 if tell.rank is None else tell.rank)
+    return [*others, newest]
+
+
+def _plan(subject: Subject, terms: Terms, now: datetime) -> Iterator[tuple[datetime, Step]]:
+    """Yield all that is still to come, as far as it is known, with the moments it is due at."""
+    so_far = subject.so_far
+    yield from _charges(subject, terms)
+    if so_far.paused_at is None:
+        yield from _before_the_pause(subject, terms, now)
+    elif so_far.last_call_at is None:
+        call_at = so_far.paused_at + terms.archive - ARCHIVE_NOTICE
+        acts_at = daytime(max(now, call_at) + ARCHIVE_NOTICE, terms)
+        yield call_at, Tell(Word.LAST_CALL, acts_at=acts_at)
+    else:
+        closes_at = so_far.paused_at + terms.archive
+        yield max(closes_at, so_far.last_call_at + ARCHIVE_NOTICE), Archive()
+
+
+def _charges(subject: Subject, terms: Terms) -> Iterator[tuple[datetime, Step]]:
+    so_far = subject.so_far
+    number = so_far.charges
+    if not subject.autopay or so_far.announced_at is None or number >= len(CHARGE_DAYS):
+        return
+    first_at = daytime(max(subject.paid_until, so_far.announced_at + CHARGE_NOTICE), terms)
+    at = first_at + timedelta(days=CHARGE_DAYS[number])
+    if so_far.charged_at is not None:
+        pause = timedelta(days=CHARGE_DAYS[number] - CHARGE_DAYS[number - 1])
+        at = max(at, so_far.charged_at + pause)
+    yield at, Attempt(number)
+
+
+def _before_the_pause(
+    subject: Subject, terms: Terms, now: datetime
+) -> Iterator[tuple[datetime, Step]]:
+    so_far, end = subject.so_far, subject.paid_until
+    told_at = so_far.announced_at or daytime(max(now, end - CHARGE_NOTICE), terms)
+    grace_from = max(end, told_at + CHARGE_NOTICE) if subject.autopay else end
+    charge_at = daytime(grace_from, terms) if subject.autopay and not so_far.charges else None
+    pause_at = _pause_at(subject, terms, grace_from, now)
+    for at, rank, word in _notices(subject, terms, pause_at):
+        if so_far.told is None or rank > so_far.told:
+            yield at, Tell(word, rank, pause_at, charge_at)
+    if charge_at is not None and so_far.announced_at is None:
+        yield end - CHARGE_NOTICE, Tell(Word.CHARGE, None, pause_at, charge_at)
+        return  # the pause waits for it
+    if so_far.warned_at is not None or not terms.grace:
+        yield pause_at, Pause()
+
+
+def _pause_at(subject: Subject, terms: Terms, grace_from: datetime, now: datetime) -> datetime:
+    """Return when the bot pauses: nobody's without a warning a day before, if there is grace.
+
+    A charge of that same moment is let through first.
+    """
+    at = grace_from + terms.grace + (CHARGE_TAKES if subject.autopay else timedelta(0))
+    if terms.grace:
+        at = max(at, (subject.so_far.warned_at or now) + PAUSE_NOTICE)
+    return daytime(at, terms)
+
+
+def _notices(
+    subject: Subject, terms: Terms, pause_at: datetime
+) -> Iterator[tuple[datetime, int, Word]]:
+    """Yield the notices of this end with their moments and ranks.
+
+    A reminder that would have come before this was the end is none. Time that ends in the morning
+    before anybody may be written to has no reminder on its day: it is over by then.
+    """
+    end = subject.paid_until.astimezone(terms.zone)
+    for days in terms.remind_days:
+        at = datetime.combine(end.date() - days * DAY, DAY_BEGINS, terms.zone)
+        if days:
+            at = max(at, min(end - days * DAY, at.replace(hour=DAY_ENDS.hour - 1)))
+        if subject.changed_at <= at < end:
+            yield at, -days, Word.BEFORE if days else Word.TODAY
+    if terms.grace:
+        yield daytime(end, terms) + CHARGE_TAKES, OVER_RANK, Word.OVER
+    if terms.grace > DAY:
+        yield pause_at - PAUSE_NOTICE, LAST_DAY_RANK, Word.LAST_DAY
