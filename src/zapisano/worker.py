@@ -26,6 +26,7 @@ from zapisano.bots.jobs import (
 )
 from zapisano.bots.notices import Notices
 from zapisano.bots.paused import paused_router
+from zapisano.bots.people import PeopleNotices
 from zapisano.bots.polling import Polling, alone_polling, polling
 from zapisano.bots.registry import Bots, open_bots
 from zapisano.bots.sales import sales_router
@@ -35,10 +36,19 @@ from zapisano.credits.jobs import Tend, Tending
 from zapisano.db import START_PATIENCE_SECONDS, Database, open_database
 from zapisano.errors import Busy
 from zapisano.jobs import Handlers, Runner, schedule
-from zapisano.payments import OrderCanceled, OrderPaid, YooKassa, payments_handlers
+from zapisano.payments import OrderCanceled, OrderPaid, OrderWaits, YooKassa, payments_handlers
 from zapisano.settings import Settings, load
+from zapisano.subscriptions import DaysGiven
 from zapisano.telemetry import configure_logging, tell_supervisor
-from zapisano.tenancy import ForgetKeys, Provision, TenantChanged, TenantId, TenantReady, provision
+from zapisano.tenancy import (
+    ForgetKeys,
+    Provision,
+    TenantChanged,
+    TenantId,
+    TenantMoved,
+    TenantReady,
+    provision,
+)
 from zapisano.tenancy import store as tenants
 
 Clock = Callable[[], datetime]
@@ -120,6 +130,10 @@ def handlers_of(parts: Parts) -> Handlers:
     handlers.on(OrderPaid, notices.order_paid)
     handlers.on(OrderCanceled, notices.order_canceled)
     handlers.on(TenantReady, notices.tenant_ready)
+    people = PeopleNotices(parts.settings, parts.bots)
+    handlers.on(OrderWaits, people.order_waits)
+    handlers.on(DaysGiven, people.days_given)
+    handlers.on(TenantMoved, people.tenant_moved)
     handlers.on(TenantChanged, notices.tenant_changed)
     handlers.on(BookingChanged, booking.changed)
     handlers.on(Tell, booking.tell)

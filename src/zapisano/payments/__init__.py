@@ -10,7 +10,7 @@ from zapisano.payments.checkout import (
 )
 from zapisano.payments.handlers import payments_handlers
 from zapisano.payments.inbox import read_notification, receive
-from zapisano.payments.jobs import OrderCanceled, OrderPaid, Poll, Settle
+from zapisano.payments.jobs import OrderCanceled, OrderPaid, OrderWaits, Poll, Settle
 from zapisano.payments.model import (
     AnyOrder,
     BusinessClosed,
@@ -47,6 +47,7 @@ __all__ = [
     "OrderClosed",
     "OrderId",
     "OrderPaid",
+    "OrderWaits",
     "Outcome",
     "Payment",
     "PlanOrder",

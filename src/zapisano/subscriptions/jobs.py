@@ -20,3 +20,14 @@ class Charge(Job):
     tenant_id: str
     paid_until: datetime
     attempt: int
+
+
+@dataclass(frozen=True)
+class DaysGiven(Job):
+    """Tell a tenant's owner of days that came without a payment, and why: `Gift` says for what."""
+
+    kind: ClassVar[str] = "subscriptions.days_given"
+
+    tenant_id: str
+    days: int
+    gift: str

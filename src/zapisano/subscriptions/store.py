@@ -13,13 +13,14 @@ def _subscription(row: Row) -> Subscription:
         plan=row["plan"],
         paid_until=row["paid_until"],
         changed_at=row["changed_at"],
+        next_plan=row["next_plan"],
     )
 
 
 async def find(conn: SharedConnection, tenant: TenantId) -> Subscription | None:
     """Return a tenant's subscription, or None."""
     row = await conn.fetchrow(
-        """SELECT tenant_id, plan, paid_until, changed_at FROM shared.subscriptions
+        """SELECT tenant_id, plan, paid_until, changed_at, next_plan FROM shared.subscriptions
            WHERE tenant_id = $1""",
         tenant,
     )
@@ -59,15 +60,41 @@ async def insert_grant(
 async def set_paid_until(
     conn: SharedConnection, tenant: TenantId, *, plan: str, paid_until: datetime, now: datetime
 ) -> None:
-    """Write until when the tenant is paid, and by which plan."""
+    """Write until when the tenant is paid, and by which plan; one that was planned has come."""
     await conn.execute(
         """INSERT INTO shared.subscriptions (tenant_id, plan, paid_until, changed_at)
            VALUES ($1, $2, $3, $4)
            ON CONFLICT (tenant_id) DO UPDATE
            SET plan = excluded.plan, paid_until = excluded.paid_until,
-               changed_at = excluded.changed_at""",
+               changed_at = excluded.changed_at,
+               next_plan = nullif(subscriptions.next_plan, excluded.plan)""",
         tenant,
         plan,
         paid_until,
         now,
+    )
+
+
+async def set_next_plan(conn: SharedConnection, tenant: TenantId, plan: str | None) -> bool:
+    """Write which plan comes with the next renewal, None for the same; False if it was so."""
+    return bool(
+        await conn.execute(
+            """UPDATE shared.subscriptions SET next_plan = $2
+               WHERE tenant_id = $1 AND next_plan IS DISTINCT FROM $2""",
+            tenant,
+            plan,
+        )
+    )
+
+
+async def find_source(conn: SharedConnection, source: str) -> TenantId | None:
+    """Return to whom this source has given days already, or None."""
+    found = await conn.fetchval("SELECT tenant_id FROM shared.day_grants WHERE source = $1", source)
+    return TenantId(found) if found else None
+
+
+async def lock_person(conn: SharedConnection, person_id: int) -> None:
+    """Keep others from giving this person a trial until this transaction ends."""
+    await conn.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('subscriptions.person', $1))", person_id
     )

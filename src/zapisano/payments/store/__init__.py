@@ -13,6 +13,7 @@ from zapisano.payments.store.inbox import (
 from zapisano.payments.store.orders import (
     count_poll,
     count_refusal,
+    end_methods,
     find,
     find_by_payment,
     find_by_request,
@@ -44,6 +45,7 @@ __all__ = [
     "close_reviews",
     "count_poll",
     "count_refusal",
+    "end_methods",
     "figures",
     "find",
     "find_by_payment",
