@@ -169,6 +169,8 @@ async def test_a_friend_pays_and_both_get_days(
     await house.idle()
     assert await days_of(house, FIRST) == expected
     assert await days_of(house, TenantId("client_003")) == [("payment", 30)]
+    told = [m["text"] for m in await buyer.phone.answers(buyer.sales)]
+    assert sum("Ваш подарок" in text for text in told) == 1
     assert (await journal_kinds(house.witness, FIRST)).count("subscription.extended") == 2
 
 
