@@ -161,7 +161,7 @@ async def test_a_friend_pays_and_both_get_days(
     await invited(house, buyer, another_buyer)
     await house.pay(await another_buyer.orders("Барбершоп"))
     await buyer.hears("Ваш подарок — 14 дней")
-    await another_buyer.hears("подарок за то, что пришли по приглашению, — 14 дней")
+    await another_buyer.hears("Подарок за то, что пришли по приглашению: 14 дней")
     expected = [("payment", 30), ("referral", 14)]
     assert await days_of(house, FIRST) == expected
     assert await days_of(house, SECOND) == expected

@@ -99,6 +99,6 @@ def _gift(gift: str) -> str:
         case Gift.HOST:
             return _("🎁 Your friend has paid for a bot. Thank you! Your gift: {days}.")
         case Gift.GUEST:
-            return _("🎁 And your gift for coming by invitation: {days}.")
+            return _("🎁 Your gift for coming by invitation: {days}.")
         case _:
             return _("🎁 Support has added days for you: {days}.")
