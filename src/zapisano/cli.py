@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zapisano import cli_credits, cli_payments
+from zapisano import cli_credits, cli_payments, cli_people
 from zapisano.command import do
 from zapisano.errors import AppError, BrokenSetting
 from zapisano.stack import commands as stack
@@ -20,6 +20,8 @@ jobs = typer.Typer(no_args_is_help=True, help="See what the job process has befo
 app.add_typer(jobs, name="jobs")
 app.add_typer(cli_credits.app, name="credits")
 app.add_typer(cli_payments.app, name="payments")
+app.add_typer(cli_people.promo, name="promo")
+tenants.add_typer(cli_people.tenants)
 
 TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="For example client_001.")]
 

@@ -5,14 +5,12 @@ the two source guides print is known. All problems are reported at once, one lin
 """
 
 import re
-import tomllib
 from base64 import b64decode
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
-from functools import cache
+from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 from urllib.parse import quote, urlsplit
 from zoneinfo import available_timezones
 
@@ -27,6 +25,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from zapisano.errors import BrokenSetting
+from zapisano.plans import Plan, Trial, read_plans, read_trial
 
 ENV_FILES = (".env", ".env.local", "sales_bot/.env")
 NO_SECRET = SecretStr("")
@@ -52,34 +51,7 @@ Days = Annotated[tuple[int, ...], NoDecode]
 RATE = r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$"
 MOST_CREDITS = 1_000_000
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
-MAX_PLAN_DAYS = 3660
 MOST_REMIND_DAYS = 14
-MAX_PLAN_PRICE = Decimal("99999999.99")  # what an order's amount can hold
-
-
-class Plan:
-    """One line of the price list: how long, how much."""
-
-    __slots__ = ("days", "id", "name", "price")
-
-    def __init__(self, plan_id: str, table: object) -> None:
-        """Read one table of the plans file."""
-        try:
-            values = cast("dict[str, object]", table)
-            self.id = plan_id
-            self.name = str(values["name"])
-            self.days = int(str(values["days"]))
-            self.price = Decimal(str(values["price"])).quantize(Decimal("0.01"))
-        except (KeyError, TypeError, ValueError, InvalidOperation) as error:
-            raise BrokenSetting(
-                f"ZAPISANO_PLANS_FILE: plan [{plan_id}] needs name, days and price"
-            ) from error
-        is_sum = self.price.is_finite() and 0 < self.price <= MAX_PLAN_PRICE
-        if not (1 <= self.days <= MAX_PLAN_DAYS and is_sum):
-            raise BrokenSetting(
-                f"ZAPISANO_PLANS_FILE: plan [{plan_id}]: days must be 1 to {MAX_PLAN_DAYS}, "
-                f"the price above zero and at most {MAX_PLAN_PRICE}"
-            )
 
 
 class Settings(BaseSettings):
@@ -136,6 +108,7 @@ class Settings(BaseSettings):
     remind_days: Days = Field((7, 3, 1, 0), validation_alias="ZAPISANO_REMIND_DAYS")
     grace_days: int = Field(3, validation_alias="ZAPISANO_GRACE_DAYS", ge=0, le=30)
     archive_days: int = Field(90, validation_alias="ZAPISANO_ARCHIVE_DAYS", ge=14, le=3660)
+    referral_days: int = Field(14, validation_alias="ZAPISANO_REFERRAL_DAYS", ge=0, le=365)
 
     master_api_token: SecretStr = NO_SECRET
     master_bot_api_url: str = "http://localhost:8000"
@@ -330,6 +303,11 @@ class Settings(BaseSettings):
         return read_plans(self.plans_file)
 
     @property
+    def trial(self) -> Trial | None:
+        """The time to try it for nothing, as the price list has it; None where there is none."""
+        return read_trial(self.plans_file)
+
+    @property
     def redis(self) -> str:
         """Redis as one address, or '' when there is none."""
         if not self.redis_enabled:
@@ -408,22 +386,6 @@ class Settings(BaseSettings):
         if missing:
             lines = "\n".join(f"{_variable(name)}: is required and not set" for name in missing)
             raise BrokenSetting(lines)
-
-
-@cache
-def read_plans(path: Path) -> dict[str, Plan]:
-    """Read a price list once.
-
-    Raises:
-        BrokenSetting: it cannot be read, or a plan in it is not complete.
-    """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BrokenSetting(f"ZAPISANO_PLANS_FILE: {error}") from error
-    if not tables:
-        raise BrokenSetting(f"ZAPISANO_PLANS_FILE: there is no plan in {path}")
-    return {plan_id: Plan(plan_id, table) for plan_id, table in tables.items()}
 
 
 def _check_address(address: str, *schemes: str) -> None:

@@ -27,6 +27,7 @@ from zapisano.bots.jobs import (
 )
 from zapisano.bots.notices import Notices
 from zapisano.bots.paused import paused_router
+from zapisano.bots.people import PeopleNotices
 from zapisano.bots.polling import Polling, alone_polling, polling
 from zapisano.bots.registry import Bots, open_bots
 from zapisano.bots.renewal_notices import RenewalNotices
@@ -42,14 +43,23 @@ from zapisano.payments import (
     ChargeDeclined,
     OrderCanceled,
     OrderPaid,
+    OrderWaits,
     YooKassa,
     counting_errors,
     payments_handlers,
 )
 from zapisano.settings import Settings, load
-from zapisano.subscriptions import Live, Living, Notice, wake_all
+from zapisano.subscriptions import DaysGiven, Live, Living, Notice, wake_all
 from zapisano.telemetry import configure_logging, tell_supervisor
-from zapisano.tenancy import ForgetKeys, Provision, TenantChanged, TenantId, TenantReady, provision
+from zapisano.tenancy import (
+    ForgetKeys,
+    Provision,
+    TenantChanged,
+    TenantId,
+    TenantMoved,
+    TenantReady,
+    provision,
+)
 from zapisano.tenancy import store as tenants
 
 Clock = Callable[[], datetime]
@@ -135,6 +145,10 @@ def handlers_of(parts: Parts) -> Handlers:
     handlers.on(ChargeDeclined, autopay.charge_declined)
     handlers.on(AutopayEnded, autopay.autopay_ended)
     handlers.on(TenantReady, notices.tenant_ready)
+    people = PeopleNotices(parts.settings, parts.bots)
+    handlers.on(OrderWaits, people.order_waits)
+    handlers.on(DaysGiven, people.days_given)
+    handlers.on(TenantMoved, people.tenant_moved)
     handlers.on(TenantChanged, notices.tenant_changed)
     handlers.on(Notice, RenewalNotices(parts.settings, parts.bots).tell)
     handlers.on(Live, Living(parts.database, parts.settings, parts.now).live)

@@ -147,6 +147,45 @@ def test_a_price_list_that_could_not_be_kept_is_refused(
         _ = load().plans
 
 
+PLAN = '[1m]\nname = "1 месяц"\ndays = 30\nprice = 299\n'
+
+
+@pytest.mark.parametrize(
+    ("table", "days"),
+    [
+        ("", None),
+        ('[trial]\nname = "Проба"\ndays = 7', 7),
+        ('[trial]\nname = "Проба"\ndays = 7\non = false', None),
+    ],
+)
+def test_a_trial_is_offered_where_the_price_list_has_it(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, table: str, days: int | None
+) -> None:
+    (bare / "plans.toml").write_text(PLAN + table)
+    monkeypatch.setenv("ZAPISANO_PLANS_FILE", str(bare / "plans.toml"))
+    settings = load()
+    assert list(settings.plans) == ["1m"]
+    assert (settings.trial.days if settings.trial else None) == days
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "[trial]\ndays = 7",
+        '[trial]\nname = "x"\ndays = 0',
+        '[trial]\nname = "x"\ndays = 7\non = "no"',
+        "trial = 7",
+    ],
+)
+def test_a_trial_that_is_not_complete_is_refused(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    (bare / "plans.toml").write_text(table + "\n" + PLAN)
+    monkeypatch.setenv("ZAPISANO_PLANS_FILE", str(bare / "plans.toml"))
+    with pytest.raises(BrokenSetting, match=r"^ZAPISANO_PLANS_FILE: \[trial\]"):
+        load()
+
+
 def test_a_file_of_settings_that_is_no_text_is_named(bare: Path) -> None:
     (bare / ".env").write_bytes(b"WEBHOOK_URL=\xff\xfe")
     with pytest.raises(BrokenSetting, match=r"^\.env: is not UTF-8"):

@@ -29,6 +29,14 @@ BY_CODE = {
         "@BotFather to copy it, and send it here. I have removed your message: a token is a key."
     ),
     "bot_taken": _("This bot is already connected to another business. Please create a new one."),
+    "trial_used": _(
+        "The free trial is for those who have not had a bot here yet. /start shows the prices."
+    ),
+    "no_promo": _("There is no such promo code, or it has ended. Please check how it is written."),
+    "promo_used_up": _("This promo code has been used up. The order stays at its price."),
+    "promo_used_once": _("You have used this promo code already: it is for one time."),
+    "promo_other_plan": _("This promo code is for other plans."),
+    "order_closed": _("This order is being paid already, or is over."),
     "nothing_awaits": _(
         "None of your subscriptions is waiting for a bot. To buy one, press /start."
     ),

@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from zapisano import journal
 from zapisano.db import Database, SharedConnection
-from zapisano.errors import Refused
+from zapisano.errors import Conflict, Refused
 from zapisano.jobs import enqueue, schedule, unschedule
 from zapisano.payments import store
 from zapisano.payments.account import account_of
@@ -34,6 +34,7 @@ from zapisano.payments.model import (
     Status,
     credits_for,
 )
+from zapisano.payments.promo import apply_noted, apply_promo, hold_promo
 from zapisano.payments.provider import Payment, Provider, ProviderRefused
 from zapisano.payments.request import agreed, offer, request_body
 from zapisano.settings import Plan, Settings
@@ -54,6 +55,7 @@ async def create_order(
     plan: str,
     tenant_id: TenantId | None = None,
     order_id: OrderId | None = None,
+    is_switch: bool = False,
     now: datetime,
 ) -> PlanOrder:
     """Keep an order with its price, its frozen request and its key.
@@ -72,8 +74,11 @@ async def create_order(
     order = new_order(bought, name, buyer_id, now)
     language = language if language in LANGUAGES else LANGUAGES[0]
     order = replace(order, id=order_id or order.id, buyer_language=language, tenant_id=tenant_id)
+    order = replace(order, is_switch=is_switch)
     order = replace(order, request_body=request_body(settings, order))
-    return order if await keep(conn, order) else await store.get_plan_order(conn, order.id)
+    if not await keep(conn, order):
+        order = await store.get_plan_order(conn, order.id)
+    return await apply_noted(conn, settings, order, now)
 
 
 async def keep(conn: SharedConnection, order: AnyOrder) -> bool:
@@ -193,7 +198,19 @@ async def retry_order(
         return await store.get(conn, taken)
     new = _successor(settings, old, now)
     await keep(conn, new)
-    return new
+    return await _with_promo_of(conn, settings, old, new, now)
+
+
+async def _with_promo_of(
+    conn: SharedConnection, settings: Settings, old: AnyOrder, new: AnyOrder, now: datetime
+) -> AnyOrder:
+    """Let a code go on to the order that takes a canceled one's place, if it still may be used."""
+    if not isinstance(old, PlanOrder) or not old.promo_code:
+        return new
+    try:
+        return await apply_promo(conn, settings, new.id, old.promo_code, now)
+    except Conflict:
+        return new
 
 
 def _successor(settings: Settings, old: AnyOrder, now: datetime) -> AnyOrder:
@@ -204,6 +221,7 @@ def _successor(settings: Settings, old: AnyOrder, now: datetime) -> AnyOrder:
                 new_order(bought, old.company_name, old.buyer_id, now),
                 buyer_language=old.buyer_language,
                 tenant_id=old.tenant_id,
+                is_switch=old.is_switch,
                 retry_of=old.id,
             )
             return replace(new, request_body=request_body(settings, new))
@@ -258,11 +276,13 @@ async def start_payment(
 
     Raises:
         OrderClosed: there is nothing to pay, or the outcome of an old request is unknown.
+        PromoLapsed: the order has waited for long, and others have used its code up.
         ProviderUnavailable: the outcome is unknown; the same again is safe.
         ProviderRefused: nothing was created; the next attempt uses a new key, unless another
             request under this one may have made the payment.
     """
     async with database.shared() as conn:
+        await hold_promo(conn, order_id, now)
         order = await store.get(conn, order_id, lock=True)
         if not order.is_open or not order.key_lives_at(now):
             raise OrderClosed

@@ -110,3 +110,12 @@ class AutopayEnded(Job):
 
     tenant_id: str
     reason: str
+
+
+@dataclass(frozen=True)
+class OrderWaits(Job):
+    """Show a plan's buyer once more what is to be paid, and where."""
+
+    kind: ClassVar[str] = "payments.order_waits"
+
+    order_id: str

@@ -30,7 +30,9 @@ from zapisano.payments.model import (
     mismatch,
     read_order_id,
 )
+from zapisano.payments.promo import forget_noted
 from zapisano.payments.provider import Payment, Provider, UnknownPayment
+from zapisano.payments.store.promo import has_paid_besides
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
 from zapisano.tenancy import State, Tenant, TenantId, register
@@ -135,7 +137,7 @@ async def _succeeded(
         return await _distrust(conn, reason, payment, order)
     match order:
         case PlanOrder():
-            await _prolong(conn, payment, order, now, via)
+            await _prolong(conn, settings, payment, order, now, via)
         case CreditsOrder():
             reason = await credit(conn, settings, order, payment.id, now)
             if reason is not None:
@@ -174,12 +176,17 @@ async def _succeeded_elsewhere(
     if (reason := _mismatch(settings, order, payment)) is not None:
         return await _distrust(conn, reason, payment, None)
     if await store.insert(conn, order):
-        await _prolong(conn, payment, order, now, via)
+        await _prolong(conn, settings, payment, order, now, via)
     return Outcome.PAID
 
 
 async def _prolong(
-    conn: SharedConnection, payment: Payment, order: PlanOrder, now: datetime, via: str
+    conn: SharedConnection,
+    settings: Settings,
+    payment: Payment,
+    order: PlanOrder,
+    now: datetime,
+    via: str,
 ) -> None:
     """Give the time that was paid for: once, because the order is locked and not paid."""
     tenant = await _tenant_of(conn, order)
@@ -196,9 +203,29 @@ async def _prolong(
         conn, tenant.id, plan=order.plan, days=order.days, payment_id=payment.id, now=now
     )
     await methods.keep(conn, order, tenant.id, payment, now)
+    if order.is_switch:  # a later one that was planned is not wanted any more
+        await subscriptions.plan_next(conn, tenant.id, None, by="payment")
+    await forget_noted(conn, order)
+    await _reward(conn, settings, order, tenant, now)
     await enqueue(conn, OrderPaid(order.id, tenant.id, is_new))
     if tenant.state is State.ARCHIVED:
         await review(conn, Reason.ARCHIVED, payment_id=payment.id, order_id=order.id)
+
+
+async def _reward(
+    conn: SharedConnection, settings: Settings, order: PlanOrder, tenant: Tenant, now: datetime
+) -> None:
+    """Give the buyer and whoever has invited her their days, if this is the first she has paid."""
+    if not settings.referral_days or await has_paid_besides(conn, order.buyer_id, order.id):
+        return
+    await subscriptions.reward(
+        conn,
+        guest_id=order.buyer_id,
+        tenant=tenant.id,
+        plan=order.plan,
+        days=settings.referral_days,
+        now=now,
+    )
 
 
 async def _note_paid(

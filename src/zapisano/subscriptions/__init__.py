@@ -1,14 +1,31 @@
 """Plans and paid time."""
 
-from zapisano.subscriptions.jobs import Charge, Live, Notice
+from zapisano.subscriptions.invitations import (
+    Gift,
+    accept_invitation,
+    invitation,
+    invited_by,
+    reward,
+)
+from zapisano.subscriptions.jobs import Charge, DaysGiven, Live, Notice
 from zapisano.subscriptions.life import Word
 from zapisano.subscriptions.living import Living
-from zapisano.subscriptions.model import Grant, Period, Reason, Subscription, next_period
+from zapisano.subscriptions.model import (
+    Grant,
+    Period,
+    Reason,
+    Subscription,
+    next_period,
+    plan_at_renewal,
+)
 from zapisano.subscriptions.store import days_given, find, get, wake_all
-from zapisano.subscriptions.usecases import extend, give, lift_if_paid, look, take
+from zapisano.subscriptions.trial import TrialUsed, may_try, start_trial
+from zapisano.subscriptions.usecases import extend, give, lift_if_paid, look, plan_next, take
 
 __all__ = [
     "Charge",
+    "DaysGiven",
+    "Gift",
     "Grant",
     "Live",
     "Living",
@@ -16,15 +33,24 @@ __all__ = [
     "Period",
     "Reason",
     "Subscription",
+    "TrialUsed",
     "Word",
+    "accept_invitation",
     "days_given",
     "extend",
     "find",
     "get",
     "give",
+    "invitation",
+    "invited_by",
     "lift_if_paid",
     "look",
+    "may_try",
     "next_period",
+    "plan_at_renewal",
+    "plan_next",
+    "reward",
+    "start_trial",
     "take",
     "wake_all",
 ]

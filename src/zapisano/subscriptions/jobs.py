@@ -47,3 +47,14 @@ class Notice(Job):
     days: int | None = None
     acts_at: datetime | None = None
     charge_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class DaysGiven(Job):
+    """Tell a tenant's owner of days that came without a payment, and why: `Gift` says for what."""
+
+    kind: ClassVar[str] = "subscriptions.days_given"
+
+    tenant_id: str
+    days: int
+    gift: str

@@ -16,12 +16,16 @@ class NoSubscription(NotFound):
 
 @dataclass(frozen=True)
 class Subscription:
-    """A tenant's plan, by its last payment, and the end of its paid time."""
+    """A tenant's plan, by its last payment, and the end of its paid time.
+
+    `next_plan`: another one that its owner wants from the next renewal on.
+    """
 
     tenant_id: TenantId
     plan: str
     paid_until: datetime
     changed_at: datetime
+    next_plan: str | None = None
 
 
 class Reason(StrEnum):
@@ -62,3 +66,8 @@ def next_period(paid_until: datetime | None, days: int, now: datetime) -> Period
     """Add `days` of 24 hours to what is left; time that has lapsed is not charged for."""
     starts_at = now if paid_until is None else max(paid_until, now)
     return Period(starts_at, starts_at + timedelta(days=days))
+
+
+def plan_at_renewal(subscription: Subscription) -> str:
+    """Return the plan that the next renewal is for: the one that is planned, else the same."""
+    return subscription.next_plan or subscription.plan

@@ -15,13 +15,14 @@ def _subscription(row: Row) -> Subscription:
         plan=row["plan"],
         paid_until=row["paid_until"],
         changed_at=row["changed_at"],
+        next_plan=row["next_plan"],
     )
 
 
 async def find(conn: SharedConnection, tenant: TenantId) -> Subscription | None:
     """Return a tenant's subscription, or None."""
     row = await conn.fetchrow(
-        """SELECT tenant_id, plan, paid_until, changed_at FROM shared.subscriptions
+        """SELECT tenant_id, plan, paid_until, changed_at, next_plan FROM shared.subscriptions
            WHERE tenant_id = $1""",
         tenant,
     )
@@ -71,13 +72,14 @@ async def days_given(conn: SharedConnection, tenant: TenantId) -> list[tuple[str
 async def set_paid_until(
     conn: SharedConnection, tenant: TenantId, *, plan: str, paid_until: datetime, now: datetime
 ) -> None:
-    """Write until when the tenant is paid, and by which plan."""
+    """Write until when the tenant is paid, and by which plan; one that was planned has come."""
     await conn.execute(
         """INSERT INTO shared.subscriptions (tenant_id, plan, paid_until, changed_at)
            VALUES ($1, $2, $3, $4)
            ON CONFLICT (tenant_id) DO UPDATE
            SET plan = excluded.plan, paid_until = excluded.paid_until,
-               changed_at = excluded.changed_at""",
+               changed_at = excluded.changed_at,
+               next_plan = nullif(subscriptions.next_plan, excluded.plan)""",
         tenant,
         plan,
         paid_until,
@@ -122,6 +124,18 @@ async def has_method(conn: SharedConnection, tenant: TenantId) -> bool:
     )
 
 
+async def set_next_plan(conn: SharedConnection, tenant: TenantId, plan: str | None) -> bool:
+    """Write which plan comes with the next renewal, None for the same; False if it was so."""
+    return bool(
+        await conn.execute(
+            """UPDATE shared.subscriptions SET next_plan = $2
+               WHERE tenant_id = $1 AND next_plan IS DISTINCT FROM $2""",
+            tenant,
+            plan,
+        )
+    )
+
+
 async def wake_all(conn: SharedConnection, now: datetime) -> int:
     """Look at every subscription that nothing is scheduled for; return how many there are."""
     return int(
@@ -135,4 +149,17 @@ async def wake_all(conn: SharedConnection, now: datetime) -> int:
             now,
             Live.kind,
         )
+    )
+
+
+async def find_source(conn: SharedConnection, source: str) -> TenantId | None:
+    """Return to whom this source has given days already, or None."""
+    found = await conn.fetchval("SELECT tenant_id FROM shared.day_grants WHERE source = $1", source)
+    return TenantId(found) if found else None
+
+
+async def lock_person(conn: SharedConnection, person_id: int) -> None:
+    """Keep others from giving this person a trial until this transaction ends."""
+    await conn.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('subscriptions.person', $1))", person_id
     )

@@ -8,7 +8,14 @@ from zapisano.jobs import schedule
 from zapisano.subscriptions import store
 from zapisano.subscriptions.jobs import Live
 from zapisano.subscriptions.life import LONGEST_NOTICE, SoFar
-from zapisano.subscriptions.model import Grant, Period, Reason, Subscription, next_period
+from zapisano.subscriptions.model import (
+    Grant,
+    Period,
+    Reason,
+    Subscription,
+    next_period,
+    plan_at_renewal,
+)
 from zapisano.tenancy import Suspension, TenantId, resume
 from zapisano.tenancy import store as tenants
 
@@ -128,3 +135,27 @@ async def lift_if_paid(conn: SharedConnection, tenant_id: TenantId, now: datetim
         return False
     await resume(conn, tenant_id, Suspension.UNPAID, by="payment")
     return True
+
+
+async def plan_next(
+    conn: SharedConnection, tenant_id: TenantId, plan: str | None, *, by: str
+) -> Subscription:
+    """Set the plan of the next renewal; None, or the one there is, takes a planned change back.
+
+    Raises:
+        NoSubscription: nothing is renewed here.
+    """
+    await tenants.get(conn, tenant_id, lock=True)
+    before = await store.get(conn, tenant_id)
+    wanted = None if plan == before.plan else plan
+    if await store.set_next_plan(conn, tenant_id, wanted):
+        await journal.record(
+            conn,
+            "subscription.plan_chosen",
+            tenant_id,
+            tenant=tenant_id,
+            by=by,
+            before=plan_at_renewal(before),
+            after=wanted or before.plan,
+        )
+    return await store.get(conn, tenant_id)

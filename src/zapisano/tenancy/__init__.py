@@ -1,7 +1,13 @@
 """Tenants and their life: provision, activate, suspend, resume, archive, restore."""
 
 from zapisano.tenancy.archive import DiskTrouble, archive, restore
-from zapisano.tenancy.jobs import ForgetKeys, Provision, TenantChanged, TenantReady
+from zapisano.tenancy.jobs import (
+    ForgetKeys,
+    Provision,
+    TenantChanged,
+    TenantMoved,
+    TenantReady,
+)
 from zapisano.tenancy.model import (
     LANGUAGES,
     MAX_NAME,
@@ -31,6 +37,7 @@ __all__ = [
     "Tenant",
     "TenantChanged",
     "TenantId",
+    "TenantMoved",
     "TenantReady",
     "UnknownTenant",
     "WrongState",

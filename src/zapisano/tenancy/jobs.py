@@ -43,3 +43,13 @@ class ForgetKeys(Job):
     kind: ClassVar[str] = "tenancy.forget_keys"
 
     tenant_id: str
+
+
+@dataclass(frozen=True)
+class TenantMoved(Job):
+    """A tenant has another owner: tell that person."""
+
+    kind: ClassVar[str] = "tenancy.moved"
+
+    tenant_id: str
+    owner_id: int

@@ -158,6 +158,15 @@ async def set_state(
     )
 
 
+async def set_owner(conn: SharedConnection, tenant: TenantId, owner_id: int) -> None:
+    """Write whose a tenant is."""
+    await conn.execute(
+        "UPDATE shared.tenants SET owner_id = $2, changed_at = now() WHERE id = $1",
+        tenant,
+        owner_id,
+    )
+
+
 async def has_bot(conn: Connection, tenant: TenantId) -> bool:
     """Say whether a bot is attached to the tenant."""
     return bool(

@@ -49,6 +49,38 @@ class Create(CallbackData, prefix="create"):
     tenant: str
 
 
+class Enter(CallbackData, prefix="promo"):
+    """Enter a promo code for an order."""
+
+    order: str
+
+
+class Tariff(CallbackData, prefix="tariff"):
+    """Show a tenant's plan and what may follow it."""
+
+    tenant: str
+
+
+class Switch(CallbackData, prefix="switch"):
+    """Go over to a longer plan now."""
+
+    tenant: str
+    plan: str
+
+
+class Later(CallbackData, prefix="later"):
+    """Go over to another plan with the next renewal; to none: stay."""
+
+    tenant: str
+    plan: str = ""
+
+
+class Invite(CallbackData, prefix="invite"):
+    """Show a tenant's link for friends."""
+
+    tenant: str
+
+
 def short(name: str) -> str:
     """Cut a business's name to what a button can show."""
     return name if len(name) <= BUTTON_NAME_LENGTH else name[: BUTTON_NAME_LENGTH - 1] + "…"

@@ -28,6 +28,7 @@ from zapisano.bots.sales.words import autopay_line, day, reopening_note, state_n
 from zapisano.bots.screens import answer, keyboard, link, quote, show
 from zapisano.db import Database
 from zapisano.payments import SavedMethod, methods
+from zapisano.plans import TRIAL
 from zapisano.settings import Settings
 from zapisano.tenancy import State, Tenant
 from zapisano.tenancy import store as tenants
@@ -40,6 +41,7 @@ class Mine:
     tenant: Tenant
     username: str | None
     paid_until: datetime | None
+    on_trial: bool
     autopay: SavedMethod | None = None
 
 
@@ -52,8 +54,10 @@ async def _mine(database: Database, person_id: int, now: datetime) -> list[Mine]
             paid_until = paid.paid_until if paid else None
             if tenant.state is State.ARCHIVED and (paid_until is None or paid_until <= now):
                 continue  # closed, and nothing is left of it
+            on_trial = paid is not None and paid.plan == TRIAL
             autopay = await methods.find(conn, tenant.id)
-            lines.append(Mine(tenant, row.username if row else None, paid_until, autopay))
+            username = row.username if row else None
+            lines.append(Mine(tenant, username, paid_until, on_trial, autopay))
     return lines[-MOST_BUSINESSES:]
 
 
@@ -78,7 +82,17 @@ async def mine(
     if any(line.tenant.state is State.ARCHIVED for line in lines):
         text += reopening_note(settings)
     another = [button(_("One more bot"), Go(to="more"))]
-    await show(event, text, keyboard(*rows, another, back("start")))
+    more = _more(lines, settings)
+    await show(event, text, keyboard(*rows, more, another, back("start")))
+
+
+def _more(lines: list[Mine], settings: Settings) -> list[InlineKeyboardButton]:
+    """What can be done with a bot whose time is counted: change its plan, bring a friend."""
+    if not any(line.paid_until and line.tenant.state is not State.ARCHIVED for line in lines):
+        return []
+    invite = button(_("🎁 Invite a friend"), Go(to="invite"))
+    change = button(_("Change the plan"), Go(to="tariff"))
+    return [change, invite] if settings.referral_days else [change]
 
 
 def _line(line: Mine, settings: Settings) -> str:
@@ -86,7 +100,8 @@ def _line(line: Mine, settings: Settings) -> str:
     if line.username:
         text += f" · @{line.username}"
     if line.paid_until:
-        until = _("paid until {day}").format(day=day(line.paid_until, settings))
+        until = _("free until {day}") if line.on_trial else _("paid until {day}")
+        until = until.format(day=day(line.paid_until, settings))
         text += f"\n{until}"
     if line.autopay:
         text += "\n" + autopay_line(line.autopay)

@@ -4,12 +4,12 @@ import hmac
 from datetime import datetime
 from uuid import UUID
 
-from aiogram.types import CallbackQuery, Message, Update
+from aiogram.types import CallbackQuery, InlineKeyboardButton, Message, Update
 from aiogram.utils.i18n import get_i18n
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.model import BotRow
-from zapisano.bots.sales.buttons import Buy, back, button
+from zapisano.bots.sales.buttons import Buy, Enter, back, button
 from zapisano.bots.sales.words import inside_quotes, pause_note, plan_line, plan_name, roubles
 from zapisano.bots.screens import keyboard, link, show
 from zapisano.db import Database
@@ -74,6 +74,8 @@ async def pay_for(
     settings: Settings,
     now: datetime,
     order_id: OrderId,
+    *,
+    is_switch: bool = False,
 ) -> None:
     """Make an order for a tenant that exists, and show how to pay it."""
     async with database.shared() as conn:
@@ -86,6 +88,7 @@ async def pay_for(
             plan=plan_id,
             tenant_id=tenant.id,
             order_id=order_id,
+            is_switch=is_switch,
             now=now,
         )
     await show_order(tap, order, settings, to="mine", note=pause_note(tenant, settings))
@@ -128,4 +131,21 @@ async def show_order(
         sum=roubles(order.amount),
     )
     pay = link(_("Pay {sum}").format(sum=roubles(order.amount)), checkout_url(settings, order.id))
-    return await show(event, text + note, keyboard([pay], back(to)))
+    text += _promo_note(order, settings)
+    return await show(event, text + note, keyboard([pay], _promo_row(order), back(to)))
+
+
+def _promo_row(order: PlanOrder) -> list[InlineKeyboardButton]:
+    """The way to a lower price, as long as the price is not before YooKassa."""
+    if order.promo_code or not order.is_open or order.requested_at:
+        return []
+    return [button(_("I have a promo code"), Enter(order=order.id))]
+
+
+def _promo_note(order: PlanOrder, settings: Settings) -> str:
+    """Say what a promo code has taken off; '' where there is none."""
+    plan = settings.plans.get(order.plan)
+    if not order.promo_code or plan is None:
+        return ""
+    note = _("\n\n🎟 <b>{code}</b>: you save {sum}.")
+    return note.format(code=order.promo_code, sum=roubles(plan.price - order.amount))

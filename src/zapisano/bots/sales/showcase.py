@@ -9,10 +9,12 @@ from aiogram.utils.i18n import gettext as _
 from zapisano.bots.sales.buttons import NEW, Buy, Go, back, button
 from zapisano.bots.sales.prompt import find_awaiting, prompt
 from zapisano.bots.sales.renewal import show_renewal
-from zapisano.bots.sales.words import plan_line
+from zapisano.bots.sales.words import plan_line, trial_offer
 from zapisano.bots.screens import keyboard, quote, show
 from zapisano.db import Database
+from zapisano.plans import Trial
 from zapisano.settings import Settings
+from zapisano.subscriptions import may_try
 
 RENEW = "renew_"
 
@@ -31,10 +33,12 @@ async def start_with_payload(
         await state.clear()
         await show_renewal(message, payload.removeprefix(RENEW), database, settings)
     else:
-        await arrive(message, bot, state, database)
+        await arrive(message, bot, state, database, settings)
 
 
-async def arrive(message: Message, bot: Bot, state: FSMContext, database: Database) -> None:
+async def arrive(
+    message: Message, bot: Bot, state: FSMContext, database: Database, settings: Settings
+) -> None:
     """Greet; whose bot is awaited gets its button.
 
     Telegram lets no bot write first, so an owner whom the operator has entered meets it here.
@@ -42,18 +46,37 @@ async def arrive(message: Message, bot: Bot, state: FSMContext, database: Databa
     assert message.from_user is not None  # noqa: S101 # a private chat
     tenant = await find_awaiting(database, message.from_user.id)
     if tenant is None:
-        await start(message, state)
+        await start(message, state, database, settings)
         return
     await state.clear()
     text = _("Hello! Here are the prices and your bots. What is left to do for yours is below.")
-    await show(message, text, _start_buttons())
+    await show(message, text, _start_buttons(None))
     await prompt(bot, database, tenant, reminder=True)
 
 
-async def start(event: Message | CallbackQuery, state: FSMContext) -> None:
+async def start(
+    event: Message | CallbackQuery, state: FSMContext, database: Database, settings: Settings
+) -> None:
     """Say what you get."""
+    await greet(event, state, database, settings)
+
+
+async def greet(
+    event: Message | CallbackQuery,
+    state: FSMContext,
+    database: Database,
+    settings: Settings,
+    *,
+    first: str = "",
+) -> None:
+    """Say what you get, below what is to be said `first`; offer the trial to whoever may try."""
+    assert event.from_user is not None  # noqa: S101 # a private chat
     await state.clear()
-    text = _(
+    trial = settings.trial
+    if trial is not None:
+        async with database.shared() as conn:
+            trial = trial if await may_try(conn, event.from_user.id) else None
+    text = first + _(
         "<b>A booking bot for your business</b>\n\n"
         "Customers book themselves in Telegram, at night and on holidays too.\n\n"
         "🗓 Services, staff and hours as you set them\n"
@@ -61,11 +84,12 @@ async def start(event: Message | CallbackQuery, state: FSMContext) -> None:
         "👀 Your day at a glance, in the same bot\n\n"
         "It is ready a minute after payment."
     )
-    await show(event, text, _start_buttons())
+    await show(event, text, _start_buttons(trial))
 
 
-def _start_buttons() -> InlineKeyboardMarkup:
+def _start_buttons(trial: Trial | None) -> InlineKeyboardMarkup:
     return keyboard(
+        [button(trial_offer(trial), Go(to="trial"))] if trial else [],
         [button(_("See the prices"), Go(to="plans"))],
         [button(_("My bots"), Go(to="mine")), button(_("Help"), Go(to="help"))],
     )

@@ -10,6 +10,7 @@ from aiogram.utils.i18n import gettext as _
 from zapisano.bots.i18n import RUSSIAN
 from zapisano.bots.screens import quote
 from zapisano.payments import SavedMethod
+from zapisano.plans import TRIAL, Trial
 from zapisano.settings import Plan, Settings
 from zapisano.tenancy import State, Suspension, Tenant
 
@@ -45,6 +46,26 @@ def plan_line(plan: Plan) -> str:
     months = round(plan.days / MONTH_DAYS)
     monthly = (plan.price / months).quantize(Decimal(1), ROUND_UP)  # never less than it is
     return _("{line} ({price} a month)").format(line=line, price=roubles(monthly))
+
+
+def trial_offer(trial: Trial) -> str:
+    """Offer the trial, on a button."""
+    return ngettext("🎁 Try {days} day for free", "🎁 Try {days} days for free", trial.days).format(
+        days=trial.days
+    )
+
+
+def days_text(days: int) -> str:
+    """Write a number of days."""
+    return ngettext("{days} day", "{days} days", days).format(days=days)
+
+
+def plan_label(plan_id: str, settings: Settings) -> str:
+    """Name what a tenant has: a plan, the trial, or one that is not sold any more."""
+    if plan_id == TRIAL:
+        return _("free trial")
+    plan = settings.plans.get(plan_id)
+    return plan_name(plan) if plan else quote(plan_id)
 
 
 def day(moment: datetime, settings: Settings) -> str:

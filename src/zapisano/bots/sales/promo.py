@@ -1,0 +1,122 @@
+"""Promo codes: written below an order, or brought by a link."""
+
+from datetime import datetime
+
+from aiogram import Bot, F, Router
+from aiogram.filters import CommandObject, CommandStart
+from aiogram.fsm.context import FSMContext
+from aiogram.fsm.state import State as Step
+from aiogram.fsm.state import StatesGroup
+from aiogram.types import CallbackQuery, Message
+from aiogram.utils.i18n import gettext as _
+
+from zapisano.bots.inbox import SEALED_MARK
+from zapisano.bots.model import MISTYPED
+from zapisano.bots.sales.buttons import Enter, Go, back, button
+from zapisano.bots.sales.renewal import show_order
+from zapisano.bots.sales.showcase import arrive
+from zapisano.bots.sales.words import day, pause_note, plan_name, roubles
+from zapisano.bots.screens import keyboard, remove, show
+from zapisano.db import Database
+from zapisano.payments import OrderId, PlanOrder, UnknownOrder
+from zapisano.payments import store as orders
+from zapisano.payments.promo import apply_promo, note_promo
+from zapisano.payments.promo_model import NoPromo, Promo
+from zapisano.settings import Settings
+from zapisano.tenancy import store as tenants
+
+LINK = "promo_"
+
+
+class Entering(StatesGroup):
+    """Where somebody is who has a code."""
+
+    code = Step()
+
+
+async def ask_for_code(
+    tap: CallbackQuery, callback_data: Enter, state: FSMContext, database: Database
+) -> None:
+    """Ask for the code."""
+    async with database.shared() as conn:
+        order = await orders.get_plan_order(conn, callback_data.order)
+    if order.buyer_id != tap.from_user.id:
+        raise UnknownOrder
+    text = _("Write the promo code here, for example <code>SUMMER</code>.")
+    shown = await show(tap, text, keyboard(back(_way_back(order))))
+    await state.set_state(Entering.code)
+    await state.set_data({"order": order.id, "screen": shown})
+
+
+def _way_back(order: PlanOrder) -> str:
+    return "mine" if order.tenant_id else "plans"
+
+
+async def enter(
+    message: Message, state: FSMContext, database: Database, settings: Settings, now: datetime
+) -> None:
+    """The code is written: show the order anew. What does not fit is said, and may be mended."""
+    assert message.from_user is not None  # noqa: S101 # a private chat
+    data = await state.get_data()
+    order_id = OrderId(data["order"])
+    async with database.shared() as conn:
+        order = await apply_promo(conn, settings, order_id, message.text or "", now)
+        tenant = await tenants.get(conn, order.tenant_id) if order.tenant_id else None
+    note = pause_note(tenant, settings) if tenant else ""
+    await show_order(message, order, settings, to=_way_back(order), note=note)
+    if data.get("screen"):
+        await remove(message, data["screen"])
+    await state.clear()  # last: until then the next attempt reads the same code in the same place
+
+
+async def come(
+    message: Message,
+    command: CommandObject,
+    bot: Bot,
+    state: FSMContext,
+    database: Database,
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """Somebody comes with a code: remember it for her order, and say what it brings."""
+    assert message.from_user is not None  # noqa: S101 # a private chat
+    code = (command.args or "").removeprefix(LINK)
+    try:
+        async with database.shared() as conn:
+            promo = await note_promo(conn, message.from_user.id, code, now)
+    except NoPromo:
+        await message.answer(_("This promo code has ended. The prices are good all the same:"))
+        await arrive(message, bot, state, database, settings)
+        return
+    await state.clear()
+    prices = [button(_("See the prices"), Go(to="plans"))]
+    await show(message, _what_it_brings(promo, settings), keyboard(prices, back("start")))
+
+
+def _what_it_brings(promo: Promo, settings: Settings) -> str:
+    off = roubles(promo.fixed) if promo.fixed is not None else f"{promo.percent} %"
+    text = _("🎟 <b>{code}</b>: {off} off. It is taken off by itself when you order.").format(
+        code=promo.code, off=off
+    )
+    if promo.plans is not None:
+        names = [plan_name(settings.plans[one]) for one in promo.plans if one in settings.plans]
+        text += "\n" + _("For: {plans}.").format(plans=", ".join(names))
+    if promo.until is not None:
+        text += "\n" + _("Until {day}.").format(day=day(promo.until, settings))
+    return text
+
+
+def routes() -> Router:
+    """Return these handlers as a router; a router belongs to one dispatcher for good."""
+    router = Router(name="promo")
+    router.message.register(come, CommandStart(deep_link=True, magic=F.args.startswith(LINK)))
+    router.callback_query.register(ask_for_code, Enter.filter())
+    router.message.register(
+        enter,
+        Entering.code,
+        F.text,
+        ~F.text.startswith("/"),
+        ~F.text.contains(SEALED_MARK),
+        ~F.text.regexp(MISTYPED),
+    )
+    return router

@@ -1,0 +1,131 @@
+"""What support does for people: days, another owner, a message once more."""
+
+import uuid
+
+from zapisano import journal, subscriptions, tenancy
+from zapisano.clock import utc_now
+from zapisano.db import Database, SharedConnection
+from zapisano.db.names import tenant_schema
+from zapisano.errors import Conflict, Refused
+from zapisano.jobs import Job, enqueue
+from zapisano.ops import screen
+from zapisano.ops.opening import opened
+from zapisano.payments import OrderCanceled, OrderPaid, OrderWaits, PlanOrder, Status
+from zapisano.payments import store as orders
+from zapisano.payments.model import read_order_id
+from zapisano.settings import Settings
+from zapisano.subscriptions import DaysGiven, Gift, Grant, Reason
+from zapisano.tenancy import State, TenantId, WrongState
+from zapisano.tenancy import store as tenants
+
+MAX_WHY = 200  # characters
+
+
+async def add_days(settings: Settings, name: str, days: int, *, why: str, who: str) -> None:
+    """Give a tenant days, and tell its owner.
+
+    Raises:
+        UnknownTenant, WrongState: there is no such tenant, or it is archived.
+        Refused: the reason is too long.
+    """
+    tenant = TenantId(tenant_schema(name))
+    if not 1 <= len(why) <= MAX_WHY:
+        raise Refused(f"why: must have 1 to {MAX_WHY} characters")
+    async with opened(settings) as database, database.shared() as conn:
+        found = await tenants.get(conn, tenant, lock=True)
+        if found.state is State.ARCHIVED:
+            raise WrongState(f"{tenant} is archived: zapisano tenants restore {tenant}")
+        before = await subscriptions.find(conn, tenant)
+        plan = before.plan if before else next(iter(settings.plans))
+        grant = Grant(f"support:{uuid.uuid4()}", days, Reason.SUPPORT, by=who)
+        paid = await subscriptions.give(conn, tenant, grant, plan=plan, now=utc_now())
+        await journal.record(conn, "support.days_added", tenant, tenant=tenant, by=who, why=why)
+        await enqueue(conn, DaysGiven(tenant, days, Gift.SUPPORT))
+    screen.say(f"{tenant} is paid until {paid.paid_until:%Y-%m-%d %H:%M} UTC.")
+    if before is None:
+        screen.note("Its time was not counted before; now it is, and ends then.")
+
+
+async def move(settings: Settings, name: str, to: int, *, who: str) -> None:
+    """Give a tenant to another person; what the former owner has saved to pay with is ended.
+
+    Raises:
+        UnknownTenant: there is no such tenant.
+        Refused: it is no Telegram id.
+        Conflict: the tenant is this person's already.
+    """
+    tenant = TenantId(tenant_schema(name))
+    if not 0 < to < tenancy.TELEGRAM_IDS_END:
+        raise Refused("to: is a Telegram id, a number above zero and below 2^52")
+    async with opened(settings) as database:
+        ended = await hand_over(database, tenant, to, who=who)
+        async with database.shared() as conn:
+            one = await tenants.overview(conn, tenant)
+    screen.say(f"{tenant} is {to}'s now.")
+    if ended:
+        screen.note("The former owner's saved card is not charged any more.")
+    if one.bot_managed:
+        screen.note(
+            f"In Telegram @{one.bot_username} stays with whoever has made it: only that person "
+            "can hand the bot itself over, in @BotFather."
+        )
+    screen.note("The new owner is told by the sales bot, once it was started there.")
+
+
+async def hand_over(database: Database, tenant: TenantId, to: int, *, who: str) -> bool:
+    """Write the new owner in one transaction; say whether a saved method has ended by it.
+
+    Raises:
+        UnknownTenant, Conflict: as `move`.
+    """
+    async with database.shared() as conn:
+        before = await tenants.get(conn, tenant, lock=True)
+        if before.owner_id == to:
+            raise Conflict(f"{tenant} is {to}'s already.")
+        await tenants.set_owner(conn, tenant, to)
+        ended = await orders.end_methods(conn, tenant, "moved", utc_now())
+        await journal.record(
+            conn,
+            "tenant.moved",
+            tenant,
+            tenant=tenant,
+            by=who,
+            before=before.owner_id,
+            after=to,
+            methods_ended=ended,
+        )
+        await enqueue(conn, tenancy.TenantMoved(tenant, to))
+    return ended > 0
+
+
+async def resend(settings: Settings, text: str, *, who: str) -> None:
+    """Send an order's last message once more.
+
+    Raises:
+        UnknownOrder: there is no such order of a plan.
+        Conflict: a person has to look at it first.
+    """
+    async with opened(settings) as database, database.shared() as conn:
+        order = await orders.get_plan_order(conn, read_order_id(text) or str(uuid.UUID(int=0)))
+        await enqueue(conn, await _message(conn, order))
+        await journal.record(
+            conn, "order.resent", order.id, tenant=order.tenant_id, order_id=order.id, by=who
+        )
+    screen.say(f"The buyer of {order.id} is told again that it is {order.status}.")
+
+
+async def _message(conn: SharedConnection, order: PlanOrder) -> Job:
+    """Return the job that says what was said last."""
+    match order.status:
+        case Status.CREATED | Status.PENDING:
+            return OrderWaits(order.id)
+        case Status.CANCELED:
+            newest = await orders.newest(conn, order.id)
+            if newest.is_open:
+                return OrderWaits(newest.id)
+            return OrderCanceled(order.id, order.cancel_reason or "unknown")
+        case Status.PAID:
+            assert order.tenant_id is not None  # noqa: S101 # a constraint of the table
+            return OrderPaid(order.id, order.tenant_id, is_new=False)
+        case Status.REVIEW:
+            raise Conflict("A person has to look at this order first: it is under review.")

@@ -1,0 +1,90 @@
+"""The price list: plans, and the time to try it for nothing. Read from a TOML file."""
+
+import tomllib
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+from zapisano.errors import BrokenSetting
+
+TRIAL = "trial"  # a table of the file that is no plan, and the plan of whoever tries
+MAX_PLAN_DAYS = 3660
+MAX_PLAN_PRICE = Decimal("99999999.99")  # what an order's amount can hold
+
+
+class Plan:
+    """One line of the price list: how long, how much."""
+
+    __slots__ = ("days", "id", "name", "price")
+
+    def __init__(self, plan_id: str, table: object) -> None:
+        """Read one table of the plans file."""
+        try:
+            values = cast("dict[str, object]", table)
+            self.id = plan_id
+            self.name = str(values["name"])
+            self.days = int(str(values["days"]))
+            self.price = Decimal(str(values["price"])).quantize(Decimal("0.01"))
+        except (KeyError, TypeError, ValueError, InvalidOperation) as error:
+            raise BrokenSetting(
+                f"ZAPISANO_PLANS_FILE: plan [{plan_id}] needs name, days and price"
+            ) from error
+        is_sum = self.price.is_finite() and 0 < self.price <= MAX_PLAN_PRICE
+        if not (1 <= self.days <= MAX_PLAN_DAYS and is_sum):
+            raise BrokenSetting(
+                f"ZAPISANO_PLANS_FILE: plan [{plan_id}]: days must be 1 to {MAX_PLAN_DAYS}, "
+                f"the price above zero and at most {MAX_PLAN_PRICE}"
+            )
+
+
+class Trial:
+    """The time to try it for nothing, and whether that is offered."""
+
+    __slots__ = ("days", "is_on", "name")
+
+    def __init__(self, table: object) -> None:
+        """Read the table `[trial]` of the plans file."""
+        try:
+            values = cast("dict[str, object]", table)
+            self.name = str(values["name"])
+            self.days = int(str(values["days"]))
+            self.is_on = values.get("on", True)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise BrokenSetting("ZAPISANO_PLANS_FILE: [trial] needs name and days") from error
+        if not 1 <= self.days <= MAX_PLAN_DAYS or not isinstance(self.is_on, bool):
+            raise BrokenSetting(
+                f"ZAPISANO_PLANS_FILE: [trial]: days must be 1 to {MAX_PLAN_DAYS}, "
+                "on is true or false"
+            )
+
+
+def read_plans(path: Path) -> dict[str, Plan]:
+    """Return what is sold, in the file's order; a file is read once.
+
+    Raises:
+        BrokenSetting: it cannot be read, or something in it is not complete.
+    """
+    return _read(path)[0]
+
+
+def read_trial(path: Path) -> Trial | None:
+    """Return the time to try it for nothing, None where that is not offered.
+
+    Raises:
+        BrokenSetting: as `read_plans`.
+    """
+    trial = _read(path)[1]
+    return trial if trial is not None and trial.is_on else None
+
+
+@cache
+def _read(path: Path) -> tuple[dict[str, Plan], Trial | None]:
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BrokenSetting(f"ZAPISANO_PLANS_FILE: {error}") from error
+    trial = Trial(tables.pop(TRIAL)) if TRIAL in tables else None
+    if not tables:
+        raise BrokenSetting(f"ZAPISANO_PLANS_FILE: there is no plan in {path}")
+    return {plan_id: Plan(plan_id, table) for plan_id, table in tables.items()}, trial
