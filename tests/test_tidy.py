@@ -50,6 +50,7 @@ SQL_HOMES = {
     "payments/store/figures.py",
     "payments/store/inbox.py",
     "payments/store/orders.py",
+    "payments/store/reconcile.py",
     "payments/store/refunds.py",
     "payments/store/reviews.py",
     "stack/postgres.py",

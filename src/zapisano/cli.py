@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zapisano import cli_credits
+from zapisano import cli_credits, cli_payments
 from zapisano.command import do
 from zapisano.errors import AppError, BrokenSetting
 from zapisano.stack import commands as stack
@@ -19,6 +19,7 @@ app.add_typer(tenants, name="tenants")
 jobs = typer.Typer(no_args_is_help=True, help="See what the job process has before it.")
 app.add_typer(jobs, name="jobs")
 app.add_typer(cli_credits.app, name="credits")
+app.add_typer(cli_payments.app, name="payments")
 
 TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="For example client_001.")]
 

@@ -35,7 +35,15 @@ from zapisano.credits.jobs import Tend, Tending
 from zapisano.db import START_PATIENCE_SECONDS, Database, open_database
 from zapisano.errors import Busy
 from zapisano.jobs import Handlers, Runner, schedule
-from zapisano.payments import OrderCanceled, OrderPaid, YooKassa, payments_handlers
+from zapisano.payments import (
+    RECONCILE_AFTER_START,
+    OrderCanceled,
+    OrderPaid,
+    OrderRefunded,
+    Reconcile,
+    YooKassa,
+    payments_handlers,
+)
 from zapisano.settings import Settings, load
 from zapisano.telemetry import configure_logging, tell_supervisor
 from zapisano.tenancy import ForgetKeys, Provision, TenantChanged, TenantId, TenantReady, provision
@@ -119,6 +127,7 @@ def handlers_of(parts: Parts) -> Handlers:
     handlers.on(ForgetUpdates, notices.forget_updates)
     handlers.on(OrderPaid, notices.order_paid)
     handlers.on(OrderCanceled, notices.order_canceled)
+    handlers.on(OrderRefunded, notices.order_refunded)
     handlers.on(TenantReady, notices.tenant_ready)
     handlers.on(TenantChanged, notices.tenant_changed)
     handlers.on(BookingChanged, booking.changed)
@@ -137,6 +146,7 @@ async def prepare(parts: Parts) -> None:
             await ensure_sales_bot(conn, parts.settings, parts.bots.vault)
         await schedule(conn, ForgetUpdates(), at=parts.now(), subject="")
         await schedule(conn, Tend(), at=parts.now(), subject="")
+        await schedule(conn, Reconcile(), at=parts.now() + RECONCILE_AFTER_START, subject="")
     await redirect(parts.database, parts.settings)
 
 

@@ -16,6 +16,7 @@ from zapisano.payments.jobs import (
     OrderRefunded,
     Poll,
     PollRefund,
+    Reconcile,
     Settle,
     SettleRefund,
 )
@@ -43,6 +44,7 @@ from zapisano.payments.provider import (
     UnknownPayment,
     UnknownRefund,
 )
+from zapisano.payments.reconcile import RECONCILE_AFTER_START, Report, reconcile
 from zapisano.payments.refund_model import (
     AlreadyRefunded,
     NotPaid,
@@ -58,6 +60,7 @@ from zapisano.payments.topup import create_topup, top_up, topup_status
 from zapisano.payments.yookassa import YooKassa
 
 __all__ = [
+    "RECONCILE_AFTER_START",
     "AlreadyRefunded",
     "AnyOrder",
     "BusinessClosed",
@@ -79,12 +82,14 @@ __all__ = [
     "ProviderRefused",
     "ProviderUnavailable",
     "Reason",
+    "Reconcile",
     "Refund",
     "RefundId",
     "RefundOutcome",
     "RefundRow",
     "RefundStatus",
     "RefundTooLarge",
+    "Report",
     "Settle",
     "SettleRefund",
     "Status",
@@ -104,6 +109,7 @@ __all__ = [
     "poll_refund",
     "read_notification",
     "receive",
+    "reconcile",
     "refuse_closed",
     "retry_order",
     "settle",

@@ -210,6 +210,7 @@ class Figures:
     orders: Mapping[str, int]
     settled: Mapping[tuple[str, str], int]
     open_reviews: Mapping[str, int]
+    differences: int
     oldest_unhandled_seconds: float
     oldest_unprovisioned_seconds: float
 

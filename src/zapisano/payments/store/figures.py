@@ -1,7 +1,7 @@
 """Counts and ages for the metrics."""
 
 from zapisano.db import SharedConnection
-from zapisano.payments.model import Figures
+from zapisano.payments.model import DIFFERENCES, Figures
 
 
 async def figures(conn: SharedConnection) -> Figures:
@@ -30,6 +30,7 @@ async def figures(conn: SharedConnection) -> Figures:
         orders={row["status"]: row["orders"] for row in orders},
         settled={(row["status"], row["settled_via"]): row["orders"] for row in settled},
         open_reviews={row["reason"]: row["reviews"] for row in reviews},
+        differences=sum(row["reviews"] for row in reviews if row["reason"] in DIFFERENCES),
         oldest_unhandled_seconds=ages["unhandled"],
         oldest_unprovisioned_seconds=ages["unprovisioned"],
     )
