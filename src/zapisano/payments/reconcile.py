@@ -163,7 +163,7 @@ class _Sweep:
         ids = [payment.id for payment in batch]
         async with self.database.shared() as conn:
             ours = await store.orders_of(conn, ids)
-        # What all went back of a stranger's is nobody's; of ours, it is granted first and then taken.
+        # A stranger's that all went back is nobody's; one of ours is granted first, then taken.
         lost = [
             one
             for one in batch
