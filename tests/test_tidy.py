@@ -56,6 +56,7 @@ SQL_HOMES = {
     "payments/store/inbox.py",
     "payments/store/methods.py",
     "payments/store/orders.py",
+    "payments/store/reconcile.py",
     "payments/store/refunds.py",
     "payments/store/promo.py",
     "payments/store/reviews.py",

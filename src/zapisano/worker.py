@@ -39,11 +39,14 @@ from zapisano.db import START_PATIENCE_SECONDS, Database, open_database
 from zapisano.errors import Busy
 from zapisano.jobs import Handlers, Runner, schedule
 from zapisano.payments import (
+    RECONCILE_AFTER_START,
     AutopayEnded,
     ChargeDeclined,
     OrderCanceled,
     OrderPaid,
+    OrderRefunded,
     OrderWaits,
+    Reconcile,
     YooKassa,
     counting_errors,
     payments_handlers,
@@ -141,6 +144,7 @@ def handlers_of(parts: Parts) -> Handlers:
     handlers.on(ForgetUpdates, notices.forget_updates)
     handlers.on(OrderPaid, notices.order_paid)
     handlers.on(OrderCanceled, notices.order_canceled)
+    handlers.on(OrderRefunded, notices.order_refunded)
     autopay = AutopayNotices(parts.settings, parts.bots, parts.now)
     handlers.on(ChargeDeclined, autopay.charge_declined)
     handlers.on(AutopayEnded, autopay.autopay_ended)
@@ -169,6 +173,7 @@ async def prepare(parts: Parts) -> None:
         await schedule(conn, ForgetUpdates(), at=parts.now(), subject="")
         await schedule(conn, Tend(), at=parts.now(), subject="")
         await wake_all(conn, parts.now())
+        await schedule(conn, Reconcile(), at=parts.now() + RECONCILE_AFTER_START, subject="")
     await redirect(parts.database, parts.settings)
 
 

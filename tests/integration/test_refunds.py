@@ -362,9 +362,9 @@ async def test_credits_that_are_spent_are_put_before_a_person(
     assert await sums_to_zero(witness)
 
 
-async def test_who_has_not_bought_it_is_not_told(buyer: Buyer, witness: Witness) -> None:
+async def test_the_notice_names_nobody(buyer: Buyer, witness: Witness) -> None:
     order_id, _, _ = await bought(buyer)
     await refund_settles(buyer, await refunds(buyer, order_id))
-    assert (await buyer.order(order_id)).buyer_id == BUYER
+    assert (await buyer.order(OrderId(order_id))).buyer_id == BUYER
     (job,) = await queued(witness, "payments.order_refunded")
     assert set(job) == {"id"}

@@ -44,8 +44,9 @@ from zapisano.bots.sales.words import (
 from zapisano.bots.screens import keyboard, link
 from zapisano.db import SharedConnection
 from zapisano.jobs import enqueue, schedule
-from zapisano.payments import OrderCanceled, OrderPaid, was_paid_when_closed
+from zapisano.payments import OrderCanceled, OrderPaid, OrderRefunded, was_paid_when_closed
 from zapisano.payments import store as orders
+from zapisano.payments.store import refunds
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
 from zapisano.tenancy import (
@@ -64,6 +65,8 @@ REMIND_AFTER = dict(
 )
 # Telegram redelivers for 24 h; after that an update cannot come a second time.
 KEEP_UPDATES = timedelta(days=3)
+# Who has so little left after a refund is shown the way to go on.
+ENDS_SOON = timedelta(days=3)
 FORGET_EVERY = timedelta(hours=6)
 
 
@@ -115,6 +118,26 @@ class Notices:
             )
             note = pause_note(tenant, self.settings) if tenant else ""
             await self._say(order.buyer_id, text + note, buttons)
+
+    async def order_refunded(self, job: OrderRefunded) -> None:
+        """Money has gone back to the buyer, and days with it."""
+        async with self.bots.database.shared() as conn:
+            refund = await refunds.get_refund(conn, job.id)
+            order = await orders.get_plan_order(conn, refund.order_id)
+            tenant = await tenants.get(conn, order.tenant_id) if order.tenant_id else None
+            paid = await subscriptions.find(conn, tenant.id) if tenant else None
+        with speaking(SALES, order.buyer_language):
+            text = _(
+                "↩️ {sum} for “{name}” are on their way back to you, by the way you paid. "
+                "It usually takes a few days."
+            ).format(sum=roubles(refund.amount), name=inside_quotes(order.company_name))
+            buttons = None
+            if tenant and paid and tenant.state is not State.ARCHIVED:
+                text += "\n\n" + _paid_time(refund.days_taken, paid.paid_until, self)
+                if paid.paid_until <= self.now() + ENDS_SOON:
+                    buttons = keyboard([button(_("Extend"), Renew(tenant=tenant.id))])
+            with _nobody_there():
+                await self._say(order.buyer_id, text, buttons)
 
     async def tenant_ready(self, job: TenantReady) -> None:
         """The schema is there: the owner is asked to create the bot, and reminded of it later."""
@@ -237,6 +260,16 @@ class Notices:
     ) -> None:
         bot, _row = await self.bots.sales()
         await bot.send_message(person_id, text, reply_markup=buttons)
+
+
+def _paid_time(days_taken: int, paid_until: datetime, notices: Notices) -> str:
+    """Say until when the bot is paid after a refund."""
+    until = day(paid_until, notices.settings)
+    if paid_until <= notices.now():
+        return _("The bot is not paid for any more.")
+    if not days_taken:
+        return _("Your days stay: the bot is paid until {day}.").format(day=until)
+    return _("The bot is paid until {day}.").format(day=until)
 
 
 async def _open_or_shut(conn: SharedConnection, tenant: Tenant) -> None:

@@ -21,6 +21,7 @@ from zapisano.payments.jobs import (
     OrderWaits,
     Poll,
     PollRefund,
+    Reconcile,
     Settle,
     SettleRefund,
 )
@@ -52,6 +53,7 @@ from zapisano.payments.provider import (
     UnknownRefund,
 )
 from zapisano.payments.receipts import BadContact, read_contact
+from zapisano.payments.reconcile import RECONCILE_AFTER_START, Report, reconcile
 from zapisano.payments.refund_model import (
     AlreadyRefunded,
     NotPaid,
@@ -68,6 +70,7 @@ from zapisano.payments.topup import create_topup, top_up, topup_status
 from zapisano.payments.yookassa import YooKassa
 
 __all__ = [
+    "RECONCILE_AFTER_START",
     "Agreed",
     "AlreadyRefunded",
     "AnyOrder",
@@ -95,12 +98,14 @@ __all__ = [
     "ProviderRefused",
     "ProviderUnavailable",
     "Reason",
+    "Reconcile",
     "Refund",
     "RefundId",
     "RefundOutcome",
     "RefundRow",
     "RefundStatus",
     "RefundTooLarge",
+    "Report",
     "SavedMethod",
     "Settle",
     "SettleRefund",
@@ -126,6 +131,7 @@ __all__ = [
     "read_contact",
     "read_notification",
     "receive",
+    "reconcile",
     "refuse_closed",
     "retry_order",
     "settle",

@@ -6,10 +6,11 @@ from datetime import datetime
 from zapisano.db import Database
 from zapisano.jobs import Handlers
 from zapisano.payments.charges import charge
-from zapisano.payments.jobs import Poll, PollRefund, Settle, SettleRefund
+from zapisano.payments.jobs import Poll, PollRefund, Reconcile, Settle, SettleRefund
 from zapisano.payments.model import OrderId
 from zapisano.payments.poller import poll
 from zapisano.payments.provider import Provider
+from zapisano.payments.reconcile import sweep
 from zapisano.payments.refund_model import RefundId
 from zapisano.payments.refunds import poll_refund
 from zapisano.payments.settle import settle
@@ -39,6 +40,10 @@ def payments_handlers(
     async def on_poll_refund(job: PollRefund) -> None:
         await poll_refund(database, provider, settings, RefundId(job.id), now())
 
+    async def on_reconcile(job: Reconcile) -> None:
+        await sweep(database, provider, settings, job, now)
+
+    handlers.on(Reconcile, on_reconcile)
     handlers.on(SettleRefund, on_settle_refund)
     handlers.on(PollRefund, on_poll_refund)
 

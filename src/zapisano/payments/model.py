@@ -260,6 +260,7 @@ class Figures:
     open_reviews: Mapping[str, int]
     reviews: Mapping[str, int]
     provider_errors: Mapping[str, int]
+    differences: int
     oldest_unhandled_seconds: float
     oldest_unprovisioned_seconds: float
 

@@ -67,6 +67,11 @@ def _money(tables: CollectorRegistry, figures: Figures) -> None:
     )
     for reason, count in figures.open_reviews.items():
         reviews.labels(reason).set(count)
+    Gauge(
+        "zapisano_reconciliation_difference",
+        "What the daily sweep has found to differ from the provider, and is open. Must be 0.",
+        registry=tables,
+    ).set(figures.differences)
     Gauge("zapisano_oldest_unhandled_notification_seconds", "0: none waits.", registry=tables).set(
         figures.oldest_unhandled_seconds
     )

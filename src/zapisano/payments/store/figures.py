@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from zapisano.db import SharedConnection
-from zapisano.payments.model import Figures
+from zapisano.payments.model import DIFFERENCES, Figures
 
 
 async def figures(conn: SharedConnection) -> Figures:
@@ -36,6 +36,7 @@ async def figures(conn: SharedConnection) -> Figures:
         open_reviews={row["reason"]: row["still_open"] for row in reviews if row["still_open"]},
         reviews={row["reason"]: row["reviews"] for row in reviews},
         provider_errors={row["code"]: row["errors"] for row in errors},
+        differences=sum(row["still_open"] for row in reviews if row["reason"] in DIFFERENCES),
         oldest_unhandled_seconds=ages["unhandled"],
         oldest_unprovisioned_seconds=ages["unprovisioned"],
     )

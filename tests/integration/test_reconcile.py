@@ -1,0 +1,215 @@
+"""The daily sweep against the simulated YooKassa, and the operator's two commands."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from integration.payments_fixtures import (
+    Buyer,
+    Witness,
+    buyer,
+    kassa,
+    now,
+    provider,
+    queued,
+    reasons,
+    settings,
+    shared_kassa,
+)
+from integration.refunds_fixtures import in_cabinet, refund_settles, refunded, refunds, settles
+from integration.yookassa_fixtures import SECRET_KEY, SHOP_ID, Simulator, order, running
+from zapisano.payments import Reconcile, Report, Status, reconcile
+from zapisano.payments import store as money
+from zapisano.payments.reconcile import sweep
+
+__all__ = ["buyer", "kassa", "provider", "settings", "shared_kassa"]
+GUIDES = "test_payment_123"
+
+
+@pytest.fixture
+def kassa(  # noqa: F811 # each test has a till of its own: the sweep sees everything in it
+    tmp_path_factory: pytest.TempPathFactory,
+) -> object:
+    with running(tmp_path_factory.mktemp("yookassa"), "") as started:
+        yield started
+
+
+async def compares(buyer: Buyer) -> Report:
+    at = now()
+    until = at + timedelta(minutes=1)
+    report = await reconcile(
+        buyer.database, buyer.provider, buyer.settings, at - timedelta(days=2), until, at
+    )
+    # The guide's payment is in every simulated till, and nobody's here: seen, and looked at.
+    guides = [one for one in report.differences if one.payment_id == GUIDES]
+    assert [one.reason for one in guides] == ["paid at the provider only"]
+    report.differences.remove(guides[0])
+    report.payments -= 1
+    report.paid_there -= Decimal(buyer.kassa.get(f"/payments/{GUIDES}").json()["amount"]["value"])
+    async with buyer.database.shared() as conn:
+        await money.close_reviews(conn, GUIDES, at)
+    return report
+
+
+def stranger(kassa: Simulator) -> str:
+    """A payment of our shop that nobody here has asked for."""
+    payment_id: str = kassa.post("/payments", order(), str(uuid.uuid4())).json()["id"]
+    kassa.control("pay", {"payment_id": payment_id})
+    return payment_id
+
+
+async def differences(buyer: Buyer) -> int:
+    async with buyer.database.shared() as conn:
+        return (await money.figures(conn)).differences
+
+
+async def test_what_was_never_told_is_healed(buyer: Buyer, witness: Witness) -> None:
+    lost, payment_id = await buyer.pays()
+    told, told_payment = await buyer.pays(company_name="Другая")
+    await settles(buyer, told_payment)
+    in_cabinet(buyer.kassa, payment_id, "299.00")  # and this was not told either
+    in_cabinet(buyer.kassa, told_payment, "100.00")
+    report = await compares(buyer)
+    assert (report.payments, report.refunds, report.differences) == (2, 2, [])
+    assert report.paid_there == report.paid_here == Decimal("598.00")
+    assert report.refunded_there == report.refunded_here == Decimal("399.00")
+    assert report.healed == 3
+    assert (await buyer.order(lost.id)).status is Status.PAID
+    assert await refunded(witness, lost.id) == 299
+    assert await refunded(witness, told.id) == 100
+    again = await compares(buyer)
+    assert (again.healed, again.differences) == (0, [])
+    assert await reasons(witness) == []
+    assert await differences(buyer) == 0
+
+
+async def test_a_strangers_payment_is_a_difference_until_it_went_back(
+    buyer: Buyer, witness: Witness
+) -> None:
+    payment_id = stranger(buyer.kassa)
+    for _ in range(2):
+        report = await compares(buyer)
+        assert [(one.reason, one.payment_id) for one in report.differences] == [
+            ("paid at the provider only", payment_id)
+        ]
+        assert report.paid_there - report.paid_here == 299
+    assert await differences(buyer) == 1
+    assert await witness.fetchval("SELECT count(*) FROM shared.day_grants") == 0
+    in_cabinet(buyer.kassa, payment_id, "299.00")
+    report = await compares(buyer)
+    assert [one.reason for one in report.differences] == ["refunded at the provider only"]
+
+
+async def test_what_only_we_call_paid_is_a_difference(buyer: Buyer, witness: Witness) -> None:
+    made, payment_id = await buyer.pays()
+    await settles(buyer, payment_id)
+    by_hand = await buyer.orders(company_name="Другая")
+    await buyer.starts(by_hand)
+    await witness.execute(
+        """UPDATE shared.orders SET status = 'paid', paid_at = $2,
+               tenant_id = (SELECT tenant_id FROM shared.orders WHERE id = $3) WHERE id = $1""",
+        by_hand.id,
+        now(),
+        made.id,
+    )
+    report = await compares(buyer)
+    assert [(one.reason, one.order_id) for one in report.differences] == [
+        ("paid in our ledger only", by_hand.id)
+    ]
+    assert report.paid_here - report.paid_there == 299
+    assert await differences(buyer) == 1
+
+
+async def test_sums_are_compared_to_the_kopeck(buyer: Buyer, witness: Witness) -> None:
+    made, payment_id = await buyer.pays()
+    await settles(buyer, payment_id)
+    await refund_settles(buyer, await refunds(buyer, made.id, "100"))
+    await witness.execute("UPDATE shared.orders SET amount = amount + 0.01")
+    await witness.execute("UPDATE shared.refunds SET amount = amount - 0.01")
+    report = await compares(buyer)
+    found = ["paid sums differ", "refunded sums differ"]
+    assert [one.reason for one in report.differences] == found
+    assert report.paid_here - report.paid_there == Decimal("0.01")
+    assert report.refunded_there - report.refunded_here == Decimal("0.01")
+    assert await differences(buyer) == 2
+    await compares(buyer)
+    assert await reasons(witness) == found
+    await witness.execute("UPDATE shared.orders SET amount = amount - 0.01")
+    await witness.execute("UPDATE shared.refunds SET amount = amount + 0.01")
+    assert (await compares(buyer)).differences == []
+    assert await differences(buyer) == 0
+
+
+async def test_a_refund_that_only_we_know_is_a_difference(buyer: Buyer, witness: Witness) -> None:
+    made, payment_id = await buyer.pays()
+    await settles(buyer, payment_id)
+    await refund_settles(buyer, await refunds(buyer, made.id))
+    await witness.execute("UPDATE shared.refunds SET refund_id = 'nowhere'")
+    report = await compares(buyer)
+    assert "refunded in our ledger only" in [one.reason for one in report.differences]
+
+
+async def test_what_is_under_way_is_no_difference(buyer: Buyer, witness: Witness) -> None:
+    _, payment_id = await buyer.pays()
+    buyer.kassa.fault("500", path=f"/payments/{payment_id}")
+    report = await compares(buyer)
+    assert (report.put_off, report.differences) == (1, [])
+    assert await reasons(witness) == []
+    assert (await compares(buyer)).healed == 1
+
+
+async def test_the_sweep_comes_again_tomorrow(buyer: Buyer, witness: Witness) -> None:
+    at = now() + timedelta(hours=2)
+    await buyer.pays()
+    await sweep(buyer.database, buyer.provider, buyer.settings, Reconcile(), lambda: at)
+    due = await witness.fetchval("SELECT at FROM shared.due WHERE kind = 'payments.reconcile'")
+    assert due - at == timedelta(days=1)
+    assert len(await queued(witness, "payments.order_paid")) == 1
+
+
+def run(buyer: Buyer, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """A command of the operator's, in its own process."""
+    settings = buyer.settings
+    env = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "ZAPISANO_SECRET_KEY": settings.secret_key.get_secret_value(),
+        "ZAPISANO_DATA_DIR": str(settings.data_dir),
+        "YOOKASSA_SHOP_ID": SHOP_ID,
+        "YOOKASSA_SECRET_KEY": SECRET_KEY,
+        "YOOKASSA_API_URL": buyer.kassa.api,
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "zapisano", "payments", *arguments],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+async def test_the_operator_gives_back_and_compares(buyer: Buyer, witness: Witness) -> None:
+    made, payment_id = await buyer.pays()
+    unpaid = run(buyer, ["refund", made.id, "--yes"])
+    assert (unpaid.returncode, "not paid" in unpaid.stderr) == (1, True)
+    await settles(buyer, payment_id)
+    unasked = run(buyer, ["refund", made.id])
+    assert (unasked.returncode, "--yes" in unasked.stderr) == (2, True)
+    part = run(buyer, ["refund", made.id, "--amount", "100", "--reason", "Просьба", "--yes"])
+    assert (part.returncode, part.stdout) == (0, "100.00 ₽ went back. 10 days went with it.\n")
+    more = run(buyer, ["refund", made.id, "--amount", "199.01", "--yes"])
+    assert (more.returncode, "199.00" in more.stderr) == (1, True)
+    assert run(buyer, ["refund", made.id, "--yes"]).returncode == 0
+    again = run(buyer, ["refund", made.id, "--yes"])
+    assert (again.returncode, "refunded already" in again.stderr) == (1, True)
+    assert await refunded(witness, made.id) == 299
+    odd = run(buyer, ["reconcile"])
+    assert (odd.returncode, GUIDES in odd.stdout) == (1, True)
+    assert odd.stdout.splitlines()[2] == "refunded\t2\t299.00\t299.00"
