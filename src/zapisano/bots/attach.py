@@ -23,7 +23,7 @@ from zapisano.db import Database, SharedConnection
 from zapisano.jobs import enqueue, unschedule
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
-from zapisano.tenancy import State, Tenant, TenantId, activate
+from zapisano.tenancy import State, Suspension, Tenant, TenantId, activate
 from zapisano.tenancy import store as tenants
 from zapisano.vault import Vault
 
@@ -209,24 +209,24 @@ class Attaching:
                 await enqueue(conn, Attach(row.bot_id))
 
     async def set_access(self, job: SetAccess) -> None:
-        """Shut the bot of an archived tenant to all but its owner; open that of any other."""
+        """Shut the bot of an archived or unpaid tenant to all but its owner; open any other's."""
         found = await self._served(job.bot_id)
         if found is None:
             return
-        archived = found.state is State.ARCHIVED
+        shut = _is_shut(found)
         manager, _row = await self.bots.sales()
         try:
             await manager.set_managed_bot_access_settings(
                 user_id=job.bot_id,
-                is_access_restricted=archived,
-                added_user_ids=[found.owner_id] if archived else None,
+                is_access_restricted=shut,
+                added_user_ids=[found.owner_id] if shut else None,
             )
         except TelegramBadRequest:
             # Deleted, or given to somebody else: there is nothing left that we could shut.
             log.warning("access_not_set", bot=job.bot_id)
             return
         now = await self._served(job.bot_id)
-        if now is not None and (now.state is State.ARCHIVED) != archived:
+        if now is not None and _is_shut(now) != shut:
             # It has changed while Telegram was told, and whoever told that may have come first.
             async with self.bots.database.shared() as conn:
                 await enqueue(conn, job)
@@ -235,6 +235,12 @@ class Attaching:
         async with self.bots.database.shared() as conn:
             row = await store.find(conn, bot_id)
             return await tenants.get(conn, row.tenant_id) if row and row.tenant_id else None
+
+
+def _is_shut(tenant: Tenant) -> bool:
+    """Say whether only its owner may use a managed bot; one that the operator has paused says so
+    to everybody."""
+    return tenant.state is State.ARCHIVED or tenant.suspended_for is Suspension.UNPAID
 
 
 async def _introduce(bot: Bot, row: BotRow) -> None:

@@ -10,7 +10,7 @@ from zapisano.errors import Conflict, Refused
 from zapisano.jobs import Job, enqueue
 from zapisano.ops import screen
 from zapisano.ops.opening import opened
-from zapisano.payments import OrderCanceled, OrderPaid, OrderWaits, PlanOrder, Status
+from zapisano.payments import OrderCanceled, OrderPaid, OrderWaits, PlanOrder, Status, methods
 from zapisano.payments import store as orders
 from zapisano.payments.model import read_order_id
 from zapisano.settings import Settings
@@ -83,7 +83,7 @@ async def hand_over(database: Database, tenant: TenantId, to: int, *, who: str) 
         if before.owner_id == to:
             raise Conflict(f"{tenant} is {to}'s already.")
         await tenants.set_owner(conn, tenant, to)
-        ended = await orders.end_methods(conn, tenant, "moved", utc_now())
+        ended = await methods.end(conn, tenant, "moved", by=who, now=utc_now())
         await journal.record(
             conn,
             "tenant.moved",
@@ -92,10 +92,10 @@ async def hand_over(database: Database, tenant: TenantId, to: int, *, who: str) 
             by=who,
             before=before.owner_id,
             after=to,
-            methods_ended=ended,
+            method_ended=ended,
         )
         await enqueue(conn, tenancy.TenantMoved(tenant, to))
-    return ended > 0
+    return ended
 
 
 async def resend(settings: Settings, text: str, *, who: str) -> None:

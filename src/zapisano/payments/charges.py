@@ -20,7 +20,7 @@ from zapisano.payments.model import OrderClosed, OrderId, PlanOrder, SavedMethod
 from zapisano.payments.provider import Provider, ProviderRefused
 from zapisano.payments.request import request_body
 from zapisano.settings import Plan, Settings
-from zapisano.subscriptions import Charge, Subscription
+from zapisano.subscriptions import Charge, Subscription, plan_at_renewal
 from zapisano.telemetry import get_logger
 from zapisano.tenancy import State, Tenant, TenantId
 from zapisano.tenancy import store as tenants
@@ -121,7 +121,7 @@ async def _order(
     now: datetime,
 ) -> OrderId | None:
     """Keep the order of one attempt; end autopay where it would be more than was agreed to."""
-    plan = settings.plans.get(next_plan(paid))
+    plan = settings.plans.get(plan_at_renewal(paid))
     has_receipt = method.receipt_contact is not None or not settings.yookassa_receipts
     if plan is None or not method.agreed.covers(plan) or not has_receipt:
         await methods.end(conn, tenant.id, "terms", by="system", now=now)
@@ -141,11 +141,6 @@ async def _order(
         attempt=int(key.rpartition(":")[2]),
     )
     return order.id
-
-
-def next_plan(paid: Subscription) -> str:
-    """Return the plan of the period that comes."""
-    return paid.plan
 
 
 def _charge_order(

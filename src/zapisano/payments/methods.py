@@ -2,12 +2,13 @@
 
 from datetime import datetime
 
-from zapisano import journal
+from zapisano import journal, subscriptions
 from zapisano.db import SharedConnection
 from zapisano.payments import store
-from zapisano.payments.model import PlanOrder, SavedMethod
+from zapisano.payments.model import Agreed, PlanOrder, SavedMethod
 from zapisano.payments.provider import Payment
 from zapisano.payments.request import agreed
+from zapisano.settings import Plan
 from zapisano.tenancy import TenantId
 from zapisano.tenancy import store as tenants
 
@@ -53,6 +54,32 @@ async def keep(
         amount=str(terms.amount),
         days=terms.days,
     )
+    await subscriptions.look(conn, tenant_id, now)
+
+
+async def agree(
+    conn: SharedConnection, tenant_id: TenantId, plan: Plan, *, by: str, now: datetime
+) -> None:
+    """Write that a tenant's owner has chosen to be charged for this plan from now on, if at all.
+
+    Whoever asks for it has been shown the sum and the period.
+    """
+    await tenants.get(conn, tenant_id, lock=True)
+    method = await store.find_method(conn, tenant_id)
+    if method is None or method.agreed == (chosen := Agreed(plan.price, plan.days)):
+        return
+    await store.set_agreed(conn, tenant_id, chosen)
+    await journal.record(
+        conn,
+        "method.agreed",
+        tenant_id,
+        tenant=tenant_id,
+        by=by,
+        before=str(method.agreed.amount),
+        after=str(chosen.amount),
+        days=chosen.days,
+    )
+    await subscriptions.look(conn, tenant_id, now)
 
 
 async def end(
@@ -65,4 +92,5 @@ async def end(
     await journal.record(
         conn, "method.ended", tenant_id, tenant=tenant_id, by=by, before="active", reason=why
     )
+    await subscriptions.look(conn, tenant_id, now)
     return True

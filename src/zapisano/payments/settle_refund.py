@@ -15,6 +15,7 @@ from zapisano import journal
 from zapisano.db import Database, SharedConnection
 from zapisano.errors import Busy
 from zapisano.jobs import enqueue, unschedule
+from zapisano.payments import methods
 from zapisano.payments import store as orders
 from zapisano.payments.jobs import OrderRefunded, PollRefund
 from zapisano.payments.model import CURRENCY, AnyOrder, PlanOrder, Reason
@@ -184,6 +185,8 @@ async def _take_effect(
     if order.refunded + row.amount == order.amount:
         # All has gone back, so nothing about the payment is left to decide.
         await orders.close_reviews(conn, str(order.payment_id), now)
+        if isinstance(order, PlanOrder) and order.tenant_id:  # who gives all back wants no more
+            await methods.end(conn, order.tenant_id, "refunded", by=row.source, now=now)
     taken, reason = await shrink(conn, settings, order, row, now)
     await store.mark_refund_succeeded(conn, row, taken, now)
     await _note(conn, order, row, taken, via)

@@ -23,6 +23,7 @@ from zapisano.bots.sales.words import day, inside_quotes, plan_label, plan_line,
 from zapisano.bots.screens import keyboard, show
 from zapisano.db import Database
 from zapisano.errors import Refused
+from zapisano.payments import methods
 from zapisano.settings import Plan, Settings
 from zapisano.subscriptions import Subscription
 from zapisano.tenancy import Tenant, TenantId
@@ -74,7 +75,7 @@ async def _show(tap: CallbackQuery, tenant_id: str, database: Database, settings
     rows = [
         *([_up(tenant, plan)] for plan in longer),
         *([_down(tenant, plan)] for plan in shorter if plan.id != paid.next_plan),
-        [button(_("Stay with my plan"), Later(tenant=tenant.id))] if paid.next_plan else [],
+        [button(_stay(now), Later(tenant=tenant.id))] if paid.next_plan else [],
     ]
     await show(tap, text, keyboard(*rows, back("mine")))
 
@@ -85,6 +86,11 @@ def _planned(paid: Subscription, settings: Settings) -> str:
         return ""
     text = _("\nNext payment: <b>{plan}, {sum}</b>.")
     return text.format(plan=plan_label(plan.id, settings), sum=roubles(plan.price))
+
+
+def _stay(plan: Plan | None) -> str:
+    stay = _("Stay with my plan")
+    return f"{stay} · {roubles(plan.price)}" if plan else stay
 
 
 def _up(tenant: Tenant, plan: Plan) -> InlineKeyboardButton:
@@ -112,15 +118,24 @@ async def switch(
 
 
 async def later(
-    tap: CallbackQuery, callback_data: Later, database: Database, settings: Settings
+    tap: CallbackQuery,
+    callback_data: Later,
+    database: Database,
+    settings: Settings,
+    now: datetime,
 ) -> None:
-    """Down: from the next payment on; or not at all."""
+    """Down: from the next payment on; or not at all. A saved card is charged for what is chosen.
+
+    The button says the plan and the sum, so a press on it is the consent to them.
+    """
     tenant = await own_tenant(database, callback_data.tenant, tap.from_user.id)
     plan = callback_data.plan or None
     if plan is not None and plan not in settings.plans:
         raise Refused("plan: is no longer sold")
     async with database.shared() as conn:
-        await subscriptions.plan_next(conn, TenantId(tenant.id), plan, by="owner")
+        paid = await subscriptions.plan_next(conn, TenantId(tenant.id), plan, by="owner")
+        if chosen := settings.plans.get(subscriptions.plan_at_renewal(paid)):
+            await methods.agree(conn, tenant.id, chosen, by="owner", now=now)
     await _show(tap, tenant.id, database, settings)
 
 

@@ -50,6 +50,17 @@ async def insert_method(conn: SharedConnection, method: SavedMethod) -> bool:
     )
 
 
+async def set_agreed(conn: SharedConnection, tenant: TenantId, agreed: Agreed) -> None:
+    """Write what the tenant's owner agrees to be charged from now on."""
+    await conn.execute(
+        """UPDATE shared.saved_methods SET agreed_amount = $2, agreed_days = $3
+           WHERE tenant_id = $1 AND ended_at IS NULL""",
+        tenant,
+        agreed.amount,
+        agreed.days,
+    )
+
+
 async def end_method(conn: SharedConnection, tenant: TenantId, why: str, now: datetime) -> bool:
     """Forget how to charge a tenant; return False if there was nothing to forget.
 

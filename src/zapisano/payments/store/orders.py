@@ -362,14 +362,3 @@ async def mark_review(conn: SharedConnection, order_id: OrderId) -> None:
            WHERE id = $1 AND status IN ('created', 'pending')""",
         order_id,
     )
-
-
-async def end_methods(conn: SharedConnection, tenant: TenantId, why: str, now: datetime) -> int:
-    """Charge what was saved for a tenant no more; return how many methods that are."""
-    return await conn.execute(
-        """UPDATE shared.saved_methods SET ended_at = $3, ended_for = $2
-           WHERE tenant_id = $1 AND ended_at IS NULL""",
-        tenant,
-        why,
-        now,
-    )
