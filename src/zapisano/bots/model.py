@@ -4,7 +4,6 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
 from zapisano.tenancy import TenantId
 
@@ -75,15 +74,6 @@ class BotRow:
     def owner_link(self) -> str:
         """Where the owner opens their side of the bot."""
         return f"{self.link}?start={OWNER_START}"
-
-
-@dataclass(frozen=True)
-class SavedCard:
-    """What will be charged for a tenant, and the sum that its owner has agreed to."""
-
-    title: str
-    last4: str | None
-    amount: Decimal
 
 
 def new_secret() -> str:

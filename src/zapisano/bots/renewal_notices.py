@@ -11,16 +11,15 @@ from aiogram.utils.i18n import gettext as _
 from aiogram.utils.i18n import ngettext
 
 from zapisano import subscriptions
-from zapisano.bots import store
 from zapisano.bots.errors import BlockedByPerson
 from zapisano.bots.i18n import SALES, speaking
-from zapisano.bots.model import SavedCard
 from zapisano.bots.registry import Bots
 from zapisano.bots.sales.buttons import Renew, button
 from zapisano.bots.sales.words import day, inside_quotes, roubles
 from zapisano.bots.screens import keyboard, quote
 from zapisano.db import SharedConnection
-from zapisano.settings import Settings
+from zapisano.payments import SavedMethod, methods
+from zapisano.settings import Plan, Settings
 from zapisano.subscriptions import Notice, Word
 from zapisano.telemetry import get_logger
 from zapisano.tenancy import State, Tenant
@@ -42,14 +41,14 @@ class RenewalNotices:
             tenant = await tenants.get(conn, job.tenant_id)
             if not await _is_so(conn, job, tenant):
                 return
-            card = await store.saved_card(conn, tenant.id) if job.charge_at else None
+            charge = await methods.next_charge(conn, self.settings, tenant.id)
         with speaking(SALES, tenant.owner_language):
-            text = "\n\n".join((_news(job, tenant, self.settings), self._advice(job, card)))
+            text = "\n\n".join((_news(job, tenant, self.settings), self._advice(job, charge)))
             await self._say(tenant.owner_id, text, _extend(tenant))
 
-    def _advice(self, job: Notice, card: SavedCard | None) -> str:
-        if card is not None and job.charge_at is not None:
-            return _charge(card, job.charge_at, self.settings)
+    def _advice(self, job: Notice, charge: tuple[SavedMethod, Plan] | None) -> str:
+        if charge is not None and job.charge_at is not None:
+            return _charge(*charge, job.charge_at, self.settings)
         if job.word in {Word.BEFORE, Word.TODAY}:
             return _("Extend it now: the days that are left are kept.")
         return _("Your data is safe. Pay at any moment, and everything goes on as it was.")
@@ -92,14 +91,14 @@ def _news(job: Notice, tenant: Tenant, settings: Settings) -> str:
     )
 
 
-def _charge(card: SavedCard, at: datetime, settings: Settings) -> str:
+def _charge(card: SavedMethod, plan: Plan, at: datetime, settings: Settings) -> str:
     """Say what is charged, when and from what, and that there is nothing to do."""
     if card.last4:
         text = _("On {day} {sum} will be charged from the card •• {last4}. There is nothing to do.")
     else:
         text = _("On {day} {sum} will be charged from {title}. There is nothing to do.")
     return text.format(
-        day=day(at, settings), sum=roubles(card.amount), last4=card.last4, title=quote(card.title)
+        day=day(at, settings), sum=roubles(plan.price), last4=card.last4, title=quote(card.title)
     )
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from zapisano.bots.model import BotRow, SavedCard, new_secret
+from zapisano.bots.model import BotRow, new_secret
 from zapisano.db import Row, SharedConnection
 from zapisano.jobs.store import TO_COME
 from zapisano.tenancy import TenantId
@@ -324,13 +324,3 @@ async def next_in_line(conn: SharedConnection, bot_id: int, update_id: int) -> i
 async def forget_updates(conn: SharedConnection, before: datetime) -> int:
     """Delete the inbox's lines received before `before`; return how many."""
     return await conn.execute("DELETE FROM shared.updates WHERE received_at < $1", before)
-
-
-async def saved_card(conn: SharedConnection, tenant: TenantId) -> SavedCard | None:
-    """Return what may be charged for a tenant without asking, or None."""
-    row = await conn.fetchrow(
-        """SELECT title, last4, agreed_amount AS amount FROM shared.saved_methods
-           WHERE tenant_id = $1 AND ended_at IS NULL""",
-        tenant,
-    )
-    return SavedCard(**row) if row else None

@@ -8,7 +8,7 @@ from zapisano.payments import store
 from zapisano.payments.model import Agreed, PlanOrder, SavedMethod
 from zapisano.payments.provider import Payment
 from zapisano.payments.request import agreed
-from zapisano.settings import Plan
+from zapisano.settings import Plan, Settings
 from zapisano.tenancy import TenantId
 from zapisano.tenancy import store as tenants
 
@@ -19,6 +19,21 @@ DEAD = frozenset({"permission_revoked", "card_expired"})
 async def find(conn: SharedConnection, tenant_id: TenantId) -> SavedMethod | None:
     """Return the method that a tenant may be charged by, or None."""
     return await store.find_method(conn, tenant_id)
+
+
+async def next_charge(
+    conn: SharedConnection, settings: Settings, tenant_id: TenantId
+) -> tuple[SavedMethod, Plan] | None:
+    """Return by what a tenant will be charged when its time ends, and for which plan.
+
+    None where nothing will be: no method, or more than its owner has agreed to.
+    """
+    method = await store.find_method(conn, tenant_id)
+    paid = await subscriptions.find(conn, tenant_id)
+    if method is None or paid is None or not settings.yookassa_autopay:
+        return None
+    plan = settings.plans.get(subscriptions.plan_at_renewal(paid))
+    return (method, plan) if plan is not None and method.agreed.covers(plan) else None
 
 
 async def keep(

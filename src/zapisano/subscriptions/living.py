@@ -63,7 +63,7 @@ class Living:
         """Return whether the tenant is to be archived."""
         terms = terms_of(self.settings)
         so_far = await store.so_far(conn, tenant.id)
-        autopay = await store.has_method(conn, tenant.id)
+        autopay = self.settings.yookassa_autopay and await store.has_method(conn, tenant.id)
         subject = Subject(subscription.paid_until, subscription.changed_at, autopay, so_far)
         found = _while_it_may(tenant, agenda(subject, terms, now), now)
         for step in found.due:
