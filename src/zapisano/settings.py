@@ -51,12 +51,13 @@ MOST_CREDITS = 1_000_000
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 MAX_PLAN_DAYS = 3660
 MAX_PLAN_PRICE = Decimal("99999999.99")  # what an order's amount can hold
+MAX_PLAN_STARS = 100_000  # Telegram names no limit for invoices; a zero too many is likelier
 
 
 class Plan:
-    """One line of the price list: how long, how much."""
+    """One line of the price list: how long, how much; `stars` is None without such a price."""
 
-    __slots__ = ("days", "id", "name", "price")
+    __slots__ = ("days", "id", "name", "price", "stars")
 
     def __init__(self, plan_id: str, table: object) -> None:
         """Read one table of the plans file."""
@@ -76,6 +77,19 @@ class Plan:
                 f"ZAPISANO_PLANS_FILE: plan [{plan_id}]: days must be 1 to {MAX_PLAN_DAYS}, "
                 f"the price above zero and at most {MAX_PLAN_PRICE}"
             )
+        self.stars = _stars(plan_id, values.get("stars"))
+
+
+def _stars(plan_id: str, value: object) -> int | None:
+    """Read a plan's price in Telegram Stars, a whole number; it may be left out."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_PLAN_STARS:
+        raise BrokenSetting(
+            f"ZAPISANO_PLANS_FILE: plan [{plan_id}]: stars must be a whole number, 1 to "
+            f"{MAX_PLAN_STARS}; leave it out where the plan is not sold for Telegram Stars"
+        )
+    return value
 
 
 class Settings(BaseSettings):
@@ -135,6 +149,7 @@ class Settings(BaseSettings):
     telegram_api_base: str = "https://api.telegram.org"
     telegram_proxy: SecretStr = NO_SECRET
     telegram_link_base: str = "https://t.me"
+    telegram_stars: bool = False
 
     yookassa_shop_id: str = ""
     yookassa_secret_key: SecretStr = NO_SECRET
@@ -281,8 +296,28 @@ class Settings(BaseSettings):
 
     @property
     def plans(self) -> dict[str, Plan]:
-        """The price list, in the file's order."""
-        return read_plans(self.plans_file)
+        """The price list, in the file's order.
+
+        Raises:
+            BrokenSetting: the file is wrong, or Stars are on and nothing is sold for them.
+        """
+        plans = read_plans(self.plans_file)
+        if self.telegram_stars and all(plan.stars is None for plan in plans.values()):
+            raise BrokenSetting(
+                "TELEGRAM_STARS: is on, and no plan has a price in Stars; add a line such as "
+                f"stars = 250 to a plan in {self.plans_file}, or switch it off"
+            )
+        return plans
+
+    def stars_price(self, plan_id: str) -> int | None:
+        """What a plan costs in Telegram Stars; None where it is not sold for them."""
+        plan = self.plans.get(plan_id) if self.telegram_stars else None
+        return plan.stars if plan else None
+
+    @property
+    def stars_shop_id(self) -> str:
+        """Who receives Stars: the sales bot, by its id; '' without one."""
+        return self.sales_bot_token.get_secret_value().partition(":")[0]
 
     @property
     def redis(self) -> str:

@@ -37,6 +37,12 @@ class Renew(CallbackData, prefix="renew"):
     tenant: str
 
 
+class Stars(CallbackData, prefix="stars"):
+    """Pay an order in Telegram Stars instead."""
+
+    order: str
+
+
 class Create(CallbackData, prefix="create"):
     """Show again how to create the tenant's bot."""
 

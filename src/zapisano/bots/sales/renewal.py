@@ -4,16 +4,16 @@ import hmac
 from datetime import datetime
 from uuid import UUID
 
-from aiogram.types import CallbackQuery, Message, Update
+from aiogram.types import CallbackQuery, InlineKeyboardButton, Message, Update
 from aiogram.utils.i18n import get_i18n
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.model import BotRow
-from zapisano.bots.sales.buttons import Buy, back, button
+from zapisano.bots.sales.buttons import Buy, Stars, back, button
 from zapisano.bots.sales.words import inside_quotes, pause_note, plan_line, plan_name, roubles
 from zapisano.bots.screens import keyboard, link, show
 from zapisano.db import Database
-from zapisano.payments import PlanOrder, create_order
+from zapisano.payments import PlanOrder, create_order, sold_for_stars
 from zapisano.payments.model import OrderId
 from zapisano.settings import Settings
 from zapisano.tenancy import State, Tenant, UnknownTenant
@@ -113,5 +113,16 @@ async def show_order(
         plan=plan_name(settings.plans[order.plan]),
         sum=roubles(order.amount),
     )
+    in_stars = _in_stars(order, settings)
+    if in_stars:
+        text += _("\n\nOr pay with Telegram Stars, right here in the chat.")
     pay = link(_("Pay {sum}").format(sum=roubles(order.amount)), checkout_url(settings, order.id))
-    return await show(event, text + note, keyboard([pay], back(to)))
+    return await show(event, text + note, keyboard([pay], in_stars, back(to)))
+
+
+def _in_stars(order: PlanOrder, settings: Settings) -> list[InlineKeyboardButton]:
+    """Return the row with the button that pays in Stars; an empty one where they are off."""
+    price = sold_for_stars(settings, order)
+    if price is None:
+        return []
+    return [button(_("Pay {stars} ⭐").format(stars=price), Stars(order=order.id))]

@@ -36,14 +36,24 @@ from zapisano.payments.store.reviews import (
     close_reviews,
     is_reviewed,
 )
+from zapisano.payments.store.stars import (
+    begin_stars,
+    end_stars,
+    paid_beside,
+    provider_of_order,
+    provider_of_payment,
+    refund_whole,
+)
 
 __all__ = [
     "add_review",
+    "begin_stars",
     "close_capture_notices",
     "close_notifications",
     "close_reviews",
     "count_poll",
     "count_refusal",
+    "end_stars",
     "figures",
     "find",
     "find_by_payment",
@@ -63,6 +73,10 @@ __all__ = [
     "mark_requested",
     "mark_review",
     "newest",
+    "paid_beside",
+    "provider_of_order",
+    "provider_of_payment",
+    "refund_whole",
     "renew_key",
     "set_payment",
     "takes_credits",
