@@ -18,6 +18,7 @@ from zapisano.payments import (
     PlanOrder,
     Poll,
     ProviderRefused,
+    UnknownPayment,
     create_stars_order,
     refund_stars,
     start_payment,
@@ -225,6 +226,8 @@ async def test_lost_news_is_found_by_the_poll(house: House, buyer: Buyer) -> Non
     await loses_the_news(house, buyer, invoice)
     order = await in_stars(house, base)
     assert order["status"] == "created"
+    due = "SELECT count(*) FROM shared.due WHERE kind = 'payments.poll' AND subject = $1"
+    assert await house.witness.fetchval(due, str(order["id"])) == 1
     await house.do(Poll(str(order["id"])))
     await buyer.hears("Оплата получена")
     order = await in_stars(house, base)
@@ -297,6 +300,9 @@ async def test_stars_are_given_back_whole_and_the_days_go(house: House, buyer: B
         await till.refund(buyer.phone.person, "stx-nothing")
     charged = [one async for one in till.list_payments(now() - timedelta(hours=1), now())]
     assert order["payment_id"] in [one.id for one in charged]
+    assert (await till.get_payment(order["payment_id"])).refunded == 250
+    with pytest.raises(UnknownPayment):
+        await till.get_payment("stx-nothing")
 
 
 async def gives_back(house: House, order: Json) -> bool:

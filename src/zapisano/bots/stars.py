@@ -4,7 +4,7 @@ Behind the same port as YooKassa. Facts: https://core.telegram.org/bots/api#gets
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -31,11 +31,17 @@ class TelegramStars:
         raise ProviderRefused("Telegram Stars are paid in the chat.")
 
     async def get_payment(self, payment_id: str) -> Payment:
-        """See `Provider.get_payment`. There is no look-up by id, so the list is gone through."""
-        async for one in self._transactions():
-            if one.id == payment_id and (payment := read_charge(one, await self._shop())):
-                return payment
-        raise UnknownPayment
+        """See `Provider.get_payment`. There is no look-up by id, so the list is gone through.
+
+        A refund stands in it under its payment's id.
+        """
+        shop = await self._shop()
+        moves = [one async for one in self._transactions() if one.id == payment_id]
+        found = next((paid for one in moves if (paid := read_charge(one, shop))), None)
+        if found is None:
+            raise UnknownPayment
+        given_back = sum(one.amount for one in moves if one.receiver is not None)
+        return replace(found, refunded=Decimal(given_back))
 
     async def list_payments(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
         """See `Provider.list_payments`."""
