@@ -11,12 +11,13 @@ from zapisano.errors import BrokenSetting
 TRIAL = "trial"  # a table of the file that is no plan, and the plan of whoever tries
 MAX_PLAN_DAYS = 3660
 MAX_PLAN_PRICE = Decimal("99999999.99")  # what an order's amount can hold
+MAX_PLAN_STARS = 100_000  # Telegram names no limit for invoices; a zero too many is likelier
 
 
 class Plan:
-    """One line of the price list: how long, how much."""
+    """One line of the price list: how long, how much; `stars` is None without such a price."""
 
-    __slots__ = ("days", "id", "name", "price")
+    __slots__ = ("days", "id", "name", "price", "stars")
 
     def __init__(self, plan_id: str, table: object) -> None:
         """Read one table of the plans file."""
@@ -36,6 +37,19 @@ class Plan:
                 f"ZAPISANO_PLANS_FILE: plan [{plan_id}]: days must be 1 to {MAX_PLAN_DAYS}, "
                 f"the price above zero and at most {MAX_PLAN_PRICE}"
             )
+        self.stars = _stars(plan_id, values.get("stars"))
+
+
+def _stars(plan_id: str, value: object) -> int | None:
+    """Read a plan's price in Telegram Stars, a whole number; it may be left out."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_PLAN_STARS:
+        raise BrokenSetting(
+            f"ZAPISANO_PLANS_FILE: plan [{plan_id}]: stars must be a whole number, 1 to "
+            f"{MAX_PLAN_STARS}; leave it out where the plan is not sold for Telegram Stars"
+        )
+    return value
 
 
 class Trial:

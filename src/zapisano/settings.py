@@ -117,6 +117,7 @@ class Settings(BaseSettings):
     telegram_api_base: str = "https://api.telegram.org"
     telegram_proxy: SecretStr = NO_SECRET
     telegram_link_base: str = "https://t.me"
+    telegram_stars: bool = False
 
     yookassa_shop_id: str = ""
     yookassa_secret_key: SecretStr = NO_SECRET
@@ -299,8 +300,28 @@ class Settings(BaseSettings):
 
     @property
     def plans(self) -> dict[str, Plan]:
-        """The price list, in the file's order."""
-        return read_plans(self.plans_file)
+        """The price list, in the file's order.
+
+        Raises:
+            BrokenSetting: the file is wrong, or Stars are on and nothing is sold for them.
+        """
+        plans = read_plans(self.plans_file)
+        if self.telegram_stars and all(plan.stars is None for plan in plans.values()):
+            raise BrokenSetting(
+                "TELEGRAM_STARS: is on, and no plan has a price in Stars; add a line such as "
+                f"stars = 250 to a plan in {self.plans_file}, or switch it off"
+            )
+        return plans
+
+    def stars_price(self, plan_id: str) -> int | None:
+        """What a plan costs in Telegram Stars; None where it is not sold for them."""
+        plan = self.plans.get(plan_id) if self.telegram_stars else None
+        return plan.stars if plan else None
+
+    @property
+    def stars_shop_id(self) -> str:
+        """Who receives Stars: the sales bot, by its id; '' without one."""
+        return self.sales_bot_token.get_secret_value().partition(":")[0]
 
     @property
     def trial(self) -> Trial | None:

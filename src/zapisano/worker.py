@@ -32,6 +32,7 @@ from zapisano.bots.polling import Polling, alone_polling, polling
 from zapisano.bots.registry import Bots, open_bots
 from zapisano.bots.renewal_notices import RenewalNotices
 from zapisano.bots.sales import sales_router
+from zapisano.bots.stars import TelegramStars
 from zapisano.bots.storage import Memory, create_memory, forget_keys
 from zapisano.clock import utc_now
 from zapisano.credits.jobs import Tend, Tending
@@ -128,7 +129,14 @@ def handlers_of(parts: Parts) -> Handlers:
     async def on_forget_keys(job: ForgetKeys) -> None:
         await forget_keys(parts.settings, job.tenant_id)
 
-    payments_handlers(handlers, parts.database, parts.provider, parts.settings, parts.now)
+    payments_handlers(
+        handlers,
+        parts.database,
+        parts.provider,
+        parts.settings,
+        parts.now,
+        stars=TelegramStars(parts.bots),
+    )
     handlers.on(Provision, on_provision)
     handlers.on(ForgetKeys, on_forget_keys)
     handlers.on(HandleUpdate, parts.dispatch.handle)

@@ -302,6 +302,12 @@ async def test_stars_are_paid_and_given_back(new_bot: Bot, phone: Phone) -> None
     assert done == {"ok": True, "error_message": None}
     assert refused == {"ok": False, "error_message": "Раскупили"}
     assert await new_bot.refund_star_payment(phone.person, charge)
+    moves = (await new_bot.get_star_transactions()).transactions
+    assert [(one.id, one.amount, one.source is None) for one in moves] == [
+        (charge, 250, False),
+        (charge, 250, True),
+    ]
+    assert (await new_bot.get_star_transactions(offset=1, limit=1)).transactions == moves[1:]
     with pytest.raises(TelegramBadRequest, match="CHARGE_ALREADY_REFUNDED"):
         await new_bot.refund_star_payment(phone.person, charge)
     with pytest.raises(TelegramBadRequest, match="PAYMENT_PROVIDER_INVALID"):

@@ -186,6 +186,32 @@ def test_a_trial_that_is_not_complete_is_refused(
         load()
 
 
+@pytest.mark.parametrize("wrong", ["0", "-1", "2.5", '"250"', "true", "100001"])
+def test_a_price_in_stars_is_a_whole_number(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    (bare / "plans.toml").write_text(f'[1m]\nname = "1"\ndays = 30\nprice = 1\nstars = {wrong}')
+    monkeypatch.setenv("ZAPISANO_PLANS_FILE", str(bare / "plans.toml"))
+    with pytest.raises(BrokenSetting, match=r"plan \[1m\]: stars must be a whole number"):
+        _ = load().plans
+
+
+def test_stars_count_only_where_they_are_on_and_priced(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = bare / "plans.toml"
+    plans.write_text('[1m]\nname = "1"\ndays = 30\nprice = 1\nstars = 250\n')
+    monkeypatch.setenv("ZAPISANO_PLANS_FILE", str(plans))
+    assert load().stars_price("1m") is None
+    monkeypatch.setenv("TELEGRAM_STARS", "on")
+    assert (load().stars_price("1m"), load().stars_price("2w")) == (250, None)
+    bare_plans = bare / "roubles.toml"
+    bare_plans.write_text('[1m]\nname = "1"\ndays = 30\nprice = 1\n')
+    monkeypatch.setenv("ZAPISANO_PLANS_FILE", str(bare_plans))
+    with pytest.raises(BrokenSetting, match="TELEGRAM_STARS: is on, and no plan has a price"):
+        _ = load().plans
+
+
 def test_a_file_of_settings_that_is_no_text_is_named(bare: Path) -> None:
     (bare / ".env").write_bytes(b"WEBHOOK_URL=\xff\xfe")
     with pytest.raises(BrokenSetting, match=r"^\.env: is not UTF-8"):

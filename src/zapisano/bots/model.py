@@ -15,7 +15,7 @@ LIKE_TOKEN = re.compile(r"(?<![0-9])[0-9]{3,16}:[A-Za-z0-9_-]{20,}")
 MISTYPED = re.compile(r"\s*(?:[0-9]{5,16}:\S*|[0-9]{3,4}:[A-Za-z0-9_-]+)\s*\Z")
 # After a token is revoked, Telegram's 401 may come and go for a while.
 UNAUTHORIZED_BELIEVED = 2
-SALES_UPDATES = ("message", "callback_query", "managed_bot")
+SALES_UPDATES = ("message", "callback_query", "managed_bot", "pre_checkout_query")
 TENANT_UPDATES = ("message", "callback_query", "my_chat_member")
 OWNER_START = "admin"  # what a link to the owner's side says to the tenant's bot
 USERNAME_LENGTH = 32

@@ -29,6 +29,7 @@ from zapisano.payments.model import (
     OrderClosed,
     OrderId,
     PlanOrder,
+    ProviderName,
     Reason,
     Source,
     Status,
@@ -285,6 +286,8 @@ async def start_payment(
         await hold_promo(conn, order_id, now)
         order = await store.get(conn, order_id, lock=True)
         if not order.is_open or not order.key_lives_at(now):
+            raise OrderClosed
+        if order.provider is not ProviderName.YOOKASSA or await store.paid_beside(conn, order.id):
             raise OrderClosed
         if order.payment_id:
             return _page(order, order.confirmation_url)

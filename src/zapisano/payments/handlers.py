@@ -6,15 +6,16 @@ from datetime import datetime
 from zapisano.db import Database
 from zapisano.jobs import Handlers
 from zapisano.payments.charges import charge
-from zapisano.payments.jobs import Poll, PollRefund, Reconcile, Settle, SettleRefund
+from zapisano.payments.jobs import Poll, PollRefund, Reconcile, RefundStars, Settle, SettleRefund
 from zapisano.payments.model import OrderId
 from zapisano.payments.poller import poll
-from zapisano.payments.provider import Provider
+from zapisano.payments.provider import RefundingProvider
 from zapisano.payments.reconcile import sweep
 from zapisano.payments.refund_model import RefundId
 from zapisano.payments.refunds import poll_refund
 from zapisano.payments.settle import settle
 from zapisano.payments.settle_refund import settle_refund
+from zapisano.payments.stars import Providers, StarsProvider, give_back_stars
 from zapisano.settings import Settings
 from zapisano.subscriptions import Charge
 
@@ -22,17 +23,31 @@ from zapisano.subscriptions import Charge
 def payments_handlers(
     handlers: Handlers,
     database: Database,
-    provider: Provider,
+    provider: RefundingProvider,
     settings: Settings,
     now: Callable[[], datetime],
+    stars: StarsProvider | None = None,
 ) -> None:
-    """Let `Settle`, `Poll` and `Charge` be done. What tells somebody is for the bots."""
+    """Let `Settle`, `Poll` and `Charge` be done. What tells somebody is for the bots.
+
+    Whom to ask is written in the order: `provider`, or `stars` where those can be received.
+    """
+    providers = Providers(provider, stars or provider)
+
+    async def on_refund_stars(job: RefundStars) -> None:
+        if stars is not None:
+            await give_back_stars(database, settings, stars, OrderId(job.order_id), now())
+
+    handlers.on(RefundStars, on_refund_stars)
 
     async def on_settle(job: Settle) -> None:
-        await settle(database, provider, settings, job.payment_id, now(), job.via)
+        asked = await providers.of_payment(database, job.payment_id)
+        await settle(database, asked, settings, job.payment_id, now(), job.via)
 
     async def on_poll(job: Poll) -> None:
-        await poll(database, provider, settings, OrderId(job.order_id), now())
+        order_id = OrderId(job.order_id)
+        asked = await providers.of_order(database, order_id)
+        await poll(database, asked, settings, order_id, now())
 
     async def on_settle_refund(job: SettleRefund) -> None:
         await settle_refund(database, provider, settings, job.refund_id, now(), job.via)

@@ -87,6 +87,16 @@ class OrderCanceled(Job):
 
 
 @dataclass(frozen=True)
+class RefundStars(Job):
+    """Give the Stars of an order back, all of them; the operator has asked for it."""
+
+    kind: ClassVar[str] = "payments.refund_stars"
+    lane: ClassVar[Lane] = Lane.MONEY
+
+    order_id: str
+
+
+@dataclass(frozen=True)
 class ChargeDeclined(Job):
     """Tell a tenant's owner that autopay has brought no money this time, and why.
 

@@ -18,6 +18,7 @@ from zapisano.tenancy import TenantId, cleaned_name
 OrderId = NewType("OrderId", str)
 
 CURRENCY = "RUB"
+STARS_CURRENCY = "XTR"
 KOPECK = Decimal("0.01")
 # Of roubles at once. Below, the shop's fee and the receipt cost more than is bought; above, a zero
 # too many is likelier than the wish, and a session that was stolen could do more harm.
@@ -45,6 +46,13 @@ class Source(StrEnum):
 
     CHECKOUT = "checkout"
     LEGACY = "legacy"
+
+
+class ProviderName(StrEnum):
+    """Who is asked about an order's payment."""
+
+    YOOKASSA = "yookassa"
+    STARS = "stars"
 
 
 class Reason(StrEnum):
@@ -150,7 +158,8 @@ class Order:
     """What somebody wants to buy, at a frozen price: one order, one request, one payment.
 
     An order is a `PlanOrder` or a `CreditsOrder`; up to the grant they go the same way. One with a
-    `method_id` is charged without its payer, and `charge_key` names the attempt.
+    `method_id` is charged without its payer, and `charge_key` names the attempt. Its `provider` is
+    one for good; `instead_of` is the order in roubles beside which one in Stars stands.
     """
 
     id: OrderId
@@ -174,6 +183,9 @@ class Order:
     charge_key: str | None = None
     card_last4: str | None = None
     refunded: Decimal = Decimal("0.00")
+    provider: ProviderName = ProviderName.YOOKASSA
+    currency: str = CURRENCY
+    instead_of: OrderId | None = None
 
     @property
     def is_open(self) -> bool:
@@ -277,8 +289,8 @@ class LegacySale:
 def mismatch(order: Order, payment: Payment, *, shop_id: str, test: bool) -> Reason | None:
     """Return the first reason why `payment` does not prove that `order` is paid, or None.
 
-    Rule 4: succeeded AND paid AND our shop AND the expected test flag AND roubles AND the exact
-    amount AND our order's id AND the payment id we stored.
+    Rule 4: succeeded AND paid AND our shop AND the expected test flag AND our currency AND the
+    exact amount AND our order's id AND the payment id we stored.
     """
     names_order = "order_id" in payment.metadata
     proofs = (
@@ -286,7 +298,7 @@ def mismatch(order: Order, payment: Payment, *, shop_id: str, test: bool) -> Rea
         (payment.paid, Reason.NOT_PAID),
         (bool(shop_id) and payment.account_id == shop_id, Reason.OTHER_SHOP),
         (payment.test is test, Reason.TEST_FLAG),
-        (payment.currency == CURRENCY, Reason.CURRENCY),
+        (payment.currency == order.currency, Reason.CURRENCY),
         (payment.amount == order.amount, Reason.AMOUNT),
         (
             not names_order

@@ -13,7 +13,15 @@ from zapisano.payments import store
 from zapisano.payments.charges import is_wanted
 from zapisano.payments.checkout import start_payment, store_payment
 from zapisano.payments.jobs import Poll
-from zapisano.payments.model import AnyOrder, OrderId, PlanOrder, Reason, poll_interval
+from zapisano.payments.model import (
+    AnyOrder,
+    Order,
+    OrderId,
+    PlanOrder,
+    ProviderName,
+    Reason,
+    poll_interval,
+)
 from zapisano.payments.provider import Provider, ProviderRefused
 from zapisano.payments.settle import review, settle
 from zapisano.settings import Settings
@@ -24,6 +32,8 @@ log = get_logger("zapisano.payments")
 # Around the time of the request: clocks differ, and a key could have been used for 24 h.
 SEARCH_BEFORE = timedelta(hours=1)
 SEARCH_AFTER = timedelta(hours=25)
+# Telegram takes Stars at once or not at all: what is not in its list after this was not paid.
+STARS_SOUGHT = timedelta(hours=2)
 
 
 async def poll(
@@ -69,6 +79,8 @@ async def _find_payment(
     Within 24 h the same key and bytes bring the same payment. After that a repetition would make a
     second one, so the provider's list is searched, and if it is not there a person has to look.
     """
+    if order.provider is ProviderName.STARS:
+        return await _find_charge(database, provider, order, now)
     if order.key_lives_at(now) and await _may_repeat(database, order):
         try:
             await start_payment(database, provider, order.id, now)
@@ -86,4 +98,21 @@ async def _find_payment(
         await store.mark_review(conn, order.id)
         await review(conn, Reason.OUTCOME_UNKNOWN, payment_id=None, order_id=order.id)
         await unschedule(conn, Poll, subject=order.id)
+    return None
+
+
+async def _find_charge(
+    database: Database, provider: Provider, order: Order, now: datetime
+) -> str | None:
+    """Find the charge of an order in Stars whose news was lost; after a while there is none."""
+    asked_at = order.requested_at or now
+    async for payment in provider.list_payments(asked_at - SEARCH_BEFORE, now + SEARCH_BEFORE):
+        if payment.metadata.get("order_id") == order.id:
+            async with database.shared() as conn:
+                await store_payment(conn, order.id, payment)
+            return payment.id
+    if now - asked_at >= STARS_SOUGHT:
+        async with database.shared() as conn:
+            await store.end_stars(conn, order.id)
+            await unschedule(conn, Poll, subject=order.id)
     return None

@@ -128,6 +128,10 @@ class Provider(Protocol):
         """
         ...
 
+
+class RefundingProvider(Provider, Protocol):
+    """A provider that gives money back in parts, and tells of it by an id of its own."""
+
     async def create_refund(self, body: bytes, key: str) -> Refund:
         """Give money back, or get the refund that this key has created within 24 h.
 

@@ -17,8 +17,8 @@ from zapisano.payments.jobs import Reconcile
 from zapisano.payments.model import OrderId, Reason, Status
 from zapisano.payments.provider import (
     Payment,
-    Provider,
     Refund,
+    RefundingProvider,
     UnknownPayment,
     UnknownRefund,
 )
@@ -70,7 +70,7 @@ class Report:
 
 async def sweep(
     database: Database,
-    provider: Provider,
+    provider: RefundingProvider,
     settings: Settings,
     job: Reconcile,
     now: Callable[[], datetime],
@@ -89,7 +89,7 @@ async def sweep(
 
 async def reconcile(
     database: Database,
-    provider: Provider,
+    provider: RefundingProvider,
     settings: Settings,
     since: datetime,
     until: datetime,
@@ -120,7 +120,7 @@ class _Sweep:
     """One pass; the report grows while it goes."""
 
     database: Database
-    provider: Provider
+    provider: RefundingProvider
     settings: Settings
     now: datetime
     report: Report

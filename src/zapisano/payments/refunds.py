@@ -18,7 +18,7 @@ from zapisano.payments import store as orders
 from zapisano.payments.jobs import PollRefund, SettleRefund
 from zapisano.payments.model import POLL_INTERVALS, AnyOrder, PlanOrder, Reason, poll_interval
 from zapisano.payments.poller import SEARCH_AFTER, SEARCH_BEFORE
-from zapisano.payments.provider import Provider, ProviderRefused, Refund
+from zapisano.payments.provider import ProviderRefused, Refund, RefundingProvider
 from zapisano.payments.refund_model import (
     MAX_REASON,
     NotPaid,
@@ -93,7 +93,7 @@ async def ask_refund(
 
 
 async def start_refund(
-    database: Database, provider: Provider, id_: RefundId, now: datetime
+    database: Database, provider: RefundingProvider, id_: RefundId, now: datetime
 ) -> RefundRow:
     """Ask the provider for the refund; return it with the provider's id, if it is still wanted.
 
@@ -143,7 +143,11 @@ async def _store_id(conn: SharedConnection, row: RefundRow, refund: Refund) -> N
 
 
 async def poll_refund(
-    database: Database, provider: Provider, settings: Settings, id_: RefundId, now: datetime
+    database: Database,
+    provider: RefundingProvider,
+    settings: Settings,
+    id_: RefundId,
+    now: datetime,
 ) -> None:
     """Ask after one refund until it is final, at the intervals of rule 7."""
     row = await _arrange_next(database, id_, now)
@@ -169,7 +173,7 @@ async def _arrange_next(database: Database, id_: RefundId, now: datetime) -> Ref
 
 
 async def _find_refund(
-    database: Database, provider: Provider, row: RefundRow, now: datetime
+    database: Database, provider: RefundingProvider, row: RefundRow, now: datetime
 ) -> str | None:
     """Find out what became of a request whose answer never came; return its refund's id.
 

@@ -23,6 +23,7 @@ from zapisano.payments.model import (
     Order,
     OrderId,
     PlanOrder,
+    ProviderName,
     Reason,
     Source,
     Status,
@@ -74,13 +75,25 @@ async def settle(
     if not (payment.succeeded or payment.canceled):
         return await _waiting(database, payment_id, now)
     async with database.shared() as conn:
-        order = await _order_of(conn, payment)
-        if payment.succeeded:
-            outcome = await _succeeded(conn, settings, payment, order, now, via)
-        else:
-            outcome = await _canceled(conn, payment, order, now, via)
-        await store.close_notifications(conn, payment_id, outcome, now)
+        outcome = await book(conn, settings, payment, now, via)
     log.info("settled", payment=payment_id, outcome=outcome, via=via)
+    return outcome
+
+
+async def book(
+    conn: SharedConnection, settings: Settings, payment: Payment, now: datetime, via: str
+) -> Outcome:
+    """Do what a final payment asks for, in the caller's transaction. Repeating changes nothing.
+
+    Raises:
+        Busy: our own request for it has not been answered yet.
+    """
+    order = await _order_of(conn, payment)
+    if payment.succeeded:
+        outcome = await _succeeded(conn, settings, payment, order, now, via)
+    else:
+        outcome = await _canceled(conn, payment, order, now, via)
+    await store.close_notifications(conn, payment.id, outcome, now)
     return outcome
 
 
@@ -147,6 +160,8 @@ async def _succeeded(
 
 
 def _mismatch(settings: Settings, order: Order, payment: Payment) -> Reason | None:
+    if order.provider is ProviderName.STARS:
+        return mismatch(order, payment, shop_id=settings.stars_shop_id, test=False)
     return mismatch(
         order,
         payment,
@@ -269,13 +284,16 @@ async def was_paid_when_closed(conn: SharedConnection, order: PlanOrder, tenant:
 async def _tenant_of(conn: SharedConnection, order: PlanOrder) -> Tenant | None:
     """Return the tenant that the order prolongs, if any.
 
-    The old bot's payments name no tenant: one with the same name and owner is meant. The buyer is
-    locked first, so that of several at one instant the first makes the tenant and the rest find it.
+    The old bot's payments name no tenant: one with the same name and owner is meant. Of an order in
+    roubles and its other in Stars, both paid, the second prolongs what the first has made. The
+    buyer is locked first, so that of several at one instant the first makes the tenant.
     """
     if order.tenant_id is not None:
         return await tenants.get(conn, order.tenant_id, lock=True)
+    await store.lock_buyer(conn, order.buyer_id)
+    if (beside := await store.paid_beside(conn, order.id)) is not None:
+        return await tenants.get(conn, beside, lock=True)
     if order.source is Source.LEGACY:
-        await store.lock_buyer(conn, order.buyer_id)
         owned = await tenants.of_owner(conn, order.buyer_id)
         return next((one for one in owned if one.name == order.company_name), None)
     return None

@@ -18,8 +18,8 @@ from zapisano.jobs import enqueue, unschedule
 from zapisano.payments import methods
 from zapisano.payments import store as orders
 from zapisano.payments.jobs import OrderRefunded, PollRefund
-from zapisano.payments.model import CURRENCY, AnyOrder, PlanOrder, Reason
-from zapisano.payments.provider import Provider, Refund, UnknownRefund
+from zapisano.payments.model import CURRENCY, AnyOrder, PlanOrder, ProviderName, Reason
+from zapisano.payments.provider import Refund, RefundingProvider, UnknownRefund
 from zapisano.payments.refund_model import (
     RefundId,
     RefundRow,
@@ -48,7 +48,7 @@ class RefundOutcome(StrEnum):
 
 async def settle_refund(
     database: Database,
-    provider: Provider,
+    provider: RefundingProvider,
     settings: Settings,
     refund_id: str,
     now: datetime,
@@ -118,7 +118,7 @@ async def _finish(
         return RefundOutcome.REFUNDED
     if (reason := _mismatch(order, row, refund)) is not None:
         return await _distrust(conn, reason, order, row)
-    await _take_effect(
+    await take_effect(
         conn, settings, order, row or await _of_cabinet(conn, order, refund, now), now, via
     )
     return RefundOutcome.REFUNDED
@@ -173,7 +173,7 @@ async def _of_cabinet(
     return row
 
 
-async def _take_effect(
+async def take_effect(
     conn: SharedConnection,
     settings: Settings,
     order: AnyOrder,
@@ -193,8 +193,8 @@ async def _take_effect(
     if reason is not None:
         await review(conn, reason, payment_id=order.payment_id, order_id=order.id)
     await unschedule(conn, PollRefund, subject=row.id)
-    if isinstance(order, PlanOrder):
-        await enqueue(conn, OrderRefunded(row.id))
+    if isinstance(order, PlanOrder) and order.provider is not ProviderName.STARS:
+        await enqueue(conn, OrderRefunded(row.id))  # of Stars Telegram tells by itself
 
 
 async def _note(

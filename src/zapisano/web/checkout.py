@@ -44,7 +44,7 @@ from zapisano.payments import (
     was_paid_when_closed,
 )
 from zapisano.payments import store as money
-from zapisano.payments.model import read_order_id
+from zapisano.payments.model import ProviderName, read_order_id
 from zapisano.settings import Settings
 from zapisano.tenancy import Tenant
 from zapisano.tenancy import store as tenants
@@ -168,7 +168,10 @@ async def _load(conn: SharedConnection, order_id: str) -> AnyOrder:
     known = read_order_id(order_id)
     if known is None:
         raise UnknownOrder
-    return await money.newest(conn, known)
+    order = await money.newest(conn, known)
+    if order.provider is ProviderName.STARS:  # paid in the chat: there is no page of it
+        raise UnknownOrder
+    return order
 
 
 async def _about(

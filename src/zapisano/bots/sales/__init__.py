@@ -11,6 +11,7 @@ from zapisano.bots.sales import (
     otherwise,
     promo,
     showcase,
+    stars,
     tariff,
     trying,
 )
@@ -22,7 +23,7 @@ def sales_router() -> Router:
     """Return the sales bot's handlers, in the order in which they are asked."""
     router = Router(name="sales")
     TelegramLanguage(SALES).setup(router)
-    parts = (inviting, promo, showcase, trying, mine, tariff, ordering, arrival, otherwise)
+    parts = (stars, inviting, promo, showcase, trying, mine, tariff, ordering, arrival, otherwise)
     for part in parts:
         router.include_router(part.routes())
     return router

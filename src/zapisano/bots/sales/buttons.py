@@ -43,6 +43,12 @@ class Unlink(CallbackData, prefix="unlink"):
     tenant: str
 
 
+class Stars(CallbackData, prefix="stars"):
+    """Pay an order in Telegram Stars instead."""
+
+    order: str
+
+
 class Create(CallbackData, prefix="create"):
     """Show again how to create the tenant's bot."""
 

@@ -9,11 +9,11 @@ from aiogram.utils.i18n import get_i18n
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.model import BotRow
-from zapisano.bots.sales.buttons import Buy, Enter, back, button
+from zapisano.bots.sales.buttons import Buy, Enter, Stars, back, button
 from zapisano.bots.sales.words import inside_quotes, pause_note, plan_line, plan_name, roubles
 from zapisano.bots.screens import keyboard, link, show
 from zapisano.db import Database
-from zapisano.payments import PlanOrder, create_order
+from zapisano.payments import PlanOrder, create_order, sold_for_stars
 from zapisano.payments.model import OrderId
 from zapisano.settings import Settings
 from zapisano.tenancy import State, Tenant, UnknownTenant
@@ -130,9 +130,12 @@ async def show_order(
         plan=plan_name(settings.plans[order.plan]),
         sum=roubles(order.amount),
     )
+    in_stars = _in_stars(order, settings)
+    if in_stars:
+        text += _("\n\nOr pay with Telegram Stars, right here in the chat.")
     pay = link(_("Pay {sum}").format(sum=roubles(order.amount)), checkout_url(settings, order.id))
     text += _promo_note(order, settings)
-    return await show(event, text + note, keyboard([pay], _promo_row(order), back(to)))
+    return await show(event, text + note, keyboard([pay], in_stars, _promo_row(order), back(to)))
 
 
 def _promo_row(order: PlanOrder) -> list[InlineKeyboardButton]:
@@ -149,3 +152,11 @@ def _promo_note(order: PlanOrder, settings: Settings) -> str:
         return ""
     note = _("\n\n🎟 <b>{code}</b>: you save {sum}.")
     return note.format(code=order.promo_code, sum=roubles(plan.price - order.amount))
+
+
+def _in_stars(order: PlanOrder, settings: Settings) -> list[InlineKeyboardButton]:
+    """Return the row with the button that pays in Stars; an empty one where they are off."""
+    price = sold_for_stars(settings, order)
+    if price is None:
+        return []
+    return [button(_("Pay {stars} ⭐").format(stars=price), Stars(order=order.id))]

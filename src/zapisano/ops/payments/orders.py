@@ -20,7 +20,12 @@ from zapisano.payments import (
     store,
 )
 from zapisano.payments import settle as settle_payment
-from zapisano.payments.model import MAX_TELEGRAM_ID, PlanOrder, read_order_id
+from zapisano.payments.model import (
+    MAX_TELEGRAM_ID,
+    PlanOrder,
+    ProviderName,
+    read_order_id,
+)
 from zapisano.settings import Settings
 
 LONGEST_WORD = 255
@@ -104,7 +109,9 @@ async def show(settings: Settings, about: str, *, as_json: bool) -> None:
         if order is None and not any(told.values()):
             raise NotFound(f"Neither an order nor a payment is known as {about[:64]}.")
         payment_id = order.payment_id if order else about
-        at_provider = await _at_provider(settings, payment_id) if payment_id else None
+        in_stars = order is not None and order.provider is ProviderName.STARS
+        asks = payment_id if payment_id and not in_stars else None
+        at_provider = await _at_provider(settings, asks) if asks else None
     if as_json:
         rows.tell({"order": _said(order), "yookassa": at_provider, **told})
         return
@@ -166,6 +173,11 @@ async def settle(settings: Settings, payment_id: str) -> None:
     """
     settings.require("yookassa_shop_id", "yookassa_secret_key")
     async with opened(settings) as database:
+        async with database.shared() as conn:
+            if await store.provider_of_payment(conn, payment_id.strip()) is ProviderName.STARS:
+                raise Refused(
+                    "PAYMENT: is in Telegram Stars, which the worker asks after by itself"
+                )
         outcome = await _settle(database, settings, payment_id.strip())
     screen.say(f"{payment_id.strip()} {SAID[outcome]}.")
 

@@ -9,9 +9,11 @@ from zapisano import subscriptions
 from zapisano.clock import utc_now
 from zapisano.db import Database, SharedConnection
 from zapisano.errors import Conflict, Refused
+from zapisano.jobs import enqueue
 from zapisano.ops import screen
 from zapisano.ops.opening import opened
 from zapisano.payments import (
+    AlreadyRefunded,
     AnyOrder,
     CreditsOrder,
     NotPaid,
@@ -28,7 +30,8 @@ from zapisano.payments import (
     start_refund,
 )
 from zapisano.payments import store as orders
-from zapisano.payments.model import read_order_id
+from zapisano.payments.jobs import RefundStars
+from zapisano.payments.model import ProviderName, read_order_id
 from zapisano.payments.refund_model import refund_amount
 from zapisano.payments.shrinking import credits_to_take, days_to_take
 from zapisano.payments.store import refunds as store
@@ -69,6 +72,10 @@ async def refund(
     if order_id is None:
         raise UnknownOrder(f"ORDER: {order!r} is no id of an order")
     wanted = _amount(amount)
+    async with opened(settings) as database, database.shared() as conn:
+        if (found := await orders.get(conn, order_id)).provider is ProviderName.STARS:
+            await _in_stars(conn, found, wanted, ask=ask)
+            return
     async with shop(settings) as provider, opened(settings) as database:
         async with database.shared() as conn:
             found = await orders.get(conn, order_id)
@@ -84,6 +91,24 @@ async def refund(
                 conn, order_id, amount=sum_, reason=reason or None, now=utc_now()
             )
         await _go(settings, database, provider, row)
+
+
+async def _in_stars(
+    conn: SharedConnection, order: AnyOrder, wanted: Decimal | None, *, ask: bool
+) -> None:
+    """Have the worker, which holds the sales bot, give Stars back: Telegram does so whole only."""
+    if order.status is not Status.PAID:
+        raise NotPaid
+    if order.refunded:
+        raise AlreadyRefunded
+    if wanted not in {None, order.amount}:
+        raise Refused("--amount: Telegram gives Stars back whole; leave it out")
+    if ask and not _agreed(f"{_bought(order)}: {order.amount:.0f} Stars go back.", order.id):
+        screen.note("Nothing was given back.")
+        return
+    await enqueue(conn, RefundStars(order.id))
+    screen.say(f"{order.amount:.0f} Stars are asked for; the worker gives them back.")
+    screen.note(f"See: zapisano payments show {order.id}")
 
 
 def _amount(text: str) -> Decimal | None:

@@ -57,9 +57,17 @@ from zapisano.payments.store.reviews import (
     close_reviews,
     is_reviewed,
 )
+from zapisano.payments.store.stars import (
+    begin_stars,
+    end_stars,
+    paid_beside,
+    provider_of_order,
+    provider_of_payment,
+)
 
 __all__ = [
     "add_review",
+    "begin_stars",
     "close_capture_notices",
     "close_notifications",
     "close_review",
@@ -71,6 +79,7 @@ __all__ = [
     "count_refusal",
     "drop_charge",
     "end_method",
+    "end_stars",
     "figures",
     "find",
     "find_by_charge",
@@ -98,6 +107,9 @@ __all__ = [
     "newest",
     "notices",
     "notices_of",
+    "paid_beside",
+    "provider_of_order",
+    "provider_of_payment",
     "renew_key",
     "search",
     "set_agreed",

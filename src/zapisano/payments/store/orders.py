@@ -9,6 +9,7 @@ from zapisano.payments.model import (
     CreditsOrder,
     OrderId,
     PlanOrder,
+    ProviderName,
     Source,
     Status,
     UnknownOrder,
@@ -17,7 +18,7 @@ from zapisano.tenancy import TenantId
 
 
 def _order(row: Row) -> AnyOrder:
-    retry_of = row["retry_of"]
+    retry_of, instead_of = row["retry_of"], row["instead_of"]
     same: dict[str, Any] = {
         "id": OrderId(str(row["id"])),
         "buyer_language": row["buyer_language"],
@@ -40,6 +41,9 @@ def _order(row: Row) -> AnyOrder:
         "charge_key": row["charge_key"],
         "card_last4": row["card_last4"],
         "refunded": row["refunded"],
+        "provider": ProviderName(row["provider"]),
+        "currency": row["currency"],
+        "instead_of": OrderId(str(instead_of)) if instead_of else None,
     }
     if row["email"] is not None:
         return CreditsOrder(
@@ -75,9 +79,9 @@ async def insert(conn: SharedConnection, order: AnyOrder) -> bool:
                    id, buyer_language, amount, source, status, idempotence_key, request_body,
                    payment_id, retry_of, created_at, saves_method, receipt_contact, method_id,
                    charge_key, buyer_id, company_name, plan, days, tenant_id, promo_code, is_switch,
-                   email, credits, request_key)
+                   email, credits, request_key, provider, currency, instead_of)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-                   $17, $18, $19, $20, $21, $22, $23, $24)
+                   $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)
                ON CONFLICT DO NOTHING""",
             order.id,
             order.buyer_language,
@@ -94,6 +98,9 @@ async def insert(conn: SharedConnection, order: AnyOrder) -> bool:
             order.method_id,
             order.charge_key,
             *_bought(order),
+            order.provider,
+            order.currency,
+            order.instead_of,
         )
     )
 
@@ -105,7 +112,7 @@ async def find(conn: SharedConnection, order_id: str) -> AnyOrder | None:
                email, credits, request_key, source, status, idempotence_key, request_body,
                requested_at, payment_id, confirmation_url, polls, retry_of, cancel_reason,
                created_at, paid_at, saves_method, receipt_contact, method_id, charge_key,
-               promo_code, is_switch, card_last4, refunded
+               promo_code, is_switch, card_last4, refunded, provider, currency, instead_of
            FROM shared.orders WHERE id = $1""",
         order_id,
     )

@@ -51,7 +51,8 @@ async def paid_between(conn: SharedConnection, since: datetime, until: datetime)
     """Return the payments of our orders that were paid in [since, until]."""
     rows = await conn.fetch(
         """SELECT payment_id FROM shared.orders
-           WHERE status = 'paid' AND paid_at BETWEEN $1 AND $2 ORDER BY paid_at""",
+           WHERE status = 'paid' AND provider = 'yookassa' AND paid_at BETWEEN $1 AND $2
+           ORDER BY paid_at""",
         since,
         until,
     )
@@ -65,7 +66,8 @@ async def refunded_between(
     rows = await conn.fetch(
         """SELECT r.refund_id, o.payment_id
            FROM shared.refunds AS r JOIN shared.orders AS o ON o.id = r.order_id
-           WHERE r.status = 'succeeded' AND r.finished_at BETWEEN $1 AND $2
+           WHERE r.status = 'succeeded' AND o.provider = 'yookassa'
+               AND r.finished_at BETWEEN $1 AND $2
            ORDER BY r.finished_at""",
         since,
         until,

@@ -24,7 +24,7 @@ from zapisano.simulator.telegram.model import (
     present,
     private_chat,
 )
-from zapisano.simulator.telegram.store import accounts, chats
+from zapisano.simulator.telegram.store import accounts, chats, stars
 from zapisano.simulator.telegram.world import World
 
 ANSWER_SECONDS = 10.0
@@ -268,7 +268,14 @@ def finish_payment(world: World, bot: Bot, person: Person, sold: Json) -> Messag
         "currency": sold["currency"],
         "total_amount": sold["total_amount"],
         "invoice_payload": sold["payload"],
-        "telegram_payment_charge_id": chats.add_star_payment(world.database, bot.id, person.id),
+        "telegram_payment_charge_id": stars.add(
+            world.database,
+            bot_id=bot.id,
+            person_id=person.id,
+            amount=sold["total_amount"],
+            payload=sold["payload"],
+            at=world.now(),
+        ),
         "provider_payment_charge_id": secrets.token_hex(8),
     }
     return post(world, bot, person, {"successful_payment": payment})

@@ -100,7 +100,10 @@ def message_view(message: Message) -> Json:
 def notice(content: Json) -> str:
     """Put a payment into words; other notices without a text are worded by the page."""
     payment: Json | None = content.get("successful_payment")
-    return f"Оплачено: {payment['total_amount']} ⭐" if payment else ""
+    if payment:
+        return f"Оплачено: {payment['total_amount']} ⭐"
+    refund: Json | None = content.get("refunded_payment")
+    return f"Возвращено: {refund['total_amount']} ⭐" if refund else ""
 
 
 def file_url(file: Json) -> str:
@@ -110,7 +113,7 @@ def file_url(file: Json) -> str:
 
 def service(content: Json) -> str | None:
     """Name what happened, when a message is no message but a notice."""
-    kinds = ("managed_bot_created", "successful_payment")
+    kinds = ("managed_bot_created", "successful_payment", "refunded_payment")
     return content.get("notice") or next((kind for kind in kinds if kind in content), None)
 
 

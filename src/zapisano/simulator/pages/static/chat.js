@@ -231,7 +231,7 @@ function dayName(message) {
 }
 
 // Notices of Telegram itself that come without words.
-const SERVICES = { managed_bot_created: "bot_created", successful_payment: "paid" };
+const SERVICES = { managed_bot_created: "bot_created", successful_payment: "paid", refunded_payment: "paid" };
 
 function bubble(message, { stitched, newDay }) {
   const kind = message.from_bot ? "theirs" : "mine";

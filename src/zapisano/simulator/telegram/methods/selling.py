@@ -5,10 +5,11 @@ from typing import cast
 from zapisano.simulator.telegram.call import Call, Method, recipient
 from zapisano.simulator.telegram.errors import bad_request
 from zapisano.simulator.telegram.methods.sending import deliver
-from zapisano.simulator.telegram.model import Json
-from zapisano.simulator.telegram.store import chats
+from zapisano.simulator.telegram.model import Json, message_object, person_user
+from zapisano.simulator.telegram.store import accounts, chats, stars
 
 STARS = "XTR"
+MOST_TRANSACTIONS = 100
 
 
 def send_invoice(call: Call) -> Json:
@@ -65,17 +66,75 @@ def refund_star_payment(call: Call) -> bool:
     """Give the Stars of one payment back."""
     charge = call.parameters.text("telegram_payment_charge_id")
     person_id = call.parameters.integer("user_id", 0)
-    refunded = chats.find_refunded(call.world.database, call.bot.id, person_id, charge)
-    if refunded is None:
+    paid = stars.find(call.world.database, call.bot.id, person_id, charge)
+    if paid is None:
         raise bad_request("CHARGE_NOT_FOUND")
-    if refunded:
+    if paid.refunded_at is not None:
         raise bad_request("CHARGE_ALREADY_REFUNDED")
-    chats.set_refunded(call.world.database, charge)
+    stars.set_refunded(call.world.database, charge, call.world.now())
+    tell_of_refund(call, paid)
     return True
+
+
+def tell_of_refund(call: Call, paid: stars.Charge) -> None:
+    """Put the service message into the chat; the bot hears of it, as of any message."""
+    world, bot = call.world, call.bot
+    person = accounts.find_person(world.database, paid.person_id)
+    if person is None:
+        return
+    refunded = {
+        "currency": STARS,
+        "total_amount": paid.amount,
+        "invoice_payload": paid.payload,
+        "telegram_payment_charge_id": paid.charge_id,
+    }
+    message = chats.add_message(
+        world.database,
+        bot_id=bot.id,
+        person_id=person.id,
+        from_bot=False,
+        date=world.now(),
+        content={"refunded_payment": refunded},
+    )
+    world.emit(bot, person.id, "message", message_object(message, bot, person))
+    world.changed(bot.id, person.id)
+
+
+def get_star_transactions(call: Call) -> Json:
+    """List what has come and gone, in the order in which it did; a refund has its payment's id.
+
+    core.telegram.org/bots/api#getstartransactions
+    """
+    offset = call.parameters.integer("offset", 0)
+    limit = call.parameters.integer("limit", MOST_TRANSACTIONS)
+    if offset < 0 or not 1 <= limit <= MOST_TRANSACTIONS:
+        raise bad_request("STARS_TRANSACTIONS_RANGE_INVALID")
+    moves = [
+        move
+        for paid in stars.of_bot(call.world.database, call.bot.id)
+        for move in transactions(call, paid)
+    ]
+    moves.sort(key=lambda move: move["date"])
+    return {"transactions": moves[offset : offset + limit]}
+
+
+def transactions(call: Call, paid: stars.Charge) -> list[Json]:
+    """Write a payment down as the Bot API's StarTransaction, and its refund as another."""
+    person = accounts.find_person(call.world.database, paid.person_id)
+    if person is None:
+        return []
+    partner: Json = {"type": "user", "user": person_user(person)}
+    partner |= {"transaction_type": "invoice_payment", "invoice_payload": paid.payload}
+    move: Json = {"id": paid.charge_id, "amount": paid.amount}
+    moves = [{**move, "date": paid.at, "source": partner}]
+    if paid.refunded_at is not None:
+        moves.append({**move, "date": paid.refunded_at, "receiver": partner})
+    return moves
 
 
 METHODS: dict[str, Method] = {
     "sendInvoice": send_invoice,
     "createInvoiceLink": create_invoice_link,
     "refundStarPayment": refund_star_payment,
+    "getStarTransactions": get_star_transactions,
 }

@@ -1,4 +1,4 @@
-"""Private chats: messages, keyboards, questions waiting for an answer, files, Stars."""
+"""Private chats: messages, keyboards, questions waiting for an answer, files, invoices."""
 
 import json
 import secrets
@@ -249,29 +249,3 @@ def find_invoice(database: sqlite3.Connection, bot_id: int, slug: str) -> Json |
         "SELECT body FROM invoice WHERE slug = ? AND bot_id = ?", (slug, bot_id)
     ).fetchone()
     return json.loads(row["body"]) if row else None
-
-
-def add_star_payment(database: sqlite3.Connection, bot_id: int, person_id: int) -> str:
-    """Write down that a person paid a bot in Stars, and get the charge's id."""
-    charge_id = f"stx{secrets.token_urlsafe(24)}"
-    database.execute(
-        "INSERT INTO star_payment (charge_id, bot_id, person_id) VALUES (?, ?, ?)",
-        (charge_id, bot_id, person_id),
-    )
-    return charge_id
-
-
-def find_refunded(
-    database: sqlite3.Connection, bot_id: int, person_id: int, charge_id: str
-) -> bool | None:
-    """Tell whether this charge was refunded; nothing when there is no such charge."""
-    row = database.execute(
-        "SELECT refunded FROM star_payment WHERE charge_id = ? AND bot_id = ? AND person_id = ?",
-        (charge_id, bot_id, person_id),
-    ).fetchone()
-    return bool(row["refunded"]) if row else None
-
-
-def set_refunded(database: sqlite3.Connection, charge_id: str) -> None:
-    """Give the Stars back."""
-    database.execute("UPDATE star_payment SET refunded = 1 WHERE charge_id = ?", (charge_id,))

@@ -45,9 +45,9 @@ CREATE TABLE IF NOT EXISTS file (
     path TEXT NOT NULL, content BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS invoice (
     slug TEXT PRIMARY KEY, bot_id INTEGER NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS star_payment (
+CREATE TABLE IF NOT EXISTS star_charge (
     charge_id TEXT PRIMARY KEY, bot_id INTEGER NOT NULL, person_id INTEGER NOT NULL,
-    refunded INTEGER NOT NULL DEFAULT 0);
+    amount INTEGER NOT NULL, payload TEXT NOT NULL, at INTEGER NOT NULL, refunded_at INTEGER);
 """
 SEED = (
     (100200301, "Анна", "Соколова", "anna_sokolova", "ru", "+79161230301"),
