@@ -160,6 +160,20 @@ async def test_a_ticked_box_keeps_the_method_with_what_was_agreed(
     assert "method.saved" in kinds
 
 
+async def test_who_pays_for_a_business_that_was_moved_meanwhile_is_not_charged_again(
+    owner: Owner, witness: Witness
+) -> None:
+    """The days go in; the new owner has agreed to nothing, nor would the former one wish to."""
+    order = await owner.buyer.orders(tenant_id=owner.tenant)
+    async with owner.buyer.database.shared() as conn:
+        await choose(conn, owner.buyer.settings, order.id, keeps_method=True, contact=None)
+    await witness.execute(
+        "UPDATE shared.tenants SET owner_id = $1 WHERE id = $2", BUYER + 1, owner.tenant
+    )
+    assert (await owner.pays(order)).status is Status.PAID
+    assert await owner.method() is None
+
+
 async def test_an_unticked_box_keeps_nothing_and_nothing_is_charged(
     owner: Owner, kassa: Simulator
 ) -> None:

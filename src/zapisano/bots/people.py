@@ -9,7 +9,7 @@ from zapisano import subscriptions
 from zapisano.bots import store
 from zapisano.bots.errors import BlockedByPerson
 from zapisano.bots.i18n import SALES, speaking
-from zapisano.bots.jobs import PromptNext
+from zapisano.bots.jobs import PromptNext, SetAccess
 from zapisano.bots.registry import Bots
 from zapisano.bots.sales.buttons import Go, button
 from zapisano.bots.sales.renewal import checkout_url
@@ -75,6 +75,8 @@ class PeopleNotices:
                 return  # moved again, and that tells
             if row is None and tenant.state is State.AWAITING_BOT:
                 await enqueue(conn, PromptNext(tenant.owner_id))
+            if row is not None and row.managed:  # one that is shut lets in its owner alone
+                await enqueue(conn, SetAccess(row.bot_id))
         with speaking(SALES, tenant.owner_language):
             text = _("👋 “{name}” is yours now: support has put it into your hands.")
             text = text.format(name=inside_quotes(tenant.name))

@@ -46,7 +46,9 @@ async def keep(
     terms, method = agreed(order), payment.method
     if not order.saves_method or terms is None or method is None or not method.saved:
         return
-    await tenants.get(conn, tenant_id, lock=True)
+    tenant = await tenants.get(conn, tenant_id, lock=True)
+    if tenant.owner_id != order.buyer_id:
+        return  # support has moved the business meanwhile: its new owner has agreed to nothing
     await end(conn, tenant_id, "replaced", by="payment", now=now)
     saved = SavedMethod(
         tenant_id=tenant_id,

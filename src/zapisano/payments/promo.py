@@ -99,7 +99,8 @@ async def hold_promo(conn: SharedConnection, order_id: OrderId, now: datetime) -
     Called before the order is locked: a code's row is locked first, everywhere.
 
     Raises:
-        PromoLapsed: it was not paid for long, and others have taken what was left.
+        PromoLapsed: it was not paid for long, and the code is over, or others have taken what was
+            left.
     """
     order = await store.get(conn, order_id)
     if not isinstance(order, PlanOrder) or not order.promo_code or order.requested_at:
@@ -107,6 +108,8 @@ async def hold_promo(conn: SharedConnection, order_id: OrderId, now: datetime) -
     promo = await promos.find_promo(conn, order.promo_code, lock=True)
     if promo is None or order.created_at > now - RESERVED_FOR:
         return
+    if promo.is_over(now):
+        raise PromoLapsed
     try:
         await _check_uses(conn, promo, order, now)
     except Conflict as error:

@@ -75,16 +75,16 @@ async def sweep(
     job: Reconcile,
     now: Callable[[], datetime],
 ) -> None:
-    """Compare the last days, where there is a shop, and come again tomorrow.
+    """Come again tomorrow, whatever happens today; compare the last days, where there is a shop.
 
     Raises:
         ProviderUnavailable: the job is tried again.
     """
     at = now()
-    if settings.yookassa_shop_id and settings.yookassa_secret_key.get_secret_value():
-        await reconcile(database, provider, settings, at - BACK, at - MARGIN, at)
     async with database.shared() as conn:
         await schedule(conn, job, at=at + EVERY, subject="")
+    if settings.yookassa_shop_id and settings.yookassa_secret_key.get_secret_value():
+        await reconcile(database, provider, settings, at - BACK, at - MARGIN, at)
 
 
 async def reconcile(

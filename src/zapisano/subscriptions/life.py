@@ -252,7 +252,7 @@ def _notices(
         at = datetime.combine(end.date() - days * DAY, DAY_BEGINS, terms.zone)
         if days:
             at = max(at, min(end - days * DAY, at.replace(hour=DAY_ENDS.hour - 1)))
-        if subject.changed_at <= at < end:
+        if subject.changed_at < at < end:
             yield at, -days, Word.BEFORE if days else Word.TODAY
     if terms.grace:
         yield daytime(end, terms) + CHARGE_TAKES, OVER_RANK, Word.OVER
