@@ -3,7 +3,7 @@
 import asyncio
 import json
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -68,7 +68,7 @@ async def bought(buyer: Buyer, **wanted: object) -> tuple[OrderId, str, TenantId
     return order.id, payment_id, tenant
 
 
-async def paid_until(buyer: Buyer, tenant: TenantId) -> object:
+async def paid_until(buyer: Buyer, tenant: TenantId) -> datetime:
     async with buyer.database.shared() as conn:
         return (await subscriptions.get(conn, tenant)).paid_until
 
@@ -82,7 +82,7 @@ async def test_a_part_takes_its_share_of_days_once(buyer: Buyer, witness: Witnes
         assert await refund_settles(buyer, refund_id) is RefundOutcome.REFUNDED
     # 30 × 100 / 299 is 10.03.
     assert await rows(witness) == [("operator", "succeeded", 100, 10, 0)]
-    assert before - await paid_until(buyer, tenant) == 10 * DAY  # type: ignore[operator]
+    assert before - await paid_until(buyer, tenant) == 10 * DAY
     assert await paid_until(buyer, other) == untouched
     assert await refunded(witness, order_id) == 100
     told = await witness.fetch(
@@ -105,7 +105,7 @@ async def test_all_of_it_takes_the_rest_and_never_what_is_used(
     later = now() + timedelta(days=12, hours=5)
     assert await refund_settles(buyer, await refunds(buyer, order_id), later)
     assert [row[3] for row in await rows(witness)] == [17]
-    left = await paid_until(buyer, tenant) - later  # type: ignore[operator]
+    left = await paid_until(buyer, tenant) - later
     assert timedelta(0) <= left < DAY
     with pytest.raises(AlreadyRefunded):
         await asks(buyer, order_id)
