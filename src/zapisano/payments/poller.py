@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from zapisano.db import Database
 from zapisano.errors import Passing
 from zapisano.jobs import schedule, unschedule
-from zapisano.payments import store
+from zapisano.payments import auto_methods, store
 from zapisano.payments.charges import is_wanted
 from zapisano.payments.checkout import start_payment, store_payment
 from zapisano.payments.jobs import Poll
 from zapisano.payments.model import (
     AnyOrder,
+    CreditsOrder,
     Order,
     OrderId,
     PlanOrder,
@@ -65,10 +66,14 @@ async def _arrange_next(database: Database, order_id: OrderId, now: datetime) ->
 
 async def _may_repeat(database: Database, order: AnyOrder) -> bool:
     """Say whether a repetition is still wanted: a press always is, a charge may not be."""
-    if not (isinstance(order, PlanOrder) and order.charge_key):
+    if not order.charge_key:
         return True
     async with database.shared() as conn:
-        return await is_wanted(conn, order)
+        match order:
+            case PlanOrder():
+                return await is_wanted(conn, order)
+            case CreditsOrder():
+                return await auto_methods.is_kept(conn, order)
 
 
 async def _find_payment(
