@@ -245,6 +245,6 @@ def fewer_credits_text(number: Decimal, language: str) -> str:
     if language == "en":
         word = "credit" if number == 1 else "credits"
     else:
-        is_one = not whole or number % 10 == 1 and number % 100 != 11
+        is_one = not whole or (number % 10 == 1 and number % 100 != 11)
         word = "кредита" if is_one else "кредитов"
     return f"{number_text(number, language)}{NO_BREAK}{word}"
