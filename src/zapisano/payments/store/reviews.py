@@ -9,7 +9,10 @@ from zapisano.payments.model import OrderId, Reason
 async def add_review(
     conn: SharedConnection, reason: Reason, *, payment_id: str | None, order_id: OrderId | None
 ) -> bool:
-    """Put a payment or an order before a person; return False if it is there already."""
+    """Put a payment or an order before a person; return False if it is there now.
+
+    One that was closed is opened anew: closing is not mending.
+    """
     return bool(
         await conn.execute(
             """INSERT INTO shared.reviews (payment_id, order_id, reason) VALUES ($1, $2, $3)
