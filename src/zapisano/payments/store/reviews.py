@@ -43,3 +43,14 @@ async def close_reviews(conn: SharedConnection, payment_id: str, now: datetime) 
         payment_id,
         now,
     )
+
+
+async def close_unknown_outcome(conn: SharedConnection, order_id: OrderId, now: datetime) -> None:
+    """Close what was open about an order of which nobody knew whether a payment was made."""
+    await conn.execute(
+        """UPDATE shared.reviews SET closed_at = $3
+           WHERE order_id = $1 AND reason = $2 AND payment_id IS NULL AND closed_at IS NULL""",
+        order_id,
+        Reason.OUTCOME_UNKNOWN,
+        now,
+    )
