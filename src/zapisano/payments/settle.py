@@ -5,6 +5,7 @@ transaction is open; then one transaction locks the order and commits the money 
 and the follow-up jobs together. Final states never regress.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -140,6 +141,7 @@ async def _succeeded(
         raise Busy(f"The request of order {order.id} is not answered yet.")
     if order.status is Status.PAID and order.payment_id == payment.id:
         return Outcome.PAID
+    order = await _found_at_last(conn, settings, payment, order, now)
     reason = _mismatch(settings, order, payment)
     if reason is None and order.status is Status.CANCELED:
         reason = Reason.AFTER_CANCEL
@@ -157,6 +159,26 @@ async def _succeeded(
                 return await _distrust(conn, reason, payment, order)
             await _note_paid(conn, payment, order, None, now, via)
     return Outcome.PAID
+
+
+async def _found_at_last(
+    conn: SharedConnection, settings: Settings, payment: Payment, order: AnyOrder, now: datetime
+) -> AnyOrder:
+    """Let an order whose request was never answered have its payment, if all else is proven.
+
+    After a day nothing repeats that request any more, and the order went before a person. A payment
+    that names it can only be what the request has made.
+    """
+    lost = order.status is Status.REVIEW and order.payment_id is None and order.requested_at
+    known = replace(order, payment_id=payment.id)
+    if not lost or _mismatch(settings, known, payment) is not None:
+        return order
+    await store.set_payment(conn, order.id, payment.id, None)
+    await store.close_unknown_outcome(conn, order.id, now)
+    await journal.record(
+        conn, "payment.created", payment.id, order_id=order.id, amount=str(payment.amount)
+    )
+    return known
 
 
 def _mismatch(settings: Settings, order: Order, payment: Payment) -> Reason | None:
