@@ -30,6 +30,9 @@ from zapisano.app import create_api
 from zapisano.db import Database
 from zapisano.jobs import tick
 from zapisano.payments import PlanOrder, Status, settle, store
+from zapisano.payments.promo import apply_promo
+from zapisano.payments.promo_model import Promo
+from zapisano.payments.store import promo as promos
 from zapisano.settings import Settings
 from zapisano.tenancy import Suspension, Tenant, activate, archive, restore, suspend
 
@@ -226,6 +229,28 @@ async def test_a_plan_that_is_no_longer_sold_cannot_be_paid_again(
     answer = await browser.post(f"/checkout/{order.id}/pay")
     assert answer.status_code == 422
     assert "больше не продаётся" in words(answer)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [("ru", "Промокод этого заказа уже разобрали"), ("en", "The promo code of this order")],
+)
+async def test_a_code_that_others_have_used_up_is_said_in_its_own_words(
+    buyer: Buyer, browser: httpx.AsyncClient, witness: Witness, language: str, text: str
+) -> None:
+    code = Promo("LAST", 20, None, 1, None, None, once_per_person=False, created_at=now())
+    order = await buyer.orders()
+    async with buyer.database.shared() as conn:
+        await promos.insert_promo(conn, code)
+        await apply_promo(conn, buyer.settings, order.id, "LAST", now())
+        await promos.end_promo(conn, "LAST", now())
+    aged = "UPDATE shared.orders SET created_at = created_at - interval '30 hours'"
+    await witness.execute(aged)
+    page = await browser.post(f"/checkout/{order.id}/pay?lang={language}")
+    assert text in words(page)
+    assert "продаётся" not in words(page)
+    assert "no longer sold" not in words(page)
+    assert "<form" not in page.text, "it cannot be paid any more"
 
 
 async def test_a_renewal_says_that_days_are_added(

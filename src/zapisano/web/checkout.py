@@ -45,6 +45,7 @@ from zapisano.payments import (
 )
 from zapisano.payments import store as money
 from zapisano.payments.model import ProviderName, read_order_id
+from zapisano.payments.promo_model import PromoLapsed
 from zapisano.settings import Settings
 from zapisano.tenancy import Tenant
 from zapisano.tenancy import store as tenants
@@ -67,6 +68,7 @@ TROUBLES: tuple[tuple[type[AppError], str], ...] = (
     (ChoiceFrozen, "choice_frozen"),
     (ProviderUnavailable, "unavailable"),
     (ProviderRefused, "refused"),
+    (PromoLapsed, "promo_lapsed"),
     (Refused, "not_sold"),
     (Busy, "busy"),
 )

@@ -77,6 +77,8 @@ RUSSIAN: Mapping[str, str] = {
     "closed_heading": "Этот бизнес закрыт",
     "closed": "Платить не за что, и деньги не списаны.",
     "ask_support": "Чтобы открыть его снова, напишите нам: адрес ниже.",
+    "promo_lapsed": "Промокод этого заказа уже разобрали или он закончился. Деньги не списаны. "
+    "Оформите заказ в чате заново: его можно оплатить по обычной цене.",
     "not_sold": "Этот тариф больше не продаётся. Выберите другой в чате.",
     "busy": "Сейчас мы не успеваем ответить. Попробуйте через минуту.",
     "try_again": "Попробовать ещё раз",
@@ -156,6 +158,8 @@ ENGLISH: Mapping[str, str] = {
     "closed_heading": "This business is closed",
     "closed": "There is nothing to pay for, and you have not been charged.",
     "ask_support": "To have it opened again, write to us: the address is below.",
+    "promo_lapsed": "The promo code of this order is used up or has ended. You have not been "
+    "charged. Please order again in the chat, at the usual price.",
     "not_sold": "This plan is no longer sold. Please choose another in the chat.",
     "busy": "We cannot answer right now. Please try again in a minute.",
     "try_again": "Try again",
