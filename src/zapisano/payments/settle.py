@@ -149,14 +149,14 @@ async def _succeeded(
         # It was under review then; what has gone back is not for us to grant.
         reason = Reason.REFUNDED_FIRST
     if reason is not None:
-        return await _distrust(conn, reason, payment, order)
+        return await _distrust(conn, reason, payment, order, now)
     match order:
         case PlanOrder():
             await _prolong(conn, settings, payment, order, now, via)
         case CreditsOrder():
             reason = await credit(conn, settings, order, payment.id, now)
             if reason is not None:
-                return await _distrust(conn, reason, payment, order)
+                return await _distrust(conn, reason, payment, order, now)
             await _note_paid(conn, payment, order, None, now, via)
     return Outcome.PAID
 
@@ -197,12 +197,12 @@ async def _succeeded_elsewhere(
 ) -> Outcome:
     """Money without an order of ours: the old sales bot's, as long as that is honoured."""
     if "order_id" in payment.metadata or "plan" not in payment.metadata:
-        return await _distrust(conn, Reason.UNKNOWN_ORDER, payment, None)
+        return await _distrust(conn, Reason.UNKNOWN_ORDER, payment, None, now)
     if not settings.honours_legacy_sales(now):
-        return await _distrust(conn, Reason.LEGACY_OVER, payment, None)
+        return await _distrust(conn, Reason.LEGACY_OVER, payment, None, now)
     sale = legacy_sale(payment.metadata, settings.plans)
     if sale is None:
-        return await _distrust(conn, Reason.LEGACY_DATA, payment, None)
+        return await _distrust(conn, Reason.LEGACY_DATA, payment, None, now)
     order = legacy_order(
         sale.plan,
         company_name=sale.company_name,
@@ -211,7 +211,7 @@ async def _succeeded_elsewhere(
         now=now,
     )
     if (reason := _mismatch(settings, order, payment)) is not None:
-        return await _distrust(conn, reason, payment, None)
+        return await _distrust(conn, reason, payment, None, now)
     if await store.insert(conn, order):
         await _prolong(conn, settings, payment, order, now, via)
     return Outcome.PAID
@@ -327,7 +327,7 @@ async def _canceled(
     if order is None or order.payment_id != payment.id or order.status is Status.CANCELED:
         return Outcome.IGNORED if order is None else Outcome.CANCELED
     if order.status is Status.PAID:
-        return await _distrust(conn, Reason.AFTER_PAID, payment, order)
+        return await _distrust(conn, Reason.AFTER_PAID, payment, order, now)
     reason = payment.cancel_reason or "unknown"
     await store.mark_canceled(conn, order.id, reason, via)
     if isinstance(order, PlanOrder) and order.charge_key:
@@ -342,15 +342,23 @@ async def _canceled(
 
 
 async def _distrust(
-    conn: SharedConnection, reason: Reason, payment: Payment, order: Order | None
+    conn: SharedConnection,
+    reason: Reason,
+    payment: Payment,
+    order: Order | None,
+    now: datetime,
 ) -> Outcome:
     """Grant nothing and put the payment before a person.
 
     The order itself is stopped only if the payment is its own: a stranger's must not block it.
+    About money that has gone back nothing is left for a person to decide.
     """
     if order is not None and order.payment_id == payment.id:
         await store.mark_review(conn, order.id)
         await unschedule(conn, Poll, subject=order.id)
+    if payment.went_back:
+        await store.close_reviews(conn, payment.id, now)
+        return Outcome.REVIEW
     await review(
         conn, reason, payment_id=payment.id, order_id=order.id if order is not None else None
     )
