@@ -52,12 +52,12 @@ async def apply_promo(
         return found
     if promo.is_over(now):
         raise NoPromo
-    if not promo.is_for(found.plan):
+    plan = settings.plans.get(found.plan)
+    if plan is None or not promo.is_for(plan.id):
         raise PromoOtherPlan
     await _take_from_others(conn, settings, promo, found, now)
     await _check_uses(conn, promo, found, now)
-    full = settings.plans[found.plan].price
-    return await _reprice(conn, settings, found, promo.code, promo.price(full), now)
+    return await _reprice(conn, settings, found, promo.code, promo.price(plan.price), now)
 
 
 async def apply_noted(

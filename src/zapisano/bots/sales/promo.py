@@ -42,7 +42,7 @@ async def ask_for_code(
         order = await orders.get_plan_order(conn, callback_data.order)
     if order.buyer_id != tap.from_user.id:
         raise UnknownOrder
-    text = _("Write the promo code here, for example <code>SUMMER</code>.")
+    text = _("Write the promo code here.")
     shown = await show(tap, text, keyboard(back(_way_back(order))))
     await state.set_state(Entering.code)
     await state.set_data({"order": order.id, "screen": shown})
