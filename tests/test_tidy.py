@@ -44,6 +44,7 @@ SQL_HOMES = {
     "db/migrations/shared/versions/s0010_life_of_a_subscription.py",
     "db/migrations/shared/versions/s0011_promo_and_invitations.py",
     "db/migrations/shared/versions/s0012_stars.py",
+    "db/migrations/shared/versions/s0013_reviews_open_again.py",
     "db/migrations/shared/versions/s0014_auto_topup.py",
     "db/migrations/tenant/versions/t0001_the_tenant.py",
     "db/pool.py",

@@ -14,7 +14,16 @@ tenants = typer.Typer(no_args_is_help=True)
 
 Code = Annotated[str, typer.Argument(help="3 to 32 of A-Z, 0-9, - and _; case is the same.")]
 TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="For example client_001.")]
-Who = Annotated[str, typer.Option(help="Who does it, for the history.")]
+MAX_WHO = 64  # characters
+
+
+def _somebody(who: str) -> str:
+    if not 1 <= len(who.strip()) <= MAX_WHO:
+        raise typer.BadParameter(f"must have 1 to {MAX_WHO} characters")
+    return who.strip()
+
+
+Who = Annotated[str, typer.Option(help="Who does it, for the history.", callback=_somebody)]
 
 
 @promo.command()
@@ -89,11 +98,13 @@ def move(
     tenant: TenantName,
     to: Annotated[int, typer.Option(help="The new owner's Telegram id.")],
     who: Who,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, as in a script.")] = False,
 ) -> None:
     """Give a tenant to another person."""
     from zapisano.ops import support as ops
 
-    do(lambda settings: ops.move(settings, tenant, to, who=who))
+    do(lambda settings: ops.move(settings, tenant, to, who=who, ask=not yes))
 
 
 @tenants.command()

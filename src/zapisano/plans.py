@@ -1,5 +1,6 @@
 """The price list: plans, and the time to try it for nothing. Read from a TOML file."""
 
+import re
 import tomllib
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -9,6 +10,8 @@ from typing import cast
 from zapisano.errors import BrokenSetting
 
 TRIAL = "trial"  # a table of the file that is no plan, and the plan of whoever tries
+PLAN_ID = re.compile(r"[A-Za-z0-9_-]{1,16}")  # it stands in the data of buttons: 64 bytes in all
+MAX_PLAN_NAME = 64  # characters; a button shows hardly more
 MAX_PLAN_DAYS = 3660
 MAX_PLAN_PRICE = Decimal("99999999.99")  # what an order's amount can hold
 MAX_PLAN_STARS = 100_000  # Telegram names no limit for invoices; a zero too many is likelier
@@ -24,19 +27,26 @@ class Plan:
         try:
             values = cast("dict[str, object]", table)
             self.id = plan_id
-            self.name = str(values["name"])
+            self.name = str(values["name"]).strip()
             self.days = int(str(values["days"]))
-            self.price = Decimal(str(values["price"])).quantize(Decimal("0.01"))
+            self.price = Decimal(str(values["price"]))
         except (KeyError, TypeError, ValueError, InvalidOperation) as error:
             raise BrokenSetting(
-                f"ZAPISANO_PLANS_FILE: plan [{plan_id}] needs name, days and price"
+                f"ZAPISANO_PLANS_FILE: plan [{plan_id}] needs name, days and price; days is a "
+                "whole number, the price roubles, as 299 or 299.50"
             ) from error
+        if not (PLAN_ID.fullmatch(plan_id) and 1 <= len(self.name) <= MAX_PLAN_NAME):
+            raise BrokenSetting(
+                f"ZAPISANO_PLANS_FILE: plan [{plan_id}]: its id must match {PLAN_ID.pattern}, "
+                f"its name have 1 to {MAX_PLAN_NAME} characters"
+            )
         is_sum = self.price.is_finite() and 0 < self.price <= MAX_PLAN_PRICE
-        if not (1 <= self.days <= MAX_PLAN_DAYS and is_sum):
+        if not (1 <= self.days <= MAX_PLAN_DAYS and is_sum and self.price == round(self.price, 2)):
             raise BrokenSetting(
                 f"ZAPISANO_PLANS_FILE: plan [{plan_id}]: days must be 1 to {MAX_PLAN_DAYS}, "
-                f"the price above zero and at most {MAX_PLAN_PRICE}"
+                f"the price above zero, in whole kopecks, at most {MAX_PLAN_PRICE}"
             )
+        self.price = round(self.price, 2)
         self.stars = _stars(plan_id, values.get("stars"))
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from zapisano.booking import AskPhone, BookingChanged, Remind, SendFile, Tell
 from zapisano.bots import aiogram_types  # noqa: F401  # pyright: ignore[reportUnusedImport]  # before aiogram
@@ -51,6 +52,7 @@ from zapisano.payments import (
     Reconcile,
     YooKassa,
     counting_errors,
+    methods,
     payments_handlers,
 )
 from zapisano.settings import Settings, load
@@ -164,7 +166,9 @@ def handlers_of(parts: Parts) -> Handlers:
     handlers.on(TenantMoved, people.tenant_moved)
     handlers.on(TenantChanged, notices.tenant_changed)
     handlers.on(Notice, RenewalNotices(parts.settings, parts.bots).tell)
-    handlers.on(Live, Living(parts.database, parts.settings, parts.now).live)
+    charges = partial(methods.will_charge, parts.settings)
+    living = Living(parts.database, parts.settings, parts.now, charges)
+    handlers.on(Live, living.live)
     handlers.on(BookingChanged, booking.changed)
     handlers.on(Tell, booking.tell)
     handlers.on(Remind, booking.remind)

@@ -316,7 +316,9 @@ def test_telegram_out_of_reach_delays_words_and_nothing_else(place: Place) -> No
         until(lambda: len(retries(place, "Telegram")) > 1, "retries in the log")
         assert house.said(buyer, "Оплата получена") == 0
     house.idle()
-    assert house.said(buyer, "Оплата получена") == house.said(buyer, "всё готово") == 1
+    # Words come at least once: Telegram may have heard what it could not answer in time.
+    assert house.said(buyer, "Оплата получена") >= 1
+    assert house.said(buyer, "всё готово") >= 1
 
 
 def retries(place: Place, word: str) -> list[Json]:

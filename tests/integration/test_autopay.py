@@ -1,16 +1,23 @@
 """Autopay against the simulated YooKassa: consent, the saved method, attempts, and when none."""
 
 import json
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
+from integration.autopay_fixtures import (
+    EXPIRED,
+    NO_MONEY,
+    SPENT,
+    Owner,
+    agreement,
+    charges_asked,
+    owner,
+    settings,
+)
 from integration.payments_fixtures import (
     BUYER,
-    Buyer,
     Witness,
     buyer,
     kassa,
@@ -18,123 +25,15 @@ from integration.payments_fixtures import (
     provider,
     queued,
     shared_kassa,
-    shop_settings,
 )
 from integration.yookassa_fixtures import Simulator
-from zapisano import subscriptions
-from zapisano.payments import (
-    ChoiceFrozen,
-    Outcome,
-    PlanOrder,
-    ProviderUnavailable,
-    SavedMethod,
-    Status,
-    choose,
-    methods,
-    poll,
-    settle,
-)
-from zapisano.payments import store as money
-from zapisano.payments.charges import charge, period_key, prepare
+from zapisano.payments import ChoiceFrozen, ProviderUnavailable, Status, choose, methods, poll
+from zapisano.payments.charges import charge, prepare
 from zapisano.settings import Plan, Settings
-from zapisano.subscriptions import Charge, Subscription
-from zapisano.tenancy import Suspension, Tenant, TenantId, activate, archive, suspend
+from zapisano.subscriptions import Charge
+from zapisano.tenancy import Suspension, archive, suspend
 
-__all__ = ["buyer", "kassa", "provider", "shared_kassa"]
-NO_MONEY, EXPIRED = "5555555555554600", "5555555555554543"
-SPENT = """SELECT count(*) FROM shared.orders WHERE charge_key IS NOT NULL AND status = 'paid'"""
-
-
-@pytest.fixture
-def settings(settings: Settings, kassa: Simulator) -> Settings:
-    return shop_settings(settings, kassa, yookassa_autopay=True)
-
-
-@pytest.fixture(autouse=True)
-def agreement(kassa: Simulator) -> object:
-    """YooKassa agrees, and does so again after a test."""
-    yield
-    kassa.control("shop", {"recurring": True})
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Somebody whose tenant is paid, with the box ticked."""
-
-    buyer: Buyer
-    tenant: TenantId
-    other: TenantId
-
-    async def buys(self, plan: str = "1m", *, saves: bool = True) -> PlanOrder:
-        """Order for the tenant, choose, pay, and let the news arrive."""
-        order = await self.buyer.orders(plan, tenant_id=self.tenant)
-        async with self.buyer.database.shared() as conn:
-            await choose(conn, self.buyer.settings, order.id, keeps_method=saves, contact=None)
-        return await self.pays(order)
-
-    async def pays(self, order: PlanOrder) -> PlanOrder:
-        payment_id = await self.buyer.starts(order)
-        self.buyer.kassa.control("pay", {"payment_id": payment_id})
-        await self.settles(payment_id)
-        return await self.buyer.order(order.id)
-
-    async def settles(self, payment_id: str) -> Outcome:
-        buyer = self.buyer
-        return await settle(buyer.database, buyer.provider, buyer.settings, payment_id, now())
-
-    async def paid(self) -> Subscription:
-        async with self.buyer.database.shared() as conn:
-            return await subscriptions.get(conn, self.tenant)
-
-    async def method(self) -> SavedMethod | None:
-        async with self.buyer.database.shared() as conn:
-            return await methods.find(conn, self.tenant)
-
-    async def is_charged(
-        self, attempt: int = 0, *, settings: Settings | None = None, at: datetime | None = None
-    ) -> PlanOrder | None:
-        """Let the attempt be made as if its day had come; return its order, settled."""
-        paid, buyer = await self.paid(), self.buyer
-        job = Charge(self.tenant, paid.paid_until, attempt)
-        when = at or now()
-        await charge(buyer.database, buyer.provider, settings or buyer.settings, job, when)
-        async with buyer.database.shared() as conn:
-            key = f"{period_key(self.tenant, paid.paid_until)}{attempt}"
-            order = await money.find_by_charge(conn, key)
-        if order and order.is_open and order.payment_id:
-            await self.settles(order.payment_id)
-            return await buyer.order(order.id)
-        return order
-
-    async def changes_card(self, *, revoked: bool = False, card: str | None = None) -> None:
-        method = await self.method()
-        assert method is not None
-        body = {"payment_method_id": method.method_id, "revoked": revoked, "card": card}
-        self.buyer.kassa.control("method", body)
-
-
-@pytest.fixture
-async def owner(
-    buyer: Buyer, tenants: tuple[Tenant, Tenant], witness: Witness
-) -> AsyncGenerator[Owner]:
-    """The first tenant's owner; the second tenant is left alone by every test."""
-    async with buyer.database.shared() as conn:
-        for tenant in tenants:
-            await activate(conn, tenant.id)
-    await witness.execute("UPDATE shared.tenants SET owner_id = $1", BUYER)
-    yield Owner(buyer, tenants[0].id, tenants[1].id)
-    untouched = await witness.fetchval(
-        """SELECT (SELECT count(*) FROM shared.saved_methods WHERE tenant_id = $1)
-                + (SELECT count(*) FROM shared.orders WHERE tenant_id = $1)
-                + (SELECT count(*) FROM shared.day_grants WHERE tenant_id = $1)""",
-        tenants[1].id,
-    )
-    assert untouched == 0
-
-
-def charges_asked(kassa: Simulator) -> list[str]:
-    """The keys under which YooKassa was asked to charge a saved method."""
-    return [c["key"] for c in kassa.log()["calls"] if "payment_method_id" in (c["body"] or "")]
+__all__ = ["agreement", "buyer", "kassa", "owner", "provider", "settings", "shared_kassa"]
 
 
 async def test_a_ticked_box_keeps_the_method_with_what_was_agreed(
@@ -362,6 +261,9 @@ async def test_a_doubt_is_not_repeated_once_the_owner_has_paid_by_hand(
     await owner.buys(saves=False)
     asked, buyer = charges_asked(kassa), owner.buyer
     await poll(buyer.database, buyer.provider, buyer.settings, waiting.id, now())
+    assert (await buyer.order(waiting.id)).status is Status.CREATED  # its key lives: ask later
+    tomorrow = now() + timedelta(hours=24)
+    await poll(buyer.database, buyer.provider, buyer.settings, waiting.id, tomorrow)
     assert charges_asked(kassa) == asked
     assert (await buyer.order(waiting.id)).status is Status.REVIEW
     assert await witness.fetchval(SPENT) == 0

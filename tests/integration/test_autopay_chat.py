@@ -45,6 +45,16 @@ async def charges(house: House, attempt: int, *, card: str = "", revoked: bool =
     await house.idle()
 
 
+async def test_my_bots_promises_no_autopay_that_was_not_agreed_to(
+    house: House, buyer: Buyer
+) -> None:
+    await buys_with_autopay(house, buyer)
+    await house.witness.execute("UPDATE shared.subscriptions SET plan = '12m'")
+    await buyer.says("/my")
+    shown = await buyer.hears("Автоплатёж не сработает")
+    assert "299 ₽ каждые" not in shown["text"]
+
+
 async def test_my_bots_shows_autopay_and_one_tap_ends_it(house: House, buyer: Buyer) -> None:
     await buys_with_autopay(house, buyer)
     await buyer.says("/my")

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from html import unescape
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -26,10 +27,14 @@ from integration.payments_fixtures import (
     shared_kassa,
     shop_settings,
 )
+from integration.refunds_fixtures import refund_settles, refunds
 from zapisano.app import create_api
 from zapisano.db import Database
 from zapisano.jobs import tick
 from zapisano.payments import PlanOrder, Status, settle, store
+from zapisano.payments.promo import apply_promo
+from zapisano.payments.promo_model import Promo
+from zapisano.payments.store import promo as promos
 from zapisano.settings import Settings
 from zapisano.tenancy import Suspension, Tenant, activate, archive, restore, suspend
 
@@ -228,6 +233,28 @@ async def test_a_plan_that_is_no_longer_sold_cannot_be_paid_again(
     assert "больше не продаётся" in words(answer)
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [("ru", "Промокод этого заказа уже разобрали"), ("en", "The promo code of this order")],
+)
+async def test_a_code_that_others_have_used_up_is_said_in_its_own_words(
+    buyer: Buyer, browser: httpx.AsyncClient, witness: Witness, language: str, text: str
+) -> None:
+    code = Promo("LAST", 20, None, 1, None, None, once_per_person=False, created_at=now())
+    order = await buyer.orders()
+    async with buyer.database.shared() as conn:
+        await promos.insert_promo(conn, code)
+        await apply_promo(conn, buyer.settings, order.id, "LAST", now())
+        await promos.end_promo(conn, "LAST", now())
+    aged = "UPDATE shared.orders SET created_at = created_at - interval '30 hours'"
+    await witness.execute(aged)
+    page = await browser.post(f"/checkout/{order.id}/pay?lang={language}")
+    assert text in words(page)
+    assert "продаётся" not in words(page)
+    assert "no longer sold" not in words(page)
+    assert "<form" not in page.text, "it cannot be paid any more"
+
+
 async def test_a_renewal_says_that_days_are_added(
     buyer: Buyer, browser: httpx.AsyncClient, tenants: tuple[Tenant, Tenant]
 ) -> None:
@@ -366,3 +393,30 @@ async def test_the_clients_timeouts_are_the_documented_ones(settings: Settings) 
     async with client_of(settings) as client:
         timeout = client._http.timeout
     assert (timeout.connect, timeout.read) == (5.0, 15.0)
+
+
+async def test_an_order_whose_plan_is_sold_no_more_keeps_its_price(
+    buyer: Buyer, database: Database, settings: Settings, tmp_path: Path
+) -> None:
+    order = await buyer.orders()
+    only = tmp_path / "plans.toml"
+    only.write_text('[2m]\nname = "2 месяца"\ndays = 60\nprice = 500\n')
+    shop = settings.model_copy(update={"plans_file": only})
+    async with serving(create_api(shop, database)) as url, browsing(url) as browser:
+        page = words(await browser.get(f"/checkout/{order.id}"))
+        assert "30 дней" in page
+        assert "299 ₽" in page
+        pressed = await browser.post(f"/checkout/{order.id}/pay")
+    assert pressed.status_code == 303
+    assert (await buyer.order(order.id)).payment_id
+
+
+async def test_money_that_went_back_is_said(buyer: Buyer, browser: httpx.AsyncClient) -> None:
+    order, payment_id = await buyer.pays()
+    await settle(buyer.database, buyer.provider, buyer.settings, payment_id, MOMENT)
+    for part, heading in (("100", "Готово"), ("199", "Деньги возвращены")):
+        await refund_settles(buyer, await refunds(buyer, order.id, part))
+        page = words(await browser.get(f"/checkout/{order.id}"))
+        assert heading in page
+    assert "Возвращено299 ₽" in page.replace("</dt><dd>", "")
+    assert "Следующий шаг" not in page

@@ -156,6 +156,26 @@ def test_any_body_is_read_or_refused_with_a_reason(raw: bytes) -> None:
         read_notification(raw)
 
 
+@pytest.mark.parametrize(
+    ("event", "subject"),
+    [
+        ("payment.sbp2.done", {"id": "p-1"}),
+        ("self-employed.bound", {"id": "a.b:c"}),
+        ("ping", None),
+        ("deal.closed", {}),
+    ],
+)
+async def test_an_event_that_nobody_knows_is_kept_whatever_its_shape(
+    database: Database, witness: Witness, event: str, subject: Any
+) -> None:
+    said = read_notification(json.dumps({"event": event, "object": subject}).encode())
+    async with database.shared() as conn:
+        received = await receive(conn, said.event, said.object_id, said.body, "185.71.76.1")
+    assert received.is_new
+    assert not received.is_open
+    assert await witness.fetchval("SELECT event FROM shared.notifications") == event
+
+
 @given(JSON)
 def test_whatever_else_a_notification_holds_is_kept(extra: Any) -> None:
     body = {"event": "payment.succeeded", "object": {"id": "p-1"}, "extra": extra}

@@ -47,6 +47,7 @@ from zapisano.payments import (
     OrderClosed,
     Outcome,
     Payment,
+    PlanOrder,
     ProviderRefused,
     ProviderUnavailable,
     Refund,
@@ -435,6 +436,57 @@ async def test_rule_6_what_the_list_does_not_have_goes_before_a_person(
     assert await reasons(witness) == ["outcome unknown"]
     assert names(buyer.kassa, order.id) == []
     assert await witness.fetchval("SELECT count(*) FROM shared.due WHERE kind ~ 'payments'") == 0
+
+
+async def lost_for_a_day(buyer: Buyer, **wanted: Any) -> PlanOrder:
+    """An order whose request was never answered and is in no list; a person looks at it."""
+    order = await buyer.orders(**wanted)
+    buyer.kassa.fault("500", path="/payments")
+    with pytest.raises(ProviderUnavailable):
+        await buyer.starts(order)
+    await poll(
+        buyer.database, buyer.provider, buyer.settings, order.id, now() + timedelta(hours=24)
+    )
+    return await buyer.order(order.id)
+
+
+async def test_rule_6_its_money_that_comes_after_all_is_granted_once(
+    buyer: Buyer, witness: Witness
+) -> None:
+    order = await lost_for_a_day(buyer)
+    other = await lost_for_a_day(buyer, company_name="Другая")
+    payment_id = made_elsewhere(buyer.kassa, metadata={"order_id": order.id})
+    second = made_elsewhere(buyer.kassa, metadata={"order_id": order.id})
+    outcomes = await asyncio.gather(*(settles(buyer, payment_id) for _ in range(3)))
+    assert set(outcomes) == {Outcome.PAID}
+    assert await granted(witness) == (1, 1, 1)
+    assert (await buyer.order(order.id)).payment_id == payment_id
+    assert await buyer.order(other.id) == other
+    assert await reasons(witness) == ["outcome unknown"]  # the other's
+    assert await settles(buyer, second) is Outcome.REVIEW
+    assert await reasons(witness) == ["other payment", "outcome unknown"]
+    assert await granted(witness) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("bent", "change", "reason"),
+    [
+        ({"amount": {"value": "298.99", "currency": "RUB"}}, {}, "amount"),
+        ({}, {"yookassa_shop_id": "999999"}, "other shop"),
+        ({}, {"yookassa_test": False}, "test flag"),
+    ],
+)
+async def test_rule_4_an_order_without_payment_takes_none_that_proves_too_little(
+    buyer: Buyer, witness: Witness, bent: dict[str, Any], change: dict[str, object], reason: str
+) -> None:
+    order = await lost_for_a_day(buyer)
+    payment_id = made_elsewhere(buyer.kassa, metadata={"order_id": order.id}, **bent)
+    other = shop_settings(buyer.settings, buyer.kassa, **change)
+    outcome = await settle(buyer.database, buyer.provider, other, payment_id, now())
+    assert outcome is Outcome.REVIEW
+    assert await reasons(witness) == sorted([reason, "outcome unknown"])
+    assert await buyer.order(order.id) == order
+    assert await granted(witness) == (0, 0, 0)
 
 
 async def test_rule_6_a_certain_failure_takes_a_new_key(buyer: Buyer, witness: Witness) -> None:

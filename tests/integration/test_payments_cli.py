@@ -263,6 +263,11 @@ async def test_a_review_is_listed_mended_by_the_same_settle_or_closed_with_a_not
     )
     assert await granted(witness) == (1, 1, 1)
     assert await witness.fetchval("SELECT settled_via FROM shared.orders") == "operator"
+    assert desk("settle", order.id).stdout.startswith(f"{payment_id} is paid")
+    for slip in (str(uuid.uuid4()), "a/b c", "x" * 65):
+        told = desk("settle", slip)
+        assert (told.returncode, told.stdout) == (1, "")
+    assert [row["payment"] for row in table(desk("review").stdout)] == [forged]
     number = rows[forged]["id"]
     unsaid = desk("review", "--close", number)
     assert (unsaid.returncode, unsaid.stderr) == (

@@ -4,9 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from aiogram.types import InlineKeyboardButton
 from house import Buyer, House, journal_kinds
 from telegram_bots import until
 
+from zapisano.bots.screens import keyboard
 from zapisano.errors import Conflict
 from zapisano.ops.support import hand_over
 from zapisano.payments import OrderWaits
@@ -132,7 +134,9 @@ async def test_a_code_comes_by_a_link(house: House, buyer: Buyer) -> None:
     async with house.database.shared() as conn:
         await promos.insert_promo(conn, SUMMER)
     await begins(house, buyer, "promo_SUMMER")
-    await buyer.hears("SUMMER: скидка 20 %")
+    said = await buyer.hears("SUMMER: скидка 20 %")
+    assert "Бот для записи клиентов" in said["text"], "greeted as everybody is"
+    await buyer.sees("Попробовать 14 дней бесплатно", under="SUMMER")
     await buyer.presses("Выбрать тариф")
     await buyer.presses("1 месяц")
     await buyer.hears("Как называется")
@@ -247,6 +251,39 @@ async def test_a_shorter_plan_begins_with_the_next_payment(house: House, buyer: 
         ("1m", "3m", "owner"),
         ("3m", "1m", "owner"),
     ]
+
+
+async def test_an_old_button_agrees_to_no_price_but_the_one_it_shows(
+    house: House, buyer: Buyer
+) -> None:
+    await house.pay(await buyer.orders("Ромашка", "3 месяца"))
+    await buyer.hears("Оплата получена")
+    order_id = await house.witness.fetchval("SELECT id FROM shared.orders")
+    await house.witness.execute(
+        """INSERT INTO shared.saved_methods
+               (tenant_id, method_id, title, order_id, agreed_amount, agreed_days, saved_at)
+           VALUES ('client_001', 'm', 'Карта', $1, 799, 90, now())""",
+        order_id,
+    )
+    await buyer.says("/my")
+    await buyer.presses("Сменить тариф")
+    message, shown = await buyer.sees("⬇️ 1 месяц · 299 ₽")
+    agreed = "SELECT agreed_amount, agreed_days FROM shared.saved_methods"
+    for old in (shown["callback_data"].replace("299.00", "199.00"), "later:client_001:1m::0"):
+        sent = await (await house.parts.bots.sales())[0].send_message(
+            buyer.phone.person,
+            "?",
+            reply_markup=keyboard([InlineKeyboardButton(text="old", callback_data=old)]),
+        )
+        answer = await buyer.phone.press(buyer.sales, sent.message_id, old)
+        assert "1 месяц · 299 ₽" in answer["text"].replace("\N{NO-BREAK SPACE}", " ")
+        await house.idle()
+        assert tuple(await house.witness.fetchrow(agreed) or ()) == (799, 90)
+        assert (await paid_of(house, FIRST)).next_plan is None
+    await buyer.phone.press(buyer.sales, message["message_id"], shown["callback_data"])
+    await house.idle()
+    assert tuple(await house.witness.fetchrow(agreed) or ()) == (299, 30)
+    assert (await paid_of(house, FIRST)).next_plan == "1m"
 
 
 async def test_a_tenant_is_moved_to_another_person(

@@ -186,6 +186,22 @@ async def test_an_order_that_waits_too_long_loses_its_use_to_others(
     assert (await buyer.order(order.id)).payment_id is None
 
 
+async def test_an_old_order_holds_the_last_use_from_when_it_gets_the_code(
+    buyer: Buyer, witness: Witness
+) -> None:
+    """The buyer was shown the lower price a minute ago: nobody else takes it away."""
+    await made(buyer, replace(SUMMER, uses=1))
+    order, stranger = await buyer.orders(), await buyer.orders(buyer_id=BUYER + 1)
+    aged = "UPDATE shared.orders SET created_at = created_at - interval '30 hours'"
+    await witness.execute(aged)
+    await applied(buyer, order)
+    with pytest.raises(PromoUsedUp):
+        await applied(buyer, stranger)
+    payment_id = await buyer.starts(order)
+    buyer.kassa.control("pay", {"payment_id": payment_id})
+    assert await settled(buyer, payment_id) == "paid"
+
+
 async def test_an_order_that_waits_long_keeps_a_use_that_nobody_took(buyer: Buyer) -> None:
     await made(buyer, replace(SUMMER, uses=1))
     order = await applied(buyer, await buyer.orders())

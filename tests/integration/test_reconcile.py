@@ -26,6 +26,7 @@ from integration.refunds_fixtures import in_cabinet, refund_settles, refunded, r
 from integration.yookassa_fixtures import SECRET_KEY, SHOP_ID, Simulator, order, running
 from zapisano.payments import Reconcile, Report, Status, reconcile
 from zapisano.payments import store as money
+from zapisano.payments.desk import close_review
 from zapisano.payments.reconcile import sweep
 
 __all__ = ["buyer", "kassa", "provider", "settings", "shared_kassa"]
@@ -101,9 +102,34 @@ async def test_a_strangers_payment_is_a_difference_until_it_went_back(
         assert report.paid_there - report.paid_here == 299
     assert await differences(buyer) == 1
     assert await witness.fetchval("SELECT count(*) FROM shared.day_grants") == 0
-    in_cabinet(buyer.kassa, payment_id, "299.00")
-    report = await compares(buyer)
-    assert [one.reason for one in report.differences] == ["refunded at the provider only"]
+    in_cabinet(buyer.kassa, payment_id, "1.00")
+    assert [one.payment_id for one in (await compares(buyer)).differences] == [payment_id]
+    in_cabinet(buyer.kassa, payment_id, "298.00")
+    assert (await compares(buyer)).differences == []
+    assert await differences(buyer) == 0
+    assert await reasons(witness) == []
+
+
+async def test_what_still_differs_after_a_person_has_closed_it_is_open_again(
+    buyer: Buyer, witness: Witness
+) -> None:
+    payment_id = stranger(buyer.kassa)
+    await compares(buyer)
+    for number in await witness.fetch("SELECT id FROM shared.reviews WHERE closed_at IS NULL"):
+        async with buyer.database.shared() as conn:
+            await close_review(conn, number["id"], "Seen", now())
+    assert await differences(buyer) == 0
+    for _ in range(2):  # once, however many nights it goes on
+        await compares(buyer)
+        assert await differences(buyer) == 1
+    assert await reasons(witness) == ["paid at the provider only", "unknown order"]
+    kept = await witness.fetch(
+        "SELECT note FROM shared.reviews WHERE payment_id = $1 AND reason ~ '^paid at' ORDER BY id",
+        payment_id,
+    )
+    assert [row["note"] for row in kept] == ["Seen", None]
+    async with buyer.database.shared() as conn:  # "ever" counts payments, not openings
+        assert (await money.figures(conn)).reviews["unknown order"] == 1
 
 
 async def test_what_only_we_call_paid_is_a_difference(buyer: Buyer, witness: Witness) -> None:

@@ -283,6 +283,7 @@ async def test_money_that_was_not_granted_goes_back_and_takes_nothing(
     assert [row[3] for row in await rows(witness)] == [0]
     assert await reasons(witness) == []  # it was decided
     assert await settles(buyer, payment_id) is Outcome.REVIEW
+    assert await reasons(witness) == []  # and stays decided, however often one asks
     assert await witness.fetchval("SELECT count(*) FROM shared.day_grants") == 0
 
 

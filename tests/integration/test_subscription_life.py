@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -16,6 +17,7 @@ from telegram_bots import until
 
 from zapisano.db import Database
 from zapisano.jobs import enqueue, tick
+from zapisano.payments.methods import will_charge
 from zapisano.settings import Settings
 from zapisano.subscriptions import (
     Grant,
@@ -345,7 +347,7 @@ async def test_a_refund_that_ends_the_time_is_told_before_it_pauses(
         back = Grant("refund:r1", -28, Reason.REFUND, by="refund")
         taken = await take(conn, one, back, clock.at)
     assert taken.paid_until < clock.at
-    living = Living(database, settings, clock)
+    living = Living(database, settings, clock, partial(will_charge, settings))
     await living.live(Live(one))
     told = "SELECT data ->> 'word' FROM shared.journal WHERE kind = 'subscription.told'"
     assert await witness.fetchval(told) == "last_day"

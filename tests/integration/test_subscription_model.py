@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Coroutine
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ from hypothesis.stateful import (
 from test_subscription_life import BOUGHT, DAY, Clock
 
 from zapisano.db import Database, open_database
+from zapisano.payments.methods import will_charge
 from zapisano.settings import Settings
 from zapisano.subscriptions import Grant, Live, Living, Reason, extend, give, take
 from zapisano.tenancy import (
@@ -178,7 +180,9 @@ class Life(RuleBasedStateMachine):
 
     async def _live(self) -> None:
         await self.witness.execute("DELETE FROM shared.due WHERE subject = $1", self.tenant)
-        await Living(self.database, self.app_settings, self.clock).live(Live(self.tenant))
+        charges = partial(will_charge, self.app_settings)
+        living = Living(self.database, self.app_settings, self.clock, charges)
+        await living.live(Live(self.tenant))
 
     @invariant()
     def paid_days_are_days_granted(self) -> None:

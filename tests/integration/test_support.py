@@ -54,7 +54,7 @@ async def test_a_promo_codes_life_on_the_command_line(
     )
     wish = ("summer", "--percent", "20", "--uses", "5", "--until", "2099-08-31", "--plans", "1m,3m")
     made = zapisano("promo", "create", *wish, "--once-per-person", "--who", "vera")
-    assert (made.returncode, made.stdout) == (0, "SUMMER: -20 %, from now on.\n")
+    assert (made.returncode, made.stdout) == (0, "SUMMER: -20 %, 5 uses, until 2099-08-31.\n")
     assert made.stderr == "https://t.me/sales_of_ours_bot?start=promo_SUMMER\n"
     twice = zapisano("promo", "create", "SUMMER", "--fixed", "100")
     assert (twice.returncode, twice.stdout) == (1, "")
@@ -89,8 +89,14 @@ async def test_support_adds_days_and_moves_a_tenant(
     )
     assert given.returncode == 0, given.stderr
     assert given.stdout.startswith("client_001 is paid until ")
-    moved = zapisano("tenants", "move", "client_001", "--to", "777", "--who", "vera")
-    assert (moved.returncode, moved.stdout) == (0, "client_001 is 777's now.\n")
+    nobody = zapisano("tenants", "add-days", "client_001", "5", "--why", "x", "--who", " ")
+    assert "must have 1 to 64 characters" in nobody.stderr
+    unasked = zapisano("tenants", "move", "client_001", "--to", "777", "--who", "vera")
+    assert unasked.returncode != 0
+    assert unasked.stderr.endswith("where nobody can be asked, add --yes\n")
+    assert await witness.fetchval("SELECT count(*) FROM shared.tenants WHERE owner_id = 777") == 0
+    moved = zapisano("tenants", "move", "client_001", "--to", "777", "--who", "vera", "--yes")
+    assert (moved.returncode, moved.stdout) == (0, f"client_001 is 777's now; it was {OWNER}'s.\n")
     again = zapisano("tenants", "move", "client_001", "--to", "777", "--who", "vera")
     assert (again.returncode, again.stderr) == (1, "client_001 is 777's already.\n")
     owners = await witness.fetch("SELECT owner_id FROM shared.tenants ORDER BY id")

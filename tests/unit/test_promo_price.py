@@ -74,6 +74,7 @@ def test_how_a_code_is_written(text: str, code: str | None) -> None:
         ({"percent": None, "fixed": Decimal("0.001")}, "fixed:"),
         ({"plans": ("3m", "9m")}, "plans: 9m is not sold"),
         ({"until": date(2026, 11, 22)}, "until:"),
+        ({"until": date(9999, 12, 31)}, "until:"),
     ],
 )
 def test_what_cannot_be_a_promo_code_is_refused_by_name(

@@ -1,6 +1,7 @@
 """What goes back with the money: never more than was bought, never what is used."""
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -105,8 +106,9 @@ def test_the_sum_of_a_refund_is_checked() -> None:
     assert str(refund_amount(Decimal(100), left)) == "100.00"
     with pytest.raises(AlreadyRefunded):
         refund_amount(None, Decimal("0.00"))
-    with pytest.raises(RefundTooLarge, match=r"299\.01"):
-        refund_amount(Decimal("299.01"), left)
+    for much in ("299.01", "1e30"):
+        with pytest.raises(RefundTooLarge, match=re.escape(str(Decimal(much)))):
+            refund_amount(Decimal(much), left)
     for wrong in ("0", "-1", "0.001", "NaN", "Infinity"):
         with pytest.raises(Refused, match="amount"):
             refund_amount(Decimal(wrong), left)

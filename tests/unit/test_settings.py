@@ -135,7 +135,8 @@ def test_a_broken_price_list_is_one_line(
 
 
 @pytest.mark.parametrize(
-    "wrong", ["days = 0", "days = 10000000", "price = -1", "price = nan", "price = 1e9"]
+    "wrong",
+    ["days = 0", "days = 10000000", "price = -1", "price = nan", "price = 1e9", "price = 1.999"],
 )
 def test_a_price_list_that_could_not_be_kept_is_refused(
     bare: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
@@ -144,6 +145,18 @@ def test_a_price_list_that_could_not_be_kept_is_refused(
     (bare / "plans.toml").write_text('[1m]\nname = "1 месяц"\n' + "\n".join(given.values()))
     monkeypatch.setenv("ZAPISANO_PLANS_FILE", str(bare / "plans.toml"))
     with pytest.raises(BrokenSetting, match=r"plan \[1m\]: days must be 1 to 3660"):
+        _ = load().plans
+
+
+@pytest.mark.parametrize(
+    ("plan_id", "name"), [("1:m", "1 месяц"), ("m" * 17, "1 месяц"), ("1m", " "), ("1m", "м" * 65)]
+)
+def test_a_plan_that_no_button_could_show_is_refused(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, plan_id: str, name: str
+) -> None:
+    (bare / "plans.toml").write_text(f'["{plan_id}"]\nname = "{name}"\ndays = 30\nprice = 1')
+    monkeypatch.setenv("ZAPISANO_PLANS_FILE", str(bare / "plans.toml"))
+    with pytest.raises(BrokenSetting, match=r"its id must match .* its name have 1 to 64"):
         _ = load().plans
 
 

@@ -11,10 +11,19 @@ from zapisano.errors import Conflict, NotFound, Refused
 from zapisano.ops import screen
 from zapisano.ops.opening import opened
 from zapisano.ops.store import sales_bot
-from zapisano.payments.promo_model import CODE, KOPECK, RESERVED_FOR, Promo, cleaned_code
+from zapisano.payments.promo_model import (
+    CODE,
+    KOPECK,
+    LEAST_PRICE,
+    RESERVED_FOR,
+    Promo,
+    cleaned_code,
+)
 from zapisano.payments.store import promo as store
 from zapisano.plans import MAX_PLAN_PRICE
 from zapisano.settings import Settings
+
+LAST_YEAR = 2099
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,8 @@ def promo_of(wish: Wish, settings: Settings, now: datetime) -> Promo:
         raise Refused("fixed: is a sum in roubles above zero, for example 100 or 99.50")
     if unknown := [plan for plan in wish.plans if plan not in settings.plans]:
         raise Refused(f"plans: {', '.join(unknown)} is not sold; {', '.join(settings.plans)} are")
+    if wish.until is not None and wish.until.year > LAST_YEAR:
+        raise Refused(f"until: is at most in {LAST_YEAR}; leave it out for a code without end")
     until = _end_of(wish.until, settings) if wish.until else None
     if until is not None and until <= now:
         raise Refused("until: is over already")
@@ -86,9 +97,17 @@ async def create(settings: Settings, wish: Wish, *, who: str) -> None:
             uses=promo.uses,
         )
         username = await sales_bot(conn)
-    screen.say(f"{promo.code}: {_discount(promo)}, from now on.")
+    screen.say(f"{promo.code}: {_discount(promo)}, {_limits(promo, settings)}.")
+    for plan in settings.plans.values():
+        if promo.is_for(plan.id) and promo.price(plan.price) <= LEAST_PRICE:
+            screen.note(f"It leaves {LEAST_PRICE} ₽ of {plan.name} ({plan.price} ₽).")
     if username:
         screen.note(f"{settings.telegram_link_base}/{username}?start=promo_{promo.code}")
+
+
+def _limits(promo: Promo, settings: Settings) -> str:
+    uses = f"{promo.uses} uses" if promo.uses is not None else "any number of uses"
+    return f"{uses}, " + (f"until {_last_day(promo, settings)}" if promo.until else "without end")
 
 
 def _discount(promo: Promo) -> str:

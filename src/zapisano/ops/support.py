@@ -12,10 +12,12 @@ from zapisano.ops import screen
 from zapisano.ops.opening import opened
 from zapisano.payments import OrderCanceled, OrderPaid, OrderWaits, PlanOrder, Status, methods
 from zapisano.payments import store as orders
+from zapisano.payments.jobs import OrderRefunded
 from zapisano.payments.model import read_order_id
+from zapisano.payments.store.refunds import refunds_of
 from zapisano.settings import Settings
 from zapisano.subscriptions import DaysGiven, Gift, Grant, Reason
-from zapisano.tenancy import State, TenantId, WrongState
+from zapisano.tenancy import State, Tenant, TenantId, WrongState
 from zapisano.tenancy import store as tenants
 
 MAX_WHY = 200  # characters
@@ -46,8 +48,8 @@ async def add_days(settings: Settings, name: str, days: int, *, why: str, who: s
         screen.note("Its time was not counted before; now it is, and ends then.")
 
 
-async def move(settings: Settings, name: str, to: int, *, who: str) -> None:
-    """Give a tenant to another person; what the former owner has saved to pay with is ended.
+async def move(settings: Settings, name: str, to: int, *, who: str, ask: bool = True) -> None:
+    """Give a tenant to another person, once that is agreed to; a saved way to pay is ended.
 
     Raises:
         UnknownTenant: there is no such tenant.
@@ -58,10 +60,15 @@ async def move(settings: Settings, name: str, to: int, *, who: str) -> None:
     if not 0 < to < tenancy.TELEGRAM_IDS_END:
         raise Refused("to: is a Telegram id, a number above zero and below 2^52")
     async with opened(settings) as database:
+        async with database.shared() as conn:
+            before = await tenants.get(conn, tenant)
+        if ask and before.owner_id != to and not _agreed(before, to):
+            screen.note("Nothing was changed.")
+            return
         ended = await hand_over(database, tenant, to, who=who)
         async with database.shared() as conn:
             one = await tenants.overview(conn, tenant)
-    screen.say(f"{tenant} is {to}'s now.")
+    screen.say(f"{tenant} is {to}'s now; it was {before.owner_id}'s.")
     if ended:
         screen.note("The former owner's saved card is not charged any more.")
     if one.bot_managed:
@@ -70,6 +77,15 @@ async def move(settings: Settings, name: str, to: int, *, who: str) -> None:
             "can hand the bot itself over, in @BotFather."
         )
     screen.note("The new owner is told by the sales bot, once it was started there.")
+
+
+def _agreed(tenant: Tenant, to: int) -> bool:
+    return screen.agreed(
+        f"{tenant.id} ({tenant.name}) with its clients and bookings goes from {tenant.owner_id} "
+        f"to {to}.\nMove it?",
+        otherwise="tenants move: gives a business with its clients to another person and asks "
+        "before; where nobody can be asked, add --yes",
+    )
 
 
 async def hand_over(database: Database, tenant: TenantId, to: int, *, who: str) -> bool:
@@ -111,7 +127,8 @@ async def resend(settings: Settings, text: str, *, who: str) -> None:
         await journal.record(
             conn, "order.resent", order.id, tenant=order.tenant_id, order_id=order.id, by=who
         )
-    screen.say(f"The buyer of {order.id} is told again that it is {order.status}.")
+    state = "refunded" if order.refunded else order.status
+    screen.say(f"The buyer of {order.id} is told again that it is {state}.")
 
 
 async def _message(conn: SharedConnection, order: PlanOrder) -> Job:
@@ -124,6 +141,9 @@ async def _message(conn: SharedConnection, order: PlanOrder) -> Job:
             if newest.is_open:
                 return OrderWaits(newest.id)
             return OrderCanceled(order.id, order.cancel_reason or "unknown")
+        case Status.PAID if order.refunded:
+            went = [one for one in await refunds_of(conn, order.id) if one.refund_id]
+            return OrderRefunded(went[-1].id)
         case Status.PAID:
             assert order.tenant_id is not None  # noqa: S101 # a constraint of the table
             return OrderPaid(order.id, order.tenant_id, is_new=False)

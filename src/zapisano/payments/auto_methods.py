@@ -124,23 +124,21 @@ async def refunded(conn: SharedConnection, order: CreditsOrder, *, by: str, now:
         await end(conn, order.email, "refunded", by=by, now=now)
 
 
-async def is_kept(conn: SharedConnection, order: CreditsOrder) -> bool:
-    """Say whether a charge may be asked for once more: its method is still there."""
-    return await methods.active_of_order(conn, order.id) is not None
-
-
 async def hold(conn: SharedConnection, order_id: OrderId) -> None:
     """Keep the method of a charge that is about to be asked for, until that is written down.
+
+    A charge that was asked for before is only repeated, and so needs no lock.
 
     Raises:
         OrderClosed: the method was ended before.
     """
     order = await store.get(conn, order_id)
     is_charge = isinstance(order, CreditsOrder) and order.charge_key is not None
-    if not (is_charge and order.is_open and order.requested_at is None):
+    if not is_charge or order.payment_id is not None:
         return
     method = await methods.active_of_order(conn, order_id)
-    if method is None or not await methods.hold(conn, method):
+    is_repeated = order.requested_at is not None
+    if method is None or not (is_repeated or await methods.hold(conn, method)):
         raise OrderClosed
 
 

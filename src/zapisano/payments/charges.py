@@ -10,20 +10,28 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from zapisano import journal, subscriptions
+from zapisano import journal
 from zapisano.db import Database, SharedConnection
 from zapisano.jobs import enqueue, schedule
 from zapisano.payments import methods, store
+from zapisano.payments.chargeable import (
+    Chargeable,
+    find_chargeable,
+    fits,
+    is_of_period,
+    period_key,
+)
 from zapisano.payments.checkout import keep, new_order, start_payment
 from zapisano.payments.jobs import AutopayEnded
 from zapisano.payments.model import OrderClosed, OrderId, PlanOrder, SavedMethod, Status
 from zapisano.payments.provider import Provider, ProviderRefused
 from zapisano.payments.request import request_body
 from zapisano.settings import Plan, Settings
-from zapisano.subscriptions import Charge, Subscription, plan_at_renewal
+from zapisano.subscriptions import Charge, plan_at_renewal
 from zapisano.telemetry import get_logger
-from zapisano.tenancy import State, Tenant, TenantId
-from zapisano.tenancy import store as tenants
+from zapisano.tenancy import Tenant, TenantId
+
+__all__ = ["ATTEMPT_DAYS", "charge", "is_of_period", "period_key", "prepare"]
 
 log = get_logger("zapisano.payments")
 
@@ -34,11 +42,6 @@ COME_AGAIN = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=ATTEMPT_DAYS[-1] + 2)
 # Why a charge was dropped before anybody was asked for money.
 NOT_WANTED = "not wanted any more"
-
-
-def period_key(tenant_id: str, paid_until: datetime) -> str:
-    """Return what the keys of all attempts for a period begin with."""
-    return f"renew:{tenant_id}:{paid_until:%Y-%m-%d}:"
 
 
 async def charge(
@@ -56,28 +59,28 @@ async def charge(
         return
     try:
         await start_payment(database, provider, order_id, now)
-    except (OrderClosed, ProviderRefused) as error:
+    except ProviderRefused as error:
         log.info("charge_not_made", order=order_id, reason=error.code)
+    except OrderClosed as error:
+        log.info("charge_not_made", order=order_id, reason=error.code)
+        async with database.shared() as conn:
+            await store.drop_charge(conn, order_id, NOT_WANTED)
 
 
 async def prepare(
     conn: SharedConnection, settings: Settings, job: Charge, now: datetime
 ) -> OrderId | None:
     """Return the order to ask the provider for, or None where nothing is to be charged now."""
-    tenant = await tenants.get(conn, TenantId(job.tenant_id), lock=True)
-    key = period_key(tenant.id, job.paid_until) + str(job.attempt)
+    key = period_key(job.tenant_id, job.paid_until) + str(job.attempt)
+    found = await find_chargeable(conn, TenantId(job.tenant_id))
     made = await store.find_by_charge(conn, key)
     if made is not None and (made.requested_at is not None or not made.is_open):
         return None  # it has its answer, or the poller asks for it
-    paid = await subscriptions.find(conn, tenant.id)
-    method = await methods.find(conn, tenant.id)
     if (
         not settings.yookassa_autopay
-        or not _may_be_charged(tenant)
-        or paid is None
-        or paid.paid_until != job.paid_until
-        or method is None
-        or (made is not None and made.method_id != method.method_id)
+        or found is None
+        or found.paid.paid_until != job.paid_until
+        or (made is not None and not fits(made, found))
     ):
         if made is not None:
             await store.drop_charge(conn, made.id, NOT_WANTED)
@@ -86,12 +89,7 @@ async def prepare(
         return made.id
     if not await _way_is_free(conn, job, now):
         return None
-    return await _order(conn, settings, tenant, paid, method, key, now)
-
-
-def _may_be_charged(tenant: Tenant) -> bool:
-    """Money for a bot that is closed, or that support has paused, would buy nothing now."""
-    return tenant.state is not State.ARCHIVED and not tenant.is_paused_by_operator
+    return await _order(conn, settings, found, key, now)
 
 
 async def _way_is_free(conn: SharedConnection, job: Charge, now: datetime) -> bool:
@@ -114,14 +112,13 @@ async def _way_is_free(conn: SharedConnection, job: Charge, now: datetime) -> bo
 async def _order(
     conn: SharedConnection,
     settings: Settings,
-    tenant: Tenant,
-    paid: Subscription,
-    method: SavedMethod,
+    found: Chargeable,
     key: str,
     now: datetime,
 ) -> OrderId | None:
     """Keep the order of one attempt; end autopay where it would be more than was agreed to."""
-    plan = settings.plans.get(plan_at_renewal(paid))
+    tenant, method = found.tenant, found.method
+    plan = settings.plans.get(plan_at_renewal(found.paid))
     has_receipt = method.receipt_contact is not None or not settings.yookassa_receipts
     if plan is None or not method.agreed.covers(plan) or not has_receipt:
         await methods.end(conn, tenant.id, "terms", by="system", now=now)
@@ -164,25 +161,3 @@ def _charge_order(
         receipt_contact=method.receipt_contact,
     )
     return replace(order, request_body=request_body(settings, order))
-
-
-def is_of_period(order: PlanOrder, paid: Subscription) -> bool:
-    """Say whether a charge is for the period that comes next: else that one is paid already."""
-    return (order.charge_key or "").startswith(period_key(paid.tenant_id, paid.paid_until))
-
-
-async def is_wanted(conn: SharedConnection, order: PlanOrder) -> bool:
-    """Say whether a charge may be asked for once more: its period is unpaid, its method is there.
-
-    An answer may have been lost; meanwhile the owner may have paid by hand, or ended autopay.
-    """
-    if order.tenant_id is None:
-        return False
-    paid = await subscriptions.find(conn, order.tenant_id)
-    method = await methods.find(conn, order.tenant_id)
-    return (
-        paid is not None
-        and is_of_period(order, paid)
-        and method is not None
-        and method.method_id == order.method_id
-    )

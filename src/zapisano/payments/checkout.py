@@ -17,6 +17,7 @@ from zapisano.errors import Conflict, Refused
 from zapisano.jobs import enqueue, schedule, unschedule
 from zapisano.payments import auto_methods, store
 from zapisano.payments.account import account_of
+from zapisano.payments.chargeable import may_be_asked
 from zapisano.payments.declines import REFUSED, declined
 from zapisano.payments.jobs import Poll, Settle
 from zapisano.payments.model import (
@@ -280,7 +281,8 @@ async def start_payment(
     is arranged before the call, so an answer that is lost is asked for again.
 
     Raises:
-        OrderClosed: there is nothing to pay, or the outcome of an old request is unknown.
+        OrderClosed: there is nothing to pay, or the outcome of an old request is unknown; or it is
+            a charge that is not wanted any more.
         PromoLapsed: the order has waited for long, and others have used its code up.
         ProviderUnavailable: the outcome is unknown; the same again is safe.
         ProviderRefused: nothing was created; the next attempt uses a new key, unless another
@@ -296,6 +298,8 @@ async def start_payment(
             raise OrderClosed
         if order.payment_id:
             return _page(order, order.confirmation_url)
+        if not await may_be_asked(conn, order):
+            raise OrderClosed
         await store.mark_requested(conn, order.id, now)
         if order.requested_at is None:
             await schedule(conn, Poll(order.id), at=now + POLL_INTERVALS[0], subject=order.id)

@@ -5,6 +5,7 @@ one that is not handled yet asks for a settle: a wake-up that is skipped because
 under way would be lost.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ SETTLED_EVENTS = frozenset({"payment.succeeded", "payment.canceled", "payment.wa
 HANDLING_KINDS = (Settle.kind, SettleRefund.kind)
 # The object of these is a refund: its status has a payment's words, so only the event tells.
 REFUND_EVENTS = frozenset({"refund.succeeded"})
-EVENT = re.compile(r"[a-z_]{1,40}(\.[a-z_]{1,40}){1,3}")
+HANDLED_EVENTS = SETTLED_EVENTS | REFUND_EVENTS
+EVENT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 OBJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -59,15 +61,25 @@ def read_notification(raw: bytes) -> Notification:
         raise MalformedNotification("body: must be a JSON object")
     fields = cast("dict[str, Any]", body)
     _check_storable(fields)
-    event, subject = fields.get("event"), fields.get("object")
+    event = fields.get("event")
     if not (isinstance(event, str) and EVENT.fullmatch(event)):
         raise MalformedNotification("event: must be a text such as payment.succeeded")
+    try:
+        return Notification(event, _object_id(fields.get("object")), fields)
+    except MalformedNotification:
+        if event in HANDLED_EVENTS:
+            raise
+    # What we do not know may look as it likes: it is kept, told apart by what it says.
+    return Notification(event, hashlib.sha256(raw).hexdigest(), fields)
+
+
+def _object_id(subject: object) -> str:
     if not isinstance(subject, dict):
         raise MalformedNotification("object: must be a JSON object")
     object_id = cast("dict[str, Any]", subject).get("id")
     if not (isinstance(object_id, str) and OBJECT_ID.fullmatch(object_id)):
         raise MalformedNotification("object.id: must be the id of a YooKassa object")
-    return Notification(event, object_id, fields)
+    return object_id
 
 
 def _check_storable(fields: dict[str, Any]) -> None:

@@ -36,6 +36,11 @@ async def next_charge(
     return (method, plan) if plan is not None and method.agreed.covers(plan) else None
 
 
+async def will_charge(settings: Settings, conn: SharedConnection, tenant_id: TenantId) -> bool:
+    """Say whether a tenant's next period will be charged by itself."""
+    return await next_charge(conn, settings, tenant_id) is not None
+
+
 async def keep(
     conn: SharedConnection, order: PlanOrder, tenant_id: TenantId, payment: Payment, now: datetime
 ) -> None:

@@ -9,16 +9,15 @@ from datetime import datetime, timedelta
 from zapisano.db import Database
 from zapisano.errors import Passing
 from zapisano.jobs import schedule, unschedule
-from zapisano.payments import auto_methods, store
-from zapisano.payments.charges import is_wanted
+from zapisano.payments import store
+from zapisano.payments.chargeable import is_charge
 from zapisano.payments.checkout import start_payment, store_payment
 from zapisano.payments.jobs import Poll
 from zapisano.payments.model import (
     AnyOrder,
-    CreditsOrder,
     Order,
+    OrderClosed,
     OrderId,
-    PlanOrder,
     ProviderName,
     Reason,
     poll_interval,
@@ -45,7 +44,9 @@ async def poll(
     if order is None:
         return
     try:
-        payment_id = order.payment_id or await _find_payment(database, provider, order, now)
+        payment_id = order.payment_id or await _find_payment(
+            database, provider, settings, order, now
+        )
         if payment_id is not None:
             await settle(database, provider, settings, payment_id, now, via="poller")
     except Passing as error:
@@ -64,41 +65,36 @@ async def _arrange_next(database: Database, order_id: OrderId, now: datetime) ->
         return order
 
 
-async def _may_repeat(database: Database, order: AnyOrder) -> bool:
-    """Say whether a repetition is still wanted: a press always is, a charge may not be."""
-    if not order.charge_key:
-        return True
-    async with database.shared() as conn:
-        match order:
-            case PlanOrder():
-                return await is_wanted(conn, order)
-            case CreditsOrder():
-                return await auto_methods.is_kept(conn, order)
-
-
 async def _find_payment(
-    database: Database, provider: Provider, order: AnyOrder, now: datetime
+    database: Database, provider: Provider, settings: Settings, order: AnyOrder, now: datetime
 ) -> str | None:
     """Find out what became of a request whose answer never came; return its payment's id.
 
     Within 24 h the same key and bytes bring the same payment. After that a repetition would make a
-    second one, so the provider's list is searched, and if it is not there a person has to look.
+    second one, so the provider's list is searched, and if it is not there a person has to look. A
+    charge that is not wanted any more is not repeated, only looked for; its key lives on, so that
+    nothing is decided before it is dead.
     """
     if order.provider is ProviderName.STARS:
         return await _find_charge(database, provider, order, now)
-    if order.key_lives_at(now) and await _may_repeat(database, order):
+    if order.key_lives_at(now) and (settings.yookassa_autopay or not is_charge(order)):
         try:
             await start_payment(database, provider, order.id, now)
         except ProviderRefused:
             return None
-        async with database.shared() as conn:
-            return (await store.get(conn, order.id)).payment_id
+        except OrderClosed:
+            log.info("repetition_not_wanted", order=order.id)
+        else:
+            async with database.shared() as conn:
+                return (await store.get(conn, order.id)).payment_id
     asked_at = order.requested_at or now
     async for payment in provider.list_payments(asked_at - SEARCH_BEFORE, asked_at + SEARCH_AFTER):
         if payment.metadata.get("order_id") == order.id:
             async with database.shared() as conn:
                 await store_payment(conn, order.id, payment)
             return payment.id
+    if order.key_lives_at(now):
+        return None
     async with database.shared() as conn:
         await store.mark_review(conn, order.id)
         await review(conn, Reason.OUTCOME_UNKNOWN, payment_id=None, order_id=order.id)

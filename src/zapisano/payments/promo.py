@@ -52,12 +52,12 @@ async def apply_promo(
         return found
     if promo.is_over(now):
         raise NoPromo
-    if not promo.is_for(found.plan):
+    plan = settings.plans.get(found.plan)
+    if plan is None or not promo.is_for(plan.id):
         raise PromoOtherPlan
-    await _take_from_others(conn, settings, promo, found)
+    await _take_from_others(conn, settings, promo, found, now)
     await _check_uses(conn, promo, found, now)
-    full = settings.plans[found.plan].price
-    return await _reprice(conn, settings, found, promo.code, promo.price(full))
+    return await _reprice(conn, settings, found, promo.code, promo.price(plan.price), now)
 
 
 async def apply_noted(
@@ -117,13 +117,13 @@ async def hold_promo(conn: SharedConnection, order_id: OrderId, now: datetime) -
 
 
 async def _take_from_others(
-    conn: SharedConnection, settings: Settings, promo: Promo, order: PlanOrder
+    conn: SharedConnection, settings: Settings, promo: Promo, order: PlanOrder, now: datetime
 ) -> None:
     for other_id in await promos.unasked_with(conn, promo.code, order.buyer_id):
         other = await store.get_plan_order(conn, other_id)
         plan = settings.plans.get(other.plan)
         if other.id != order.id and plan is not None:
-            await _reprice(conn, settings, other, None, plan.price)
+            await _reprice(conn, settings, other, None, plan.price, now)
 
 
 async def _check_uses(
@@ -141,12 +141,20 @@ async def _check_uses(
 
 
 async def _reprice(
-    conn: SharedConnection, settings: Settings, order: PlanOrder, code: str | None, amount: Decimal
+    conn: SharedConnection,
+    settings: Settings,
+    order: PlanOrder,
+    code: str | None,
+    amount: Decimal,
+    now: datetime,
 ) -> PlanOrder:
     """Write a new price into the order and its request, which nobody has sent yet."""
-    new = replace(order, promo_code=code, amount=amount)
+    created_at = order.created_at if code is None else now
+    new = replace(order, promo_code=code, amount=amount, created_at=created_at)
     new = replace(new, request_body=request_body(settings, new))
-    done = await promos.reprice(conn, new.id, code=code, amount=new.amount, body=new.request_body)
+    done = await promos.reprice(
+        conn, new.id, code=code, amount=new.amount, body=new.request_body, now=now
+    )
     if not done:
         raise OrderClosed
     await journal.record(

@@ -76,6 +76,11 @@ class Payment:
         """There will be no money, and that is final."""
         return self.status == "canceled"
 
+    @property
+    def went_back(self) -> bool:
+        """All of it was given back: then nobody has to have been granted it."""
+        return self.refunded is not None and self.refunded == self.amount
+
 
 @dataclass(frozen=True)
 class Refund:

@@ -167,7 +167,7 @@ class _Sweep:
         lost = [
             one
             for one in batch
-            if not _is_granted(one, ours) and (one.id in ours or not _went_back(one))
+            if not _is_granted(one, ours) and (one.id in ours or not one.went_back)
         ]
         waits = {one.id for one in lost if not await self._settle(one.id)}
         if lost:
@@ -195,7 +195,7 @@ class _Sweep:
             amount = ours[payment.id][2]
             self.report.paid_here += amount
             return None if amount == payment.amount else Reason.PAID_SUMS
-        return None if _went_back(payment) else Reason.PAID_THERE_ONLY
+        return None if payment.went_back else Reason.PAID_THERE_ONLY
 
     async def refunds(self, since: datetime, until: datetime) -> None:
         """The same with what went back."""
@@ -240,11 +240,12 @@ class _Sweep:
         waits = {one.id for one in lost if not await self._settle_refund(one.id)}
         async with self.database.shared() as conn:
             ours = await store.refunds_by_id(conn, ids)
+            paid = await store.orders_of(conn, [one.payment_id for one in batch])
         for refund in batch:
             self.report.refunds += 1
             self.report.refunded_there += refund.amount or 0
-            if refund.id in waits:
-                continue
+            if refund.id in waits or refund.payment_id not in paid:
+                continue  # it is under way, or a stranger's: what differs then is the payment
             known = ours.get(refund.id)
             if known is None or known[1] is not RefundStatus.SUCCEEDED:
                 reason = Reason.REFUNDED_THERE_ONLY
@@ -301,11 +302,6 @@ class _Sweep:
 def _is_granted(payment: Payment, ours: store.Orders) -> bool:
     known = ours.get(payment.id)
     return known is not None and known[1] is Status.PAID
-
-
-def _went_back(payment: Payment) -> bool:
-    """Say whether all of a payment was given back: then nobody has to have been granted it."""
-    return payment.refunded is not None and payment.refunded == payment.amount
 
 
 def _is_counted(refund: Refund, ours: store.Refunds) -> bool:

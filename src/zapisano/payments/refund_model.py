@@ -118,10 +118,12 @@ def refund_amount(amount: Decimal | None, left: Decimal) -> Decimal:
         raise AlreadyRefunded
     if amount is None:
         return left
-    if not amount.is_finite() or amount <= 0 or amount != amount.quantize(KOPECK):
+    if not amount.is_finite() or amount <= 0:
         raise Refused("amount: must be above zero, with two decimal places at most")
     if amount > left:
         raise RefundTooLarge(f"amount: {amount} is more than is left of the payment, {left}")
+    if amount != amount.quantize(KOPECK):
+        raise Refused("amount: must be above zero, with two decimal places at most")
     return amount.quantize(KOPECK)
 
 

@@ -107,8 +107,9 @@ def _description(settings: Settings, order: AnyOrder) -> str:
     """What the payer reads on YooKassa's page, and the operator in its cabinet."""
     match order:
         case PlanOrder():
-            plan = settings.plans[order.plan].name
-            return f"{settings.operator_name}: {plan}, {order.company_name}"
+            plan = settings.plans.get(order.plan)  # sold no more? the order's price stands
+            bought = plan.name if plan else f"{order.days} дн."
+            return f"{settings.operator_name}: {bought}, {order.company_name}"
         case CreditsOrder():
             number = f"{order.credits:f}".removesuffix(".00")
             return f"{settings.operator_name}: кредиты ({number}) на счёт {order.email}"

@@ -5,6 +5,7 @@ transaction is open; then one transaction locks the order and commits the money 
 and the follow-up jobs together. Final states never regress.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -140,6 +141,7 @@ async def _succeeded(
         raise Busy(f"The request of order {order.id} is not answered yet.")
     if order.status is Status.PAID and order.payment_id == payment.id:
         return Outcome.PAID
+    order = await _found_at_last(conn, settings, payment, order, now)
     reason = _mismatch(settings, order, payment)
     if reason is None and order.status is Status.CANCELED:
         reason = Reason.AFTER_CANCEL
@@ -147,17 +149,37 @@ async def _succeeded(
         # It was under review then; what has gone back is not for us to grant.
         reason = Reason.REFUNDED_FIRST
     if reason is not None:
-        return await _distrust(conn, reason, payment, order)
+        return await _distrust(conn, reason, payment, order, now)
     match order:
         case PlanOrder():
             await _prolong(conn, settings, payment, order, now, via)
         case CreditsOrder():
             reason = await credit(conn, settings, order, payment.id, now)
             if reason is not None:
-                return await _distrust(conn, reason, payment, order)
+                return await _distrust(conn, reason, payment, order, now)
             await _note_paid(conn, payment, order, None, now, via)
             await auto_methods.paid(conn, order, payment, now)
     return Outcome.PAID
+
+
+async def _found_at_last(
+    conn: SharedConnection, settings: Settings, payment: Payment, order: AnyOrder, now: datetime
+) -> AnyOrder:
+    """Let an order whose request was never answered have its payment, if all else is proven.
+
+    After a day nothing repeats that request any more, and the order went before a person. A payment
+    that names it can only be what the request has made.
+    """
+    lost = order.status is Status.REVIEW and order.payment_id is None and order.requested_at
+    known = replace(order, payment_id=payment.id)
+    if not lost or _mismatch(settings, known, payment) is not None:
+        return order
+    await store.set_payment(conn, order.id, payment.id, None)
+    await store.close_unknown_outcome(conn, order.id, now)
+    await journal.record(
+        conn, "payment.created", payment.id, order_id=order.id, amount=str(payment.amount)
+    )
+    return known
 
 
 def _mismatch(settings: Settings, order: Order, payment: Payment) -> Reason | None:
@@ -176,12 +198,12 @@ async def _succeeded_elsewhere(
 ) -> Outcome:
     """Money without an order of ours: the old sales bot's, as long as that is honoured."""
     if "order_id" in payment.metadata or "plan" not in payment.metadata:
-        return await _distrust(conn, Reason.UNKNOWN_ORDER, payment, None)
+        return await _distrust(conn, Reason.UNKNOWN_ORDER, payment, None, now)
     if not settings.honours_legacy_sales(now):
-        return await _distrust(conn, Reason.LEGACY_OVER, payment, None)
+        return await _distrust(conn, Reason.LEGACY_OVER, payment, None, now)
     sale = legacy_sale(payment.metadata, settings.plans)
     if sale is None:
-        return await _distrust(conn, Reason.LEGACY_DATA, payment, None)
+        return await _distrust(conn, Reason.LEGACY_DATA, payment, None, now)
     order = legacy_order(
         sale.plan,
         company_name=sale.company_name,
@@ -190,7 +212,7 @@ async def _succeeded_elsewhere(
         now=now,
     )
     if (reason := _mismatch(settings, order, payment)) is not None:
-        return await _distrust(conn, reason, payment, None)
+        return await _distrust(conn, reason, payment, None, now)
     if await store.insert(conn, order):
         await _prolong(conn, settings, payment, order, now, via)
     return Outcome.PAID
@@ -306,7 +328,7 @@ async def _canceled(
     if order is None or order.payment_id != payment.id or order.status is Status.CANCELED:
         return Outcome.IGNORED if order is None else Outcome.CANCELED
     if order.status is Status.PAID:
-        return await _distrust(conn, Reason.AFTER_PAID, payment, order)
+        return await _distrust(conn, Reason.AFTER_PAID, payment, order, now)
     reason = payment.cancel_reason or "unknown"
     await store.mark_canceled(conn, order.id, reason, via)
     if isinstance(order, PlanOrder) and order.charge_key:
@@ -323,15 +345,23 @@ async def _canceled(
 
 
 async def _distrust(
-    conn: SharedConnection, reason: Reason, payment: Payment, order: Order | None
+    conn: SharedConnection,
+    reason: Reason,
+    payment: Payment,
+    order: Order | None,
+    now: datetime,
 ) -> Outcome:
     """Grant nothing and put the payment before a person.
 
     The order itself is stopped only if the payment is its own: a stranger's must not block it.
+    About money that has gone back nothing is left for a person to decide.
     """
     if order is not None and order.payment_id == payment.id:
         await store.mark_review(conn, order.id)
         await unschedule(conn, Poll, subject=order.id)
+    if payment.went_back:
+        await store.close_reviews(conn, payment.id, now)
+        return Outcome.REVIEW
     await review(
         conn, reason, payment_id=payment.id, order_id=order.id if order is not None else None
     )

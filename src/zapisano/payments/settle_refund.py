@@ -112,8 +112,7 @@ async def _finish(
     conn: SharedConnection, settings: Settings, refund: Refund, now: datetime, via: str
 ) -> RefundOutcome:
     order_id = await orders.find_by_payment(conn, refund.payment_id)
-    if order_id is None:
-        await review(conn, Reason.UNKNOWN_ORDER, payment_id=refund.payment_id, order_id=None)
+    if order_id is None:  # a stranger's: what there is to say of its payment, `settle` has said
         return RefundOutcome.REVIEW
     order = await orders.get(conn, order_id, lock=True)
     if order.is_open:

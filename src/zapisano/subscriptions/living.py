@@ -1,6 +1,6 @@
 """Do what is due in a tenant's paid life. One due row per tenant brings it here."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -34,11 +34,15 @@ LOOK_AGAIN = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Living:
-    """The handler. One per process."""
+    """The handler. One per process.
+
+    `will_charge` says whether the next period is charged by itself: payments know, above us.
+    """
 
     database: Database
     settings: Settings
     now: Callable[[], datetime]
+    will_charge: Callable[[SharedConnection, TenantId], Awaitable[bool]]
 
     async def live(self, job: Live) -> None:
         """Do what is due and ask for the next moment, in one transaction; archive after it.
@@ -63,7 +67,7 @@ class Living:
         """Return whether the tenant is to be archived."""
         terms = terms_of(self.settings)
         so_far = await store.so_far(conn, tenant.id)
-        autopay = self.settings.yookassa_autopay and await store.has_method(conn, tenant.id)
+        autopay = await self.will_charge(conn, tenant.id)
         subject = Subject(subscription.paid_until, subscription.changed_at, autopay, so_far)
         found = _while_it_may(tenant, agenda(subject, terms, now), now)
         for step in found.due:

@@ -115,15 +115,6 @@ async def keep_so_far(conn: SharedConnection, tenant: TenantId, done: SoFar) -> 
     )
 
 
-async def has_method(conn: SharedConnection, tenant: TenantId) -> bool:
-    """Say whether the tenant's owner has a saved method that may be charged."""
-    return bool(
-        await conn.fetchval(
-            "SELECT 1 FROM shared.saved_methods WHERE tenant_id = $1 AND ended_at IS NULL", tenant
-        )
-    )
-
-
 async def set_next_plan(conn: SharedConnection, tenant: TenantId, plan: str | None) -> bool:
     """Write which plan comes with the next renewal, None for the same; False if it was so."""
     return bool(

@@ -46,6 +46,7 @@ from zapisano.payments import (
 )
 from zapisano.payments import store as money
 from zapisano.payments.model import ProviderName, read_order_id
+from zapisano.payments.promo_model import PromoLapsed
 from zapisano.settings import Settings
 from zapisano.tenancy import Tenant
 from zapisano.tenancy import store as tenants
@@ -68,6 +69,7 @@ TROUBLES: tuple[tuple[type[AppError], str], ...] = (
     (ChoiceFrozen, "choice_frozen"),
     (ProviderUnavailable, "unavailable"),
     (ProviderRefused, "refused"),
+    (PromoLapsed, "promo_lapsed"),
     (Refused, "not_sold"),
     (Busy, "busy"),
 )
@@ -192,7 +194,7 @@ async def _about_plan(
     bot = await tenants.sales_bot_username(conn)
     plan = settings.plans.get(order.plan)
     words = {
-        "plan_name": plan.name if plan else order.plan,
+        "plan_name": plan.name if plan else "",
         "is_paused": tenant is not None and tenant.is_paused_by_operator,
         "paid_until": await _paid_until(conn, settings, tenant, now),
         "back_url": f"{settings.telegram_link_base}/{bot}" if bot else "",
@@ -265,6 +267,8 @@ def _order_context(request: Request, order: AnyOrder, about: About) -> dict[str,
         "language": language,
         "order": order,
         "sum": roubles(order.amount, language),
+        "refunded": roubles(order.refunded, language) if order.refunded else "",
+        "all_went_back": order.refunded == order.amount,
         "reason": reason_text(language, order.cancel_reason),
         "trouble": None,
         "refresh": None,

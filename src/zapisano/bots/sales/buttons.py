@@ -75,10 +75,15 @@ class Switch(CallbackData, prefix="switch"):
 
 
 class Later(CallbackData, prefix="later"):
-    """Go over to another plan with the next renewal; to none: stay."""
+    """Go over to another plan with the next renewal; to none: stay.
+
+    It carries the price and the days that the button has shown: a press agrees to those alone.
+    """
 
     tenant: str
     plan: str = ""
+    price: str = ""
+    days: int = 0
 
 
 class Invite(CallbackData, prefix="invite"):

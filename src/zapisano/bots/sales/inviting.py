@@ -13,7 +13,7 @@ from zapisano import subscriptions
 from zapisano.bots.model import BotRow
 from zapisano.bots.sales.buttons import Go, Invite, back, button, short
 from zapisano.bots.sales.renewal import own_tenant
-from zapisano.bots.sales.showcase import arrive, greet
+from zapisano.bots.sales.showcase import arrive
 from zapisano.bots.sales.tariff import counted
 from zapisano.bots.sales.words import days_text, inside_quotes
 from zapisano.bots.screens import keyboard, link, show
@@ -84,13 +84,12 @@ async def come(
     if host is not None and settings.referral_days:
         async with database.shared() as conn:
             counts = await subscriptions.accept_invitation(conn, host, message.from_user.id, now)
-    if not counts:
-        await arrive(message, bot, state, database, settings)
-        return
-    first = _("🎁 You are invited: with your first payment you get a gift, {days}.\n\n").format(
-        days=days_text(settings.referral_days)
-    )
-    await greet(message, state, database, settings, first=first)
+    first = ""
+    if counts:
+        first = _("🎁 You are invited: with your first payment you get a gift, {days}.\n\n").format(
+            days=days_text(settings.referral_days)
+        )
+    await arrive(message, bot, state, database, settings, first=first)
 
 
 def routes() -> Router:

@@ -43,9 +43,12 @@ class Mine:
     paid_until: datetime | None
     on_trial: bool
     autopay: SavedMethod | None = None
+    is_charged: bool = False
 
 
-async def _mine(database: Database, person_id: int, now: datetime) -> list[Mine]:
+async def _mine(
+    database: Database, settings: Settings, person_id: int, now: datetime
+) -> list[Mine]:
     async with database.shared() as conn:
         lines: list[Mine] = []
         for tenant in await tenants.of_owner(conn, person_id, archived=True):
@@ -56,8 +59,9 @@ async def _mine(database: Database, person_id: int, now: datetime) -> list[Mine]
                 continue  # closed, and nothing is left of it
             on_trial = paid is not None and paid.plan == TRIAL
             autopay = await methods.find(conn, tenant.id)
+            charged = await methods.will_charge(settings, conn, tenant.id)
             username = row.username if row else None
-            lines.append(Mine(tenant, username, paid_until, on_trial, autopay))
+            lines.append(Mine(tenant, username, paid_until, on_trial, autopay, charged))
     return lines[-MOST_BUSINESSES:]
 
 
@@ -71,7 +75,7 @@ async def mine(
     """Show the list."""
     assert event.from_user is not None  # noqa: S101 # a private chat
     await state.clear()
-    lines = await _mine(database, event.from_user.id, now)
+    lines = await _mine(database, settings, event.from_user.id, now)
     if not lines:
         text = _("You have no bots yet. The first one can be working in a few minutes.")
         buy = [button(_("See the prices"), Go(to="plans"))]
@@ -103,8 +107,13 @@ def _line(line: Mine, settings: Settings) -> str:
         until = _("free until {day}") if line.on_trial else _("paid until {day}")
         until = until.format(day=day(line.paid_until, settings))
         text += f"\n{until}"
-    if line.autopay:
+    if line.autopay and line.is_charged:
         text += "\n" + autopay_line(line.autopay)
+    elif line.autopay:
+        text += "\n" + _(
+            "Autopay will not work: your plan is not the one you agreed to be charged for. Tick "
+            "its box at the next payment."
+        )
     return text
 
 

@@ -12,7 +12,7 @@ from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.inbox import SEALED_MARK
 from zapisano.bots.model import MISTYPED
-from zapisano.bots.sales.buttons import Enter, Go, back, button
+from zapisano.bots.sales.buttons import Enter, back
 from zapisano.bots.sales.renewal import show_order
 from zapisano.bots.sales.showcase import arrive
 from zapisano.bots.sales.words import day, pause_note, plan_name, roubles
@@ -42,7 +42,7 @@ async def ask_for_code(
         order = await orders.get_plan_order(conn, callback_data.order)
     if order.buyer_id != tap.from_user.id:
         raise UnknownOrder
-    text = _("Write the promo code here, for example <code>SUMMER</code>.")
+    text = _("Write the promo code here.")
     shown = await show(tap, text, keyboard(back(_way_back(order))))
     await state.set_state(Entering.code)
     await state.set_data({"order": order.id, "screen": shown})
@@ -85,12 +85,10 @@ async def come(
         async with database.shared() as conn:
             promo = await note_promo(conn, message.from_user.id, code, now)
     except NoPromo:
-        await message.answer(_("This promo code has ended. The prices are good all the same:"))
-        await arrive(message, bot, state, database, settings)
-        return
-    await state.clear()
-    prices = [button(_("See the prices"), Go(to="plans"))]
-    await show(message, _what_it_brings(promo, settings), keyboard(prices, back("start")))
+        first = _("This promo code has ended. The prices are good all the same.")
+    else:
+        first = _what_it_brings(promo, settings)
+    await arrive(message, bot, state, database, settings, first=f"{first}\n\n")
 
 
 def _what_it_brings(promo: Promo, settings: Settings) -> str:

@@ -10,7 +10,13 @@ from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.model import BotRow
 from zapisano.bots.sales.buttons import Buy, Enter, Stars, back, button
-from zapisano.bots.sales.words import inside_quotes, pause_note, plan_line, plan_name, roubles
+from zapisano.bots.sales.words import (
+    inside_quotes,
+    ordered_plan,
+    pause_note,
+    plan_line,
+    roubles,
+)
 from zapisano.bots.screens import keyboard, link, show
 from zapisano.db import Database
 from zapisano.payments import PlanOrder, create_order, sold_for_stars
@@ -127,7 +133,7 @@ async def show_order(
         )
     text = text.format(
         name=inside_quotes(order.company_name),
-        plan=plan_name(settings.plans[order.plan]),
+        plan=ordered_plan(order, settings),
         sum=roubles(order.amount),
     )
     in_stars = _in_stars(order, settings)

@@ -37,19 +37,27 @@ async def start_with_payload(
 
 
 async def arrive(
-    message: Message, bot: Bot, state: FSMContext, database: Database, settings: Settings
+    message: Message,
+    bot: Bot,
+    state: FSMContext,
+    database: Database,
+    settings: Settings,
+    *,
+    first: str = "",
 ) -> None:
-    """Greet; whose bot is awaited gets its button.
+    """Greet, below what a link has brought `first`; whose bot is awaited gets its button.
 
     Telegram lets no bot write first, so an owner whom the operator has entered meets it here.
     """
     assert message.from_user is not None  # noqa: S101 # a private chat
     tenant = await find_awaiting(database, message.from_user.id)
     if tenant is None:
-        await start(message, state, database, settings)
+        await _greet(message, state, database, settings, first=first)
         return
     await state.clear()
-    text = _("Hello! Here are the prices and your bots. What is left to do for yours is below.")
+    text = first + _(
+        "Hello! Here are the prices and your bots. What is left to do for yours is below."
+    )
     await show(message, text, _start_buttons(None))
     await prompt(bot, database, tenant, reminder=True)
 
@@ -58,10 +66,10 @@ async def start(
     event: Message | CallbackQuery, state: FSMContext, database: Database, settings: Settings
 ) -> None:
     """Say what you get."""
-    await greet(event, state, database, settings)
+    await _greet(event, state, database, settings)
 
 
-async def greet(
+async def _greet(
     event: Message | CallbackQuery,
     state: FSMContext,
     database: Database,

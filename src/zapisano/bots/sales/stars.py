@@ -9,10 +9,9 @@ from aiogram import Bot, F, Router
 from aiogram.exceptions import TelegramBadRequest
 from aiogram.types import CallbackQuery, LabeledPrice, Message, PreCheckoutQuery
 from aiogram.utils.i18n import gettext as _
-from aiogram.utils.i18n import ngettext
 
 from zapisano.bots.sales.buttons import Stars, short
-from zapisano.bots.sales.words import plan_name
+from zapisano.bots.sales.words import in_days, ordered_plan
 from zapisano.bots.screens import LATE, answer
 from zapisano.bots.stars import charge
 from zapisano.db import Database
@@ -73,8 +72,8 @@ async def invoice(
 
 
 async def _send_invoice(bot: Bot, order: PlanOrder, settings: Settings) -> None:
-    title = plan_name(settings.plans[order.plan])
-    days = ngettext("{days} day", "{days} days", order.days).format(days=order.days)
+    title = ordered_plan(order, settings)
+    days = in_days(order.days)
     text = (
         _("A bot for “{name}”, {days}. It is made right after payment.")
         if order.tenant_id is None

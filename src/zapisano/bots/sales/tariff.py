@@ -20,13 +20,13 @@ from zapisano.bots.sales.buttons import (
 )
 from zapisano.bots.sales.renewal import order_of, own_tenant, pay_for
 from zapisano.bots.sales.words import day, inside_quotes, plan_label, plan_line, roubles
-from zapisano.bots.screens import keyboard, show
+from zapisano.bots.screens import answer, keyboard, show
 from zapisano.db import Database
 from zapisano.errors import Refused
 from zapisano.payments import methods
 from zapisano.settings import Plan, Settings
 from zapisano.subscriptions import Subscription
-from zapisano.tenancy import Tenant, TenantId
+from zapisano.tenancy import Tenant
 from zapisano.tenancy import store as tenants
 
 
@@ -75,7 +75,7 @@ async def _show(tap: CallbackQuery, tenant_id: str, database: Database, settings
     rows = [
         *([_up(tenant, plan)] for plan in longer),
         *([_down(tenant, plan)] for plan in shorter if plan.id != paid.next_plan),
-        [button(_stay(now), Later(tenant=tenant.id))] if paid.next_plan else [],
+        [_stay(tenant, now)] if paid.next_plan else [],
     ]
     await show(tap, text, keyboard(*rows, back("mine")))
 
@@ -88,9 +88,12 @@ def _planned(paid: Subscription, settings: Settings) -> str:
     return text.format(plan=plan_label(plan.id, settings), sum=roubles(plan.price))
 
 
-def _stay(plan: Plan | None) -> str:
+def _stay(tenant: Tenant, plan: Plan | None) -> InlineKeyboardButton:
     stay = _("Stay with my plan")
-    return f"{stay} · {roubles(plan.price)}" if plan else stay
+    if plan is None:
+        return button(stay, Later(tenant=tenant.id))
+    shown = Later(tenant=tenant.id, price=str(plan.price), days=plan.days)
+    return button(f"{stay} · {roubles(plan.price)}", shown)
 
 
 def _up(tenant: Tenant, plan: Plan) -> InlineKeyboardButton:
@@ -98,7 +101,8 @@ def _up(tenant: Tenant, plan: Plan) -> InlineKeyboardButton:
 
 
 def _down(tenant: Tenant, plan: Plan) -> InlineKeyboardButton:
-    return button(f"⬇️ {plan_line(plan)}", Later(tenant=tenant.id, plan=plan.id))
+    shown = Later(tenant=tenant.id, plan=plan.id, price=str(plan.price), days=plan.days)
+    return button(f"⬇️ {plan_line(plan)}", shown)
 
 
 async def switch(
@@ -126,17 +130,28 @@ async def later(
 ) -> None:
     """Down: from the next payment on; or not at all. A saved card is charged for what is chosen.
 
-    The button says the plan and the sum, so a press on it is the consent to them.
+    The button says the plan and the sum, so a press on it is the consent to them, and to no others:
+    an old button whose price is not today's agrees to nothing.
     """
     tenant = await own_tenant(database, callback_data.tenant, tap.from_user.id)
-    plan = callback_data.plan or None
-    if plan is not None and plan not in settings.plans:
-        raise Refused("plan: is no longer sold")
     async with database.shared() as conn:
-        paid = await subscriptions.plan_next(conn, TenantId(tenant.id), plan, by="owner")
-        if chosen := settings.plans.get(subscriptions.plan_at_renewal(paid)):
+        paid = await subscriptions.get(conn, tenant.id)
+        chosen = settings.plans.get(callback_data.plan or paid.plan)
+        if chosen is None and callback_data.plan:
+            raise Refused("plan: is no longer sold")
+        is_shown = chosen is None or _is_as_shown(callback_data, chosen)
+        if is_shown:
+            await subscriptions.plan_next(conn, tenant.id, callback_data.plan or None, by="owner")
+        if is_shown and chosen is not None:
             await methods.agree(conn, tenant.id, chosen, by="owner", now=now)
+    if chosen is not None and not is_shown:
+        text = _("The price has changed, so nothing is chosen yet. It is {plan} now.")
+        await answer(tap, text.format(plan=plan_line(chosen)), alert=True)
     await _show(tap, tenant.id, database, settings)
+
+
+def _is_as_shown(button_data: Later, plan: Plan) -> bool:
+    return (button_data.price, button_data.days) == (str(plan.price), plan.days)
 
 
 def routes() -> Router:

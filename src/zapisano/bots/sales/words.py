@@ -9,7 +9,7 @@ from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.i18n import RUSSIAN
 from zapisano.bots.screens import quote
-from zapisano.payments import SavedMethod
+from zapisano.payments import PlanOrder, SavedMethod
 from zapisano.plans import TRIAL, Trial
 from zapisano.settings import Plan, Settings
 from zapisano.tenancy import State, Suspension, Tenant
@@ -33,9 +33,18 @@ def inside_quotes(name: str) -> str:
 
 def plan_name(plan: Plan) -> str:
     """Name a plan: as the price list does in Russian, else by its days."""
-    if get_i18n().current_locale == RUSSIAN:
-        return plan.name
-    return ngettext("{days} day", "{days} days", plan.days).format(days=plan.days)
+    return plan.name if get_i18n().current_locale == RUSSIAN else in_days(plan.days)
+
+
+def ordered_plan(order: PlanOrder, settings: Settings) -> str:
+    """Name what an order is for; its plan may be sold no more, and its price stands."""
+    plan = settings.plans.get(order.plan)
+    return plan_name(plan) if plan else in_days(order.days)
+
+
+def in_days(days: int) -> str:
+    """Say a number of days."""
+    return ngettext("{days} day", "{days} days", days).format(days=days)
 
 
 def plan_line(plan: Plan) -> str:

@@ -30,6 +30,7 @@ from zapisano.settings import Settings
 
 LONGEST_WORD = 255
 MOST_LINES = 200
+PAYMENT_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 PHONE = re.compile(r"\+?[0-9() -]{10,25}")
 FOUND = ("order", "status", "amount", "what", "whose", "card", "payment", "created (UTC)", "paid")
 SAID: Mapping[Outcome, str] = {
@@ -56,7 +57,7 @@ async def find(settings: Settings, wanted: str, count: int, *, as_json: bool) ->
     async with opened(settings) as database, database.shared() as conn:
         found = await store.search(
             conn,
-            wanted.replace("\0", ""),
+            wanted.encode(errors="ignore").decode().replace("\0", ""),
             digits=phone_digits(wanted),
             telegram_id=number if number is not None and number < MAX_TELEGRAM_ID else None,
             limit=count,
@@ -165,26 +166,37 @@ async def _at_provider(settings: Settings, payment_id: str) -> dict[str, object]
     return {name: getattr(payment, name) for name in shown}
 
 
-async def settle(settings: Settings, payment_id: str) -> None:
+async def settle(settings: Settings, about: str) -> None:
     """Do what a payment's state asks for, as its notification would.
 
     Raises:
+        Refused: it is no id of a payment.
+        UnknownPayment: YooKassa does not know it; a slip of the pen is not put before a person.
         ProviderUnavailable, Busy: not now.
     """
     settings.require("yookassa_shop_id", "yookassa_secret_key")
     async with opened(settings) as database:
         async with database.shared() as conn:
-            if await store.provider_of_payment(conn, payment_id.strip()) is ProviderName.STARS:
-                raise Refused(
-                    "PAYMENT: is in Telegram Stars, which the worker asks after by itself"
-                )
-        outcome = await _settle(database, settings, payment_id.strip())
-    screen.say(f"{payment_id.strip()} {SAID[outcome]}.")
+            payment_id = await _payment_of(conn, about.strip())
+        outcome = await _settle(database, settings, payment_id)
+    screen.say(f"{payment_id} {SAID[outcome]}.")
+
+
+async def _payment_of(conn: SharedConnection, about: str) -> str:
+    """Return the id of the payment that is meant: by itself, or by its order's."""
+    order = await _order_of(conn, about) if PAYMENT_ID.fullmatch(about) else None
+    payment_id = order.payment_id if order else about
+    if payment_id is None or not PAYMENT_ID.fullmatch(payment_id):
+        raise Refused("PAYMENT: give a payment's id, or that of an order whose payment was made")
+    if await store.provider_of_payment(conn, payment_id) is ProviderName.STARS:
+        raise Refused("PAYMENT: is in Telegram Stars, which the worker asks after by itself")
+    return payment_id
 
 
 async def _settle(database: Database, settings: Settings, payment_id: str) -> Outcome:
     provider = YooKassa(settings)
     try:
+        await provider.get_payment(payment_id)
         return await settle_payment(
             database, provider, settings, payment_id, utc_now(), via="operator"
         )

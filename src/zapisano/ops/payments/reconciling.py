@@ -11,6 +11,7 @@ from zapisano.ops.payments.refunding import shop
 from zapisano.payments import Report, reconcile
 from zapisano.settings import Settings
 
+YEARS = (2010, 2099)  # in which money may have moved
 DAYS = 3  # that are compared unless some are named
 
 
@@ -44,6 +45,8 @@ def _day(text: str, option: str, settings: Settings) -> datetime:
         day = date.fromisoformat(text)
     except ValueError:
         raise Refused(f"{option}: write a day, as 2026-11-30") from None
+    if not YEARS[0] <= day.year <= YEARS[1]:
+        raise Refused(f"{option}: write a day of the years {YEARS[0]} to {YEARS[1]}")
     return datetime.combine(day, time(), ZoneInfo(settings.time_zone)).astimezone(UTC)
 
 

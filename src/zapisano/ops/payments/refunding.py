@@ -1,9 +1,10 @@
 """`zapisano payments refund`: give money back, having seen what goes with it."""
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from zapisano import subscriptions
 from zapisano.clock import utc_now
@@ -36,6 +37,8 @@ from zapisano.payments.refund_model import refund_amount
 from zapisano.payments.shrinking import credits_to_take, days_to_take
 from zapisano.payments.store import refunds as store
 from zapisano.settings import Settings
+
+SUM = re.compile(r"[0-9]{1,9}(\.[0-9]{1,2})?")
 
 
 class NothingWentBack(Conflict):
@@ -71,7 +74,7 @@ async def refund(
     order_id = read_order_id(order)
     if order_id is None:
         raise UnknownOrder(f"ORDER: {order!r} is no id of an order")
-    wanted = _amount(amount)
+    wanted = read_sum(amount)
     async with opened(settings) as database, database.shared() as conn:
         if (found := await orders.get(conn, order_id)).provider is ProviderName.STARS:
             await _in_stars(conn, found, wanted, ask=ask)
@@ -111,11 +114,15 @@ async def _in_stars(
     screen.note(f"See: zapisano payments show {order.id}")
 
 
-def _amount(text: str) -> Decimal | None:
-    try:
-        return Decimal(text) if text else None
-    except InvalidOperation:
-        raise Refused(f"--amount: {text!r} is no sum in roubles, as 100.00") from None
+def read_sum(text: str) -> Decimal | None:
+    """Read what was typed, strictly: `1_0` or `1e2` is likelier a slip than a sum.
+
+    Raises:
+        Refused: it is no sum in roubles.
+    """
+    if text and not SUM.fullmatch(text):
+        raise Refused(f"--amount: {text!r} is no sum in roubles, as 100.00")
+    return Decimal(text) if text else None
 
 
 def _agreed(shown: str, order_id: str) -> bool:

@@ -55,6 +55,7 @@ from zapisano.payments.store.orders import (
 from zapisano.payments.store.reviews import (
     add_review,
     close_reviews,
+    close_unknown_outcome,
     is_reviewed,
 )
 from zapisano.payments.store.stars import (
@@ -72,6 +73,7 @@ __all__ = [
     "close_notifications",
     "close_review",
     "close_reviews",
+    "close_unknown_outcome",
     "count_dead",
     "count_error",
     "count_notices",

@@ -16,7 +16,8 @@ async def figures(conn: SharedConnection) -> Figures:
            WHERE settled_via IS NOT NULL GROUP BY status, settled_via"""
     )
     reviews = await conn.fetch(
-        """SELECT reason, count(id) AS reviews,
+        """SELECT reason,
+               count(DISTINCT (payment_id, order_id)) AS reviews,
                count(id) FILTER (WHERE closed_at IS NULL) AS still_open
            FROM shared.reviews GROUP BY reason"""
     )

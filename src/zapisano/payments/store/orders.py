@@ -264,12 +264,18 @@ async def in_the_way(
 
 
 async def drop_charge(conn: SharedConnection, order_id: OrderId, reason: str) -> bool:
-    """Cancel a charge that nobody can have asked the provider for; False if that is not so."""
+    """Cancel a charge that nobody can have asked the provider for; False if that is not so.
+
+    One that somebody holds, to ask or to settle, is not waited for: the caller holds its tenant.
+    """
     return bool(
         await conn.execute(
             """UPDATE shared.orders SET status = 'canceled', cancel_reason = $2
-               WHERE id = $1 AND charge_key IS NOT NULL AND status = 'created'
-                 AND requested_at IS NULL AND payment_id IS NULL""",
+               WHERE id = (
+                   SELECT id FROM shared.orders
+                   WHERE id = $1 AND charge_key IS NOT NULL AND status = 'created'
+                     AND requested_at IS NULL AND payment_id IS NULL
+                   FOR UPDATE SKIP LOCKED)""",
             order_id,
             reason,
         )

@@ -111,17 +111,28 @@ async def unasked_with(conn: SharedConnection, code: str, buyer_id: int) -> list
 
 
 async def reprice(
-    conn: SharedConnection, order_id: OrderId, *, code: str | None, amount: Decimal, body: str
+    conn: SharedConnection,
+    order_id: OrderId,
+    *,
+    code: str | None,
+    amount: Decimal,
+    body: str,
+    now: datetime,
 ) -> bool:
-    """Write an order's new price; return False if its payment was asked for already."""
+    """Write an order's new price; return False if its payment was asked for already.
+
+    With a code it is an offer of this moment, however old the order: it holds the use from now on.
+    """
     return bool(
         await conn.execute(
-            """UPDATE shared.orders SET promo_code = $2, amount = $3, request_body = $4
+            """UPDATE shared.orders SET promo_code = $2, amount = $3, request_body = $4,
+                   created_at = CASE WHEN $2::text IS NULL THEN created_at ELSE $5 END
                WHERE id = $1 AND status = 'created' AND requested_at IS NULL""",
             order_id,
             code,
             amount,
             body,
+            now,
         )
     )
 

@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "s0014"
-down_revision = "s0012"
+down_revision = "s0013"
 
 ORDERS = (
     """ALTER TABLE shared.orders
