@@ -1,15 +1,17 @@
 """Autopay in the sales bot: seen in /my, ended by one tap, and spoken of when it fails."""
 
 from datetime import timedelta
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 from house import Buyer, House
 
 from zapisano import subscriptions
 from zapisano.bots.sales.buttons import Unlink
-from zapisano.payments import AutopayEnded, OrderId, choose
+from zapisano.payments import AutopayEnded, OrderId, SettleRefund, choose
 from zapisano.settings import Settings
 from zapisano.subscriptions import Charge
 from zapisano.tenancy import TenantId
@@ -129,3 +131,42 @@ async def test_who_has_left_another_card_is_not_told_of_the_old_one(
     await house.do(AutopayEnded(TENANT, "card_expired"))
     await house.idle()
     assert len(await buyer.phone.answers(buyer.sales)) == before
+
+
+async def gives_back(house: House, amount: str) -> None:
+    """Give money back in the provider's cabinet, and let the news arrive."""
+    payment_id = await house.witness.fetchval("SELECT payment_id FROM shared.orders")
+    body = {"payment_id": payment_id, "amount": {"value": amount, "currency": "RUB"}}
+    shop = (house.settings.yookassa_shop_id, house.settings.yookassa_secret_key.get_secret_value())
+    async with httpx.AsyncClient(base_url=house.settings.yookassa_api_url, auth=shop) as client:
+        made = await client.post("/refunds", json=body, headers={"Idempotence-Key": uuid4().hex})
+    await house.do(SettleRefund(made.raise_for_status().json()["id"]))
+    await house.idle()
+
+
+@pytest.mark.parametrize(
+    ("language", "part", "all_of_it"),
+    [
+        (
+            "ru",
+            ("↩️ Вернули 100 ₽ за «Ромашка»", "Бот оплачен до "),
+            ("↩️ Вернули 199 ₽ за «Ромашка»", "Автоплатёж отключён. Сами больше ничего не спишем."),
+        ),
+        (
+            "en",
+            ("↩️ 100 ₽ for “Ромашка”", "The bot is paid until "),
+            ("↩️ 199 ₽ for “Ромашка”", "Autopay is off. Nothing will be charged by itself."),
+        ),
+    ],
+)
+async def test_a_refund_says_what_went_back_and_what_it_ends(
+    house: House, buyer: Buyer, language: str, part: tuple[str, str], all_of_it: tuple[str, str]
+) -> None:
+    await buys_with_autopay(house, buyer)
+    await house.witness.execute("UPDATE shared.orders SET buyer_language = $1", language)
+    await gives_back(house, "100.00")
+    said = await buyer.hears(part[0])
+    assert part[1] in said["text"]
+    assert all_of_it[1] not in said["text"]
+    await gives_back(house, "199.00")
+    assert all_of_it[1] in (await buyer.hears(all_of_it[0]))["text"]

@@ -134,6 +134,8 @@ class Notices:
             buttons = None
             if tenant and paid and tenant.state is not State.ARCHIVED:
                 text += "\n\n" + _paid_time(refund.days_taken, paid.paid_until, self)
+                if job.ended_autopay:
+                    text += " " + _("Autopay is off. Nothing will be charged by itself.")
                 if paid.paid_until <= self.now() + ENDS_SOON:
                     buttons = keyboard([button(_("Extend"), Renew(tenant=tenant.id))])
             with _nobody_there():
