@@ -28,7 +28,7 @@ from zapisano.bots.jobs import (
     TellOfChange,
     Welcome,
 )
-from zapisano.bots.model import BotRow
+from zapisano.bots.model import BotRow, bot_link
 from zapisano.bots.registry import Bots
 from zapisano.bots.sales.buttons import Go, Renew, button
 from zapisano.bots.sales.prompt import prompt
@@ -170,11 +170,10 @@ class Notices:
         if found is None:
             return
         row, tenant = found
+        address = bot_link(self.settings, row.username)
         with speaking(SALES, tenant.owner_language):
-            text = _welcome(again=job.again).format(username=row.username, link=row.link)
-            buttons = keyboard(
-                [link(_("Open @{username}").format(username=row.username), row.link)]
-            )
+            text = _welcome(again=job.again).format(username=row.username, link=address)
+            buttons = keyboard([link(_("Open @{username}").format(username=row.username), address)])
             with _nobody_there():
                 await self._say(tenant.owner_id, text, buttons)
         if not job.again:

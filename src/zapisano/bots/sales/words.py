@@ -82,12 +82,9 @@ def day(moment: datetime, settings: Settings) -> str:
     return moment.astimezone(ZoneInfo(settings.time_zone)).strftime("%d.%m.%Y")
 
 
-def autopay_line(method: SavedMethod) -> str:
-    """Say what is charged by itself, how often, and from which card."""
-    days = method.agreed.days
-    text = ngettext(
-        "Autopay: {sum} every {days} day", "Autopay: {sum} every {days} days", days
-    ).format(sum=roubles(method.agreed.amount), days=days)
+def next_charge(method: SavedMethod, plan: Plan, at: datetime, settings: Settings) -> str:
+    """Say what will be charged by itself, when, and from which card."""
+    text = _("🔁 Autopay: {sum} on {day}").format(sum=roubles(plan.price), day=day(at, settings))
     return text + (_(", card •• {last4}").format(last4=method.last4) if method.last4 else "")
 
 
