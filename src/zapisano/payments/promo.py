@@ -10,9 +10,9 @@ from decimal import Decimal
 
 from zapisano import journal
 from zapisano.db import SharedConnection
-from zapisano.errors import Conflict
+from zapisano.errors import Conflict, Refused
 from zapisano.payments import store
-from zapisano.payments.model import OrderClosed, OrderId, PlanOrder
+from zapisano.payments.model import OrderClosed, OrderId, PlanOrder, UnknownOrder
 from zapisano.payments.promo_model import (
     NOTED_FOR,
     RESERVED_FOR,
@@ -71,6 +71,28 @@ async def apply_noted(
         return await apply_promo(conn, settings, order.id, code, now)
     except Conflict:
         return order
+
+
+async def remove_promo(
+    conn: SharedConnection, settings: Settings, order_id: OrderId, now: datetime
+) -> PlanOrder:
+    """Give an order its usual price of today again; its code is not offered by itself any more.
+
+    Raises:
+        OrderClosed: its payment is under way, or it is over.
+        Refused: its plan is sold no more, so there is no usual price.
+        UnknownOrder: there is no such order of a plan.
+    """
+    found = await store.get(conn, order_id, lock=True)
+    if not isinstance(found, PlanOrder):
+        raise UnknownOrder
+    if not found.promo_code:
+        return found
+    if (plan := settings.plans.get(found.plan)) is None:
+        raise Refused("plan: is no longer sold")
+    new = await _reprice(conn, settings, found, None, plan.price, now)
+    await promos.forget_code(conn, found.buyer_id, found.promo_code)
+    return new
 
 
 async def note_promo(conn: SharedConnection, person_id: int, text: str, now: datetime) -> Promo:

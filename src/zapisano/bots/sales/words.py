@@ -15,14 +15,18 @@ from zapisano.settings import Plan, Settings
 from zapisano.tenancy import State, Suspension, Tenant
 
 MONTH_DAYS = 30
+NO_BREAK = "\N{NO-BREAK SPACE}"
 INNER_RUSSIAN = str.maketrans("«»", "„“")
 INNER_ENGLISH = str.maketrans("“”", "‘’")
 
 
 def roubles(amount: Decimal) -> str:
-    """Write a sum: `299 ₽`, `1 490 ₽`, `99.50 ₽`."""
+    """Write a sum: `299 ₽`, `1 490 ₽`, `99,50 ₽`; in English `99.50 ₽`."""
     whole = amount == amount.to_integral_value()
-    return f"{amount:,.{0 if whole else 2}f} ₽".replace(",", "\N{NO-BREAK SPACE}")
+    digits = f"{amount:,.{0 if whole else 2}f}".replace(",", NO_BREAK)
+    if get_i18n().current_locale == RUSSIAN:
+        digits = digits.replace(".", ",")
+    return f"{digits} ₽"
 
 
 def inside_quotes(name: str) -> str:
