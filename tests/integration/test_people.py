@@ -142,8 +142,6 @@ async def test_a_code_comes_by_a_link(house: House, buyer: Buyer) -> None:
     await buyer.hears("Как называется")
     await buyer.says("Ромашка")
     await buyer.sees("Оплатить 239,20 ₽")
-    await begins(house, buyer, "promo_NOSUCH")
-    await buyer.hears("Этот промокод уже не действует")
 
 
 async def invited(house: House, host: Buyer, guest: Buyer) -> None:

@@ -96,6 +96,38 @@ async def test_a_code_goes_along_to_another_plan(house: House, buyer: Buyer) -> 
     await buyer.sees("Оплатить 639,20 ₽", under="SUMMER")
 
 
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ("NOSUCH", "Такого промокода нет, или он закончился."),
+        ("x" * 40, "Такого промокода нет, или он закончился."),
+        ("ENDED", "Такого промокода нет, или он закончился."),
+        ("FULL", "Этот промокод уже разобрали."),
+    ],
+)
+async def test_a_link_with_a_dead_code_says_so_and_goes_on_to_the_prices(
+    house: House, buyer: Buyer, another_buyer: Buyer, code: str, line: str
+) -> None:
+    full = replace(SUMMER, code="FULL", uses=1)
+    await codes(house, replace(SUMMER, code="ENDED"), full)
+    async with house.database.shared() as conn:
+        await promos.end_promo(conn, "ENDED", datetime.now(UTC))
+    await another_buyer.orders("Лютик")
+    await writes(another_buyer, "full")
+    await another_buyer.sees("Оплатить 239,20 ₽", under="FULL")
+    await another_buyer.says("/start promo_FULL")  # hers: it moves along
+    await another_buyer.hears("FULL: скидка 20 %")
+    await buyer.says(f"/start promo_{code}")
+    said = await buyer.hears(line)
+    assert "На какой срок" in said["text"]
+    assert "Бот для записи клиентов" not in said["text"]
+    await buyer.sees("Попробовать 14 дней бесплатно", under=line)
+    await buyer.presses("1 месяц")
+    await buyer.hears("Как называется")
+    await buyer.says("Ромашка")
+    await buyer.sees("Оплатить 299 ₽")
+
+
 async def test_what_is_being_paid_keeps_its_code(
     house: House, buyer: Buyer, another_buyer: Buyer
 ) -> None:

@@ -96,15 +96,17 @@ async def remove_promo(
 
 
 async def note_promo(conn: SharedConnection, person_id: int, text: str, now: datetime) -> Promo:
-    """Remember the code that a person has come with by a link.
+    """Remember the code that a person has come with, for her next order.
 
     Raises:
         NoPromo: there is no such code, or it is over.
+        PromoUsedUp, PromoUsedOnce: an order of hers could not have it any more.
     """
     code = cleaned_code(text)
     promo = await promos.find_promo(conn, code) if code else None
     if promo is None or promo.is_over(now):
         raise NoPromo
+    await _check_for_person(conn, promo, person_id, now)
     await promos.note_code(conn, person_id, promo.code, now)
     return promo
 
@@ -160,6 +162,22 @@ async def _check_uses(
         conn, promo.code, unasked_since=since, besides=order.id, buyer_id=order.buyer_id
     ):
         raise PromoUsedOnce
+
+
+async def _check_for_person(
+    conn: SharedConnection, promo: Promo, person_id: int, now: datetime
+) -> None:
+    """See that a use is left for a person. What she holds and has not begun to pay moves along."""
+    since = now - RESERVED_FOR
+    begun = await promos.count_uses(conn, promo.code, unasked_since=now, buyer_id=person_id)
+    if promo.once_per_person and begun:
+        raise PromoUsedOnce
+    if promo.uses is None:
+        return
+    taken = await promos.count_uses(conn, promo.code, unasked_since=since)
+    held = await promos.count_uses(conn, promo.code, unasked_since=since, buyer_id=person_id)
+    if taken - (held - begun) >= promo.uses:
+        raise PromoUsedUp
 
 
 async def _reprice(

@@ -15,14 +15,15 @@ from zapisano.bots.inbox import SEALED_MARK
 from zapisano.bots.model import MISTYPED
 from zapisano.bots.sales.buttons import DropCode, Enter, SeeOrder, button
 from zapisano.bots.sales.renewal import show_order
-from zapisano.bots.sales.showcase import arrive
+from zapisano.bots.sales.showcase import arrive, arrive_for_prices
 from zapisano.bots.sales.words import day, pause_note, plan_name, roubles
 from zapisano.bots.screens import keyboard, remove, show
 from zapisano.db import Database, SharedConnection
+from zapisano.errors import AppError, Conflict
 from zapisano.payments import OrderId, PlanOrder, UnknownOrder
 from zapisano.payments import store as orders
 from zapisano.payments.promo import apply_promo, note_promo, remove_promo
-from zapisano.payments.promo_model import NoPromo, Promo
+from zapisano.payments.promo_model import NoPromo, Promo, PromoUsedOnce, PromoUsedUp
 from zapisano.settings import Settings
 from zapisano.tenancy import store as tenants
 
@@ -80,7 +81,7 @@ async def enter(
     code = message.text or ""
     async with database.shared() as conn:
         order = await apply_promo(conn, settings, OrderId(data["order"]), code, now)
-        with suppress(NoPromo):  # it has ended since the order got it
+        with suppress(Conflict):  # it has ended since the order got it
             await note_promo(conn, order.buyer_id, code, now)  # it goes along to another plan
     await _show(message, order, database, settings)
     if data.get("screen"):
@@ -131,11 +132,22 @@ async def come(
     try:
         async with database.shared() as conn:
             promo = await note_promo(conn, message.from_user.id, code, now)
-    except NoPromo:
-        first = _("This promo code has ended. The prices are good all the same.")
-    else:
-        first = _what_it_brings(promo, settings)
+    except (NoPromo, PromoUsedUp, PromoUsedOnce) as error:
+        await arrive_for_prices(message, bot, state, database, settings, first=_why_not(error))
+        return
+    first = _what_it_brings(promo, settings)
     await arrive(message, bot, state, database, settings, first=f"{first}\n\n")
+
+
+def _why_not(error: AppError) -> str:
+    """Say in a line why a link brings nothing off."""
+    match error:
+        case PromoUsedUp():
+            return _("🎟 This promo code has been used up.")
+        case PromoUsedOnce():
+            return _("🎟 You have used this promo code already.")
+        case _:
+            return _("🎟 There is no such promo code, or it has ended.")
 
 
 def _what_it_brings(promo: Promo, settings: Settings) -> str:
