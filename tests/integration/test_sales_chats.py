@@ -153,3 +153,21 @@ async def test_what_is_being_paid_keeps_its_code(
     answer = await buyer.phone.press(buyer.sales, message["message_id"], remove["callback_data"])
     assert "уже оплачивается" in answer["text"]
     assert await house.witness.fetchval(price) == "239.20"
+
+
+async def test_who_pays_for_longer_before_there_is_a_bot_is_shown_how_to_make_it(
+    house: House, buyer: Buyer
+) -> None:
+    await house.pay(await buyer.orders("Ромашка"))
+    await buyer.offer()
+    await house.idle()
+    before = len(await buyer.phone.answers(buyer.sales))
+    await buyer.says("/my")
+    await buyer.presses("Продлить: Ромашка")
+    await buyer.presses("1 месяц")
+    _, pay = await buyer.sees("Оплатить 299 ₽", under="дни добавятся")
+    await house.pay(pay["url"].rpartition("/")[2])
+    await buyer.hears("«Ромашка»: продлено до")
+    await house.idle()
+    said = [message["text"] for message in await buyer.phone.answers(buyer.sales)]
+    assert any("ждём только бота" in text for text in said[before:])
