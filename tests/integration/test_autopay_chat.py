@@ -1,6 +1,6 @@
 """Autopay in the sales bot: seen in /my, ended by one tap, and spoken of when it fails."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -12,8 +12,10 @@ from house import Buyer, House
 from zapisano import subscriptions
 from zapisano.bots.sales.buttons import Unlink
 from zapisano.payments import AutopayEnded, OrderId, SettleRefund, choose
+from zapisano.payments.charges import prepare
 from zapisano.settings import Settings
 from zapisano.subscriptions import Charge
+from zapisano.subscriptions.life import daytime, terms_of
 from zapisano.tenancy import TenantId
 
 TENANT = TenantId("client_001")
@@ -54,19 +56,23 @@ async def test_my_bots_promises_no_autopay_that_was_not_agreed_to(
     await house.witness.execute("UPDATE shared.subscriptions SET plan = '12m'")
     await buyer.says("/my")
     shown = await buyer.hears("Автоплатёж не сработает")
-    assert "299 ₽ каждые" not in shown["text"]
+    assert "спишем" not in shown["text"]
 
 
 async def test_my_bots_shows_autopay_and_one_tap_ends_it(house: House, buyer: Buyer) -> None:
     await buys_with_autopay(house, buyer)
+    await buyer.creates()
+    await house.bot_of(buyer.phone.person)
     await buyer.says("/my")
-    shown = await buyer.hears("Автоплатёж: 299 ₽ каждые 30 дней, карта •• ")
-    answer = await buyer.presses("Отключить автоплатёж: Ромашка")
-    assert answer["text"] == "Автоплатёж отключён. Сами больше ничего не спишем."
-    await house.idle()
-    now = await buyer.newest()
-    assert now["message_id"] == shown["message_id"]
-    assert "Автоплатёж" not in now["text"]
+    paid = await paid_until(house)
+    shown = await buyer.hears(f"Автоплатёж: {await charge_day(house)} спишем 299 ₽, карта •• ")
+    await buyer.presses("Выключить автоплатёж: Ромашка")
+    said = await buyer.hears("Автоплатёж за «Ромашка» выключен")
+    assert said["message_id"] == shown["message_id"]  # in writing, not in a bubble that goes away
+    assert f"Бот оплачен до {paid}, дальше — по кнопке." in said["text"]
+    assert "Одно списание" not in said["text"]
+    await buyer.presses("Назад")
+    await buyer.hears("Автоплатёж выключен")
     ended = await house.witness.fetchrow(
         "SELECT ended_for, method_id, title FROM shared.saved_methods"
     )
@@ -76,6 +82,63 @@ async def test_my_bots_shows_autopay_and_one_tap_ends_it(house: House, buyer: Bu
         "SELECT data->>'by' FROM shared.journal WHERE kind = 'method.ended'"
     )
     assert event == "owner"
+
+
+async def paid_until(house: House) -> str:
+    async with house.database.shared() as conn:
+        paid = await subscriptions.get(conn, TENANT)
+    return f"{paid.paid_until.astimezone(ZoneInfo(house.settings.time_zone)):%d.%m.%Y}"
+
+
+async def charge_day(house: House) -> str:
+    """The day after the end where that is in the evening: nobody is charged at night."""
+    async with house.database.shared() as conn:
+        paid = await subscriptions.get(conn, TENANT)
+    at = daytime(paid.paid_until, terms_of(house.settings))
+    return f"{at.astimezone(ZoneInfo(house.settings.time_zone)):%d.%m.%Y}"
+
+
+async def test_who_has_changed_her_mind_switches_it_on_with_the_next_payment(
+    house: House, buyer: Buyer
+) -> None:
+    await buys_with_autopay(house, buyer)
+    await buyer.says("/my")
+    await buyer.presses("Выключить автоплатёж: Ромашка")
+    await buyer.hears("Отметьте автоплатёж при следующей оплате")
+    await buyer.presses("Оплатить и включить снова")
+    await buyer.presses("1 месяц")
+    _, pay = await buyer.sees("Оплатить 299 ₽", under="дни добавятся")
+    order_id = OrderId(pay["url"].rpartition("/")[2])
+    async with house.database.shared() as conn:
+        await choose(conn, house.settings, order_id, keeps_method=True, contact=None)
+    await house.pay(order_id)
+    await house.idle()
+    await buyer.says("/my")
+    await buyer.hears(f"Автоплатёж: {await charge_day(house)} спишем 299 ₽")
+
+
+async def test_a_charge_that_is_with_the_bank_is_not_kept_silent(
+    house: House, buyer: Buyer
+) -> None:
+    await buys_with_autopay(house, buyer)
+    async with house.database.shared() as conn:
+        paid = await subscriptions.get(conn, TENANT)
+        order_id = await prepare(
+            conn, house.settings, Charge(TENANT, paid.paid_until, 0), datetime.now(UTC)
+        )
+    assert order_id is not None
+    await buyer.says("/my")
+    await buyer.presses("Выключить автоплатёж: Ромашка")
+    await buyer.hears("Одно списание уже ушло в банк и ещё может пройти")
+
+
+async def test_what_failed_for_good_is_promised_no_more(house: House, buyer: Buyer) -> None:
+    await buys_with_autopay(house, buyer)
+    await house.witness.execute(
+        "UPDATE shared.subscriptions SET charges = 4, announced_at = now(), charged_at = now()"
+    )
+    await buyer.says("/my")
+    await buyer.hears("Автоплатёж не прошёл, сами больше пробовать не будем")
 
 
 async def test_a_stranger_cannot_end_it(house: House, buyer: Buyer, another_buyer: Buyer) -> None:
@@ -150,7 +213,7 @@ async def gives_back(house: House, amount: str) -> None:
         (
             "ru",
             ("↩️ Вернули 100 ₽ за «Ромашка»", "Бот оплачен до "),
-            ("↩️ Вернули 199 ₽ за «Ромашка»", "Автоплатёж отключён. Сами больше ничего не спишем."),
+            ("↩️ Вернули 199 ₽ за «Ромашка»", "Автоплатёж выключен. Сами больше ничего не спишем."),
         ),
         (
             "en",

@@ -25,6 +25,9 @@ from integration.yookassa_fixtures import Simulator
 from zapisano.app import create_api
 from zapisano.db import Database
 from zapisano.payments import PlanOrder, Status, settle
+from zapisano.payments.promo import apply_promo
+from zapisano.payments.promo_model import Promo
+from zapisano.payments.store import promo as promos
 from zapisano.settings import Settings
 
 __all__ = ["buyer", "kassa", "provider", "shared_kassa"]
@@ -177,3 +180,29 @@ async def test_paying_again_after_a_decline_asks_again(
     assert successor is not None
     assert tuple(successor) == ("pending", True, "anna@example.org")
     assert (await buyer.order(order.id)).status is Status.CANCELED
+
+
+async def test_a_code_is_shown_with_the_usual_price_and_the_saving(
+    buyer: Buyer, browser: httpx.AsyncClient, settings: Settings
+) -> None:
+    summer = Promo("SUMMER", 20, None, None, None, None, once_per_person=False, created_at=now())
+    order, other = await buyer.orders(), await buyer.orders()
+    async with buyer.database.shared() as conn:
+        await promos.insert_promo(conn, summer)
+        await apply_promo(conn, settings, order.id, "SUMMER", now())
+    page = words(await browser.get(f"/checkout/{order.id}"))
+    assert '<dt>Промокод</dt><dd>SUMMER <span class="saved">−59,80 ₽</span>' in page
+    assert '<s><span class="unseen">вместо </span>299 ₽</s> 239,20 ₽' in page
+    assert "Оплатить 239,20 ₽" in page
+    assert "Списывать 299 ₽ каждые 30 дней" in page
+    assert "автоплатёж пойдёт по обычной цене" in page
+    english = words(await browser.get(f"/checkout/{order.id}?lang=en"))
+    assert '<s><span class="unseen">instead of </span>299 ₽</s> 239.20 ₽' in english
+    assert "Промокод" not in words(await browser.get(f"/checkout/{other.id}"))
+    await pressed(browser, order, **ANNA)
+    payment_id = (await buyer.order(order.id)).payment_id or ""
+    buyer.kassa.control("pay", {"payment_id": payment_id})
+    await settle(buyer.database, buyer.provider, buyer.settings, payment_id, now())
+    paid = words(await browser.get(f"/checkout/{order.id}"))
+    assert "<dt>Промокод</dt><dd>SUMMER</dd>" in paid
+    assert "<s>" not in paid  # the price list may be another by now

@@ -28,7 +28,7 @@ from zapisano.bots.jobs import (
     TellOfChange,
     Welcome,
 )
-from zapisano.bots.model import BotRow
+from zapisano.bots.model import BotRow, bot_link
 from zapisano.bots.registry import Bots
 from zapisano.bots.sales.buttons import Go, Renew, button
 from zapisano.bots.sales.prompt import prompt
@@ -85,6 +85,7 @@ class Notices:
             tenant = await tenants.get(conn, job.tenant_id)
             paid = await subscriptions.get(conn, tenant.id)
             in_review = await was_paid_when_closed(conn, order, tenant)
+            waits = not job.is_new and await _waits(conn, tenant)
         with speaking(SALES, order.buyer_language):
             name = inside_quotes(order.company_name)
             if job.is_new:
@@ -101,6 +102,8 @@ class Notices:
             amount = roubles(order.amount)
             text = text.format(sum=amount, name=name, day=day(paid.paid_until, self.settings))
             await self._say(order.buyer_id, text + pause_note(tenant, self.settings))
+        if waits:  # paid for longer, and still without its bot: that is the next step
+            await self._prompt(tenant, reminder=True)
 
     async def order_canceled(self, job: OrderCanceled) -> None:
         """No money has come, and none will by this payment."""
@@ -172,11 +175,10 @@ class Notices:
         if found is None:
             return
         row, tenant = found
+        address = bot_link(self.settings, row.username)
         with speaking(SALES, tenant.owner_language):
-            text = _welcome(again=job.again).format(username=row.username, link=row.link)
-            buttons = keyboard(
-                [link(_("Open @{username}").format(username=row.username), row.link)]
-            )
+            text = _welcome(again=job.again).format(username=row.username, link=address)
+            buttons = keyboard([link(_("Open @{username}").format(username=row.username), address)])
             with _nobody_there():
                 await self._say(tenant.owner_id, text, buttons)
         if not job.again:

@@ -27,11 +27,18 @@ from zapisano.payments.model import OrderClosed, OrderId, PlanOrder, SavedMethod
 from zapisano.payments.provider import Provider, ProviderRefused
 from zapisano.payments.request import request_body
 from zapisano.settings import Plan, Settings
-from zapisano.subscriptions import Charge, plan_at_renewal
+from zapisano.subscriptions import Charge, Subscription, plan_at_renewal
 from zapisano.telemetry import get_logger
 from zapisano.tenancy import Tenant, TenantId
 
-__all__ = ["ATTEMPT_DAYS", "charge", "is_of_period", "period_key", "prepare"]
+__all__ = [
+    "ATTEMPT_DAYS",
+    "charge",
+    "charge_is_under_way",
+    "is_of_period",
+    "period_key",
+    "prepare",
+]
 
 log = get_logger("zapisano.payments")
 
@@ -90,6 +97,15 @@ async def prepare(
     if not await _way_is_free(conn, job, now):
         return None
     return await _order(conn, settings, found, key, now)
+
+
+async def charge_is_under_way(conn: SharedConnection, paid: Subscription) -> bool:
+    """Say whether a charge for the next period may have reached the bank, and has no answer yet."""
+    key = period_key(paid.tenant_id, paid.paid_until)
+    return any(
+        is_charge and status in {Status.CREATED, Status.PENDING}
+        for _, status, is_charge in await store.in_the_way(conn, paid.tenant_id, key)
+    )
 
 
 async def _way_is_free(conn: SharedConnection, job: Charge, now: datetime) -> bool:

@@ -1,5 +1,6 @@
 """Plans and paid time."""
 
+from zapisano.subscriptions.charge_day import charge_day
 from zapisano.subscriptions.invitations import (
     Gift,
     accept_invitation,
@@ -36,6 +37,7 @@ __all__ = [
     "TrialUsed",
     "Word",
     "accept_invitation",
+    "charge_day",
     "days_given",
     "extend",
     "find",

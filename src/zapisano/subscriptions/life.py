@@ -172,6 +172,22 @@ def done(so_far: SoFar, step: Step, now: datetime) -> SoFar:
             return so_far
 
 
+def charge_at(subject: Subject, terms: Terms, now: datetime) -> datetime | None:
+    """Return when the saved method is charged next, as it looks at `now`; None if not by itself.
+
+    Nobody is charged before being told of it, so a charge that is not announced yet may move on.
+    """
+    so_far = subject.so_far
+    if not subject.autopay:
+        return None
+    if so_far.announced_at is None:
+        if so_far.paused_at is not None:
+            return None
+        told_at = daytime(max(now, subject.paid_until - CHARGE_NOTICE), terms)
+        subject = replace(subject, so_far=replace(so_far, announced_at=told_at))
+    return next((daytime(max(at, now), terms) for at, _ in _charges(subject, terms)), None)
+
+
 def _without_old_news(due: list[Step]) -> list[Step]:
     """Keep the newest notice only, and none where what it announces happens now."""
     tells = [step for step in due if isinstance(step, Tell)]
