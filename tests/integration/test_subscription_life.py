@@ -274,6 +274,47 @@ async def test_who_was_offline_for_days_says_one_thing_and_charges_later(life: L
     assert await life.state() == ("active", None), "what follows has moved, too"
 
 
+async def test_after_supports_long_pause_the_charge_is_announced_anew(life: Life) -> None:
+    await save_method(life.witness, life.tenant)
+    await life.until(END - DAY)
+    await life.buyer.hears("31.12.2026 спишем 299 ₽")
+    async with life.parts.database.shared() as conn:
+        await suspend(conn, life.tenant, Suspension.OPERATOR)
+    await life.until(END + 20 * DAY)
+    said = len(life.heard)
+    async with life.parts.database.shared() as conn:
+        await resume(conn, life.tenant, Suspension.OPERATOR)
+    await life.until(END + 22 * DAY)
+    assert ["24.01.2027 спишем 299 ₽" in text for _, text in life.heard[said:]] == [False, True]
+    assert await charges(life.witness) == []
+    await life.until(END + 24 * DAY)
+    assert [attempt for _, attempt in await charges(life.witness)] == [0]
+
+
+async def test_a_bot_that_is_not_paid_for_hears_of_its_charge_and_of_nothing_else(
+    life: Life,
+) -> None:
+    """Time ran out below support's pause; the charge that it held back is announced anew."""
+    await save_method(life.witness, life.tenant)
+    await life.witness.execute(
+        """UPDATE shared.tenants SET state = 'suspended', suspended_for = 'unpaid'
+           WHERE id = $1""",
+        life.tenant,
+    )
+    await life.witness.execute(
+        "UPDATE shared.subscriptions SET announced_at = $2, paused_at = $3 WHERE tenant_id = $1",
+        life.tenant,
+        END - 3 * DAY,
+        END,
+    )
+    said = len(life.heard)
+    life.clock.at = END + 10 * DAY
+    await life.until(END + 30 * DAY)
+    assert "13.01.2027 спишем 299 ₽" in life.heard[said][1]
+    assert sum("спишем" in text for _, text in life.heard[said:]) == 1
+    assert [attempt for _, attempt in await charges(life.witness)] == [0, 1, 2, 3]
+
+
 async def test_nobody_to_tell_stops_nothing(life: Life) -> None:
     blocked = {"bot": life.buyer.sales, "person": life.buyer.phone.person}
     answer = await life.buyer.phone.client.post("/telegram/control/block", json=blocked)

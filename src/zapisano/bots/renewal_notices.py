@@ -64,7 +64,9 @@ class RenewalNotices:
 async def _is_so(conn: SharedConnection, job: Notice, tenant: Tenant) -> bool:
     if tenant.state is State.ARCHIVED:
         return False
-    if tenant.state is State.SUSPENDED and job.word != Word.LAST_CALL:
+    if tenant.state is State.SUSPENDED and (
+        tenant.is_paused_by_operator or job.word not in {Word.LAST_CALL, Word.CHARGE}
+    ):
         return False
     now = await subscriptions.find(conn, tenant.id)
     return now is not None and now.paid_until == job.paid_until

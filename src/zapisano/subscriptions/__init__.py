@@ -9,7 +9,7 @@ from zapisano.subscriptions.invitations import (
 )
 from zapisano.subscriptions.jobs import Charge, DaysGiven, Live, Notice
 from zapisano.subscriptions.life import Word
-from zapisano.subscriptions.living import Living
+from zapisano.subscriptions.living import Living, find_next_charge_at
 from zapisano.subscriptions.model import (
     Grant,
     Period,
@@ -39,6 +39,7 @@ __all__ = [
     "days_given",
     "extend",
     "find",
+    "find_next_charge_at",
     "get",
     "give",
     "invitation",

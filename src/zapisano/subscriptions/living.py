@@ -22,6 +22,7 @@ from zapisano.subscriptions.life import (
     agenda,
     daytime,
     done,
+    next_charge_at,
     terms_of,
 )
 from zapisano.subscriptions.model import Subscription
@@ -91,6 +92,18 @@ class Living:
             )
         except WrongState:  # paid for at this very moment
             return
+
+
+async def find_next_charge_at(
+    conn: SharedConnection, settings: Settings, paid: Subscription, *, autopay: bool, now: datetime
+) -> datetime | None:
+    """Return when a tenant's saved method is charged next, None if it is not: the day to name.
+
+    `autopay` says, as `Living.will_charge`, whether there is anything to charge.
+    """
+    so_far = await store.so_far(conn, paid.tenant_id)
+    subject = Subject(paid.paid_until, paid.changed_at, autopay, so_far)
+    return next_charge_at(subject, terms_of(settings), now)
 
 
 def _while_it_may(tenant: Tenant, found: Agenda, now: datetime) -> Agenda:
