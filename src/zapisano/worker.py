@@ -164,7 +164,7 @@ def handlers_of(parts: Parts) -> Handlers:
     handlers.on(DaysGiven, people.days_given)
     handlers.on(TenantMoved, people.tenant_moved)
     handlers.on(TenantChanged, notices.tenant_changed)
-    handlers.on(Notice, RenewalNotices(parts.settings, parts.bots).tell)
+    handlers.on(Notice, RenewalNotices(parts.settings, parts.bots, parts.now).tell)
     charges = partial(methods.will_charge, parts.settings)
     living = Living(parts.database, parts.settings, parts.now, charges)
     handlers.on(Live, living.live)

@@ -1,7 +1,7 @@
 """What is due when paid time ends: by the day, by the hour, after an outage, for any end at all."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zapisano.subscriptions.life import (
+    REMINDERS,
     Archive,
     Attempt,
     Pause,
@@ -117,10 +118,11 @@ def test_time_that_ends_at_night_disturbs_nobody() -> None:
         ("12-13 11:00", "over"),
     ]
     early = live(subject(datetime(2026, 12, 12, 3, tzinfo=MOSCOW)))
-    assert told(early)[:5] == [
+    assert told(early)[:6] == [
         ("12-05 10:00", "before 7"),
         ("12-09 10:00", "before 3"),
         ("12-11 10:00", "before 1"),
+        ("12-11 19:00", "eve"),
         ("12-12 11:00", "over"),
         ("12-14 10:00", "last_day"),
     ]
@@ -132,6 +134,20 @@ def test_after_three_days_offline_only_the_newest_notice_is_given() -> None:
         ("12-05 15:00", "before 7"),
         ("12-12 12:00", "today"),
         ("12-12 16:00", "over"),
+    ]
+
+
+def test_a_reminder_that_is_late_tells_the_days_that_are_left_now() -> None:
+    gone = (datetime(2026, 12, 5, 12, tzinfo=MOSCOW), datetime(2026, 12, 7, 12, tzinfo=MOSCOW))
+    assert told(live(subject(), asleep=gone))[:3] == [
+        ("12-07 12:00", "before 5"),
+        ("12-09 15:00", "before 3"),
+        ("12-11 15:00", "before 1"),
+    ]
+    gone = (gone[0], datetime(2026, 12, 9, 12, tzinfo=MOSCOW))
+    assert told(live(subject(), asleep=gone))[:2] == [
+        ("12-09 12:00", "before 3"),
+        ("12-11 15:00", "before 1"),
     ]
 
 
@@ -300,6 +316,35 @@ def test_any_life_is_orderly(
     call = next(at for at, s in happened if isinstance(s, Tell) and s.word is Word.LAST_CALL)
     assert moments[Archive] >= call + 7 * DAY
     assert moments[Archive] >= moments[Pause] + terms.archive
+
+
+zones = st.sampled_from(["Europe/Moscow", "America/New_York", "Asia/Kamchatka", "Pacific/Apia"])
+
+
+@given(ends, zones.map(ZoneInfo), spans, st.timedeltas(timedelta(0), timedelta(days=5)))
+def test_reminders_tell_the_truth_by_day_and_once(
+    end: datetime, zone: ZoneInfo, wakes: timedelta, sleeps: timedelta
+) -> None:
+    terms, begun = replace(TERMS, zone=zone), end - timedelta(days=40)
+    happened = live(
+        subject(end, changed=begun), terms, begun, (begun + wakes, begun + wakes + sleeps)
+    )
+    reminders = [
+        (at.astimezone(zone), step)
+        for at, step in happened
+        if isinstance(step, Tell) and step.word in REMINDERS
+    ]
+    ends_on = end.astimezone(zone).date()
+    for at, step in reminders:
+        assert at < end
+        assert time(10) <= at.time() < time(20)
+        days = 1 if step.word is Word.EVE else -(step.rank or 0)
+        assert days == (ends_on - at.date()).days
+        assert (days == 0) == (step.word is Word.TODAY)
+    ranks = [step.rank for _, step in reminders]
+    assert len(ranks) == len(set(ranks)), "each number once"
+    if not sleeps or wakes > timedelta(days=40):
+        assert ranks == [-7, -3, -1, 0]
 
 
 @given(ends, terms, st.booleans(), st.timedeltas(timedelta(days=-40), timedelta(days=200)))

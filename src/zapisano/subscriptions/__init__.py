@@ -8,8 +8,8 @@ from zapisano.subscriptions.invitations import (
     reward,
 )
 from zapisano.subscriptions.jobs import Charge, DaysGiven, Live, Notice
-from zapisano.subscriptions.life import Word
-from zapisano.subscriptions.living import Living, find_next_charge_at
+from zapisano.subscriptions.life import REMINDERS, Word
+from zapisano.subscriptions.living import Living, find_next_charge_at, put_off, worded_now
 from zapisano.subscriptions.model import (
     Grant,
     Period,
@@ -23,6 +23,7 @@ from zapisano.subscriptions.trial import TrialUsed, may_try, start_trial
 from zapisano.subscriptions.usecases import extend, give, lift_if_paid, look, plan_next, take
 
 __all__ = [
+    "REMINDERS",
     "Charge",
     "DaysGiven",
     "Gift",
@@ -50,8 +51,10 @@ __all__ = [
     "next_period",
     "plan_at_renewal",
     "plan_next",
+    "put_off",
     "reward",
     "start_trial",
     "take",
     "wake_all",
+    "worded_now",
 ]

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from zapisano.settings import MOST_REMIND_DAYS, Settings
 
 DAY_BEGINS, DAY_ENDS = time(10), time(20)  # nobody is written to or charged outside of these
+EVENING = time(19)  # the last hour of a day
 CHARGE_DAYS = (0, 1, 3, 5)  # after the end of paid time
 CHARGE_NOTICE = timedelta(days=3)  # told of it at least so long before
 CHARGES_END = timedelta(days=CHARGE_DAYS[-1] + 2)  # after the first: a later retry is let go
@@ -33,12 +34,14 @@ class Word(StrEnum):
 
     BEFORE = "before"
     TODAY = "today"
+    EVE = "eve"  # time ends tomorrow, before anybody may be written to
     OVER = "over"
     LAST_DAY = "last_day"
     CHARGE = "charge"
     LAST_CALL = "last_call"
 
 
+REMINDERS = frozenset({Word.BEFORE, Word.TODAY, Word.EVE})
 OVER_RANK, LAST_DAY_RANK = 1, 2  # a reminder's rank is minus its days: they rise with time
 
 
@@ -141,6 +144,24 @@ def daytime(moment: datetime, terms: Terms) -> datetime:
         return moment
     date = local.date() if local.time() < DAY_BEGINS else local.date() + DAY
     return datetime.combine(date, DAY_BEGINS, terms.zone).astimezone(moment.tzinfo)
+
+
+def daytime_began(now: datetime, terms: Terms) -> datetime:
+    """Return when the day of `now` begins: whatever was due before that has a day in the past."""
+    return datetime.combine(now.astimezone(terms.zone).date(), DAY_BEGINS, terms.zone)
+
+
+def reminder(word: Word, end: datetime, terms: Terms, now: datetime) -> tuple[Word, int] | None:
+    """Return what a reminder says at `now` and the days that are left; None once time is over.
+
+    One that is late counts the days that are left by then.
+    """
+    if now >= end:
+        return None
+    days = (end.astimezone(terms.zone).date() - now.astimezone(terms.zone).date()).days
+    if not days:
+        return Word.TODAY, 0
+    return (Word.EVE, 0) if word is Word.EVE and days == 1 else (Word.BEFORE, days)
 
 
 def agenda(subject: Subject, terms: Terms, now: datetime) -> Agenda:
@@ -260,7 +281,7 @@ def _before_the_pause(
     charge_at = daytime(max(grace_from, now), terms) if first_charge else None
     announces = first_charge and so_far.announced_at is None
     pause_at = _pause_at(subject, terms, grace_from, now)
-    for at, rank, word in _notices(subject, terms, pause_at):
+    for at, rank, word in _notices(subject, terms, pause_at, now):
         if so_far.told is None or rank > so_far.told:
             yield at, Tell(word, rank, pause_at, charge_at, announces)
     if announces:
@@ -299,21 +320,34 @@ def _pause_at(subject: Subject, terms: Terms, grace_from: datetime, now: datetim
 
 
 def _notices(
-    subject: Subject, terms: Terms, pause_at: datetime
+    subject: Subject, terms: Terms, pause_at: datetime, now: datetime
 ) -> Iterator[tuple[datetime, int, Word]]:
-    """Yield the notices of this end with their moments and ranks.
-
-    A reminder that would have come before this was the end is none. Time that ends in the morning
-    before anybody may be written to has no reminder on its day: it is over by then.
-    """
-    end = subject.paid_until.astimezone(terms.zone)
+    """Yield the notices of this end with their moments and ranks."""
     for days in terms.remind_days:
-        at = datetime.combine(end.date() - days * DAY, DAY_BEGINS, terms.zone)
-        if days:
-            at = max(at, min(end - days * DAY, at.replace(hour=DAY_ENDS.hour - 1)))
-        if subject.changed_at < at < end:
-            yield at, -days, Word.BEFORE if days else Word.TODAY
+        yield from _reminders(subject, terms, days, now)
     if terms.grace:
-        yield daytime(end, terms) + CHARGE_TAKES, OVER_RANK, Word.OVER
+        yield daytime(subject.paid_until, terms) + CHARGE_TAKES, OVER_RANK, Word.OVER
     if terms.grace > DAY:
         yield pause_at - PAUSE_NOTICE, LAST_DAY_RANK, Word.LAST_DAY
+
+
+def _reminders(
+    subject: Subject, terms: Terms, days: int, now: datetime
+) -> Iterator[tuple[datetime, int, Word]]:
+    """Yield the reminder of these days, if there is one.
+
+    One that would have come before this was the end is none. A late one has the rank of the days
+    that are left by now, so the same number is not said twice.
+    """
+    end = subject.paid_until.astimezone(terms.zone)
+    at = datetime.combine(end.date() - days * DAY, DAY_BEGINS, terms.zone)
+    word = Word.BEFORE if days else Word.TODAY
+    if days:
+        at = max(at, min(end - days * DAY, datetime.combine(at.date(), EVENING, terms.zone)))
+    elif end.time() <= DAY_BEGINS:
+        at, word = datetime.combine(end.date() - DAY, EVENING, terms.zone), Word.EVE
+    told = subject.so_far.told
+    if not subject.changed_at < at < end or (told is not None and told >= -days):
+        return
+    if (said := reminder(word, end, terms, max(at, now))) is not None:
+        yield at, -said[1], said[0]
