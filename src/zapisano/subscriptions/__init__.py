@@ -2,12 +2,13 @@
 
 from zapisano.subscriptions.invitations import (
     Gift,
+    Rewarding,
     accept_invitation,
     invitation,
     invited_by,
     reward,
 )
-from zapisano.subscriptions.jobs import Charge, DaysGiven, Live, Notice
+from zapisano.subscriptions.jobs import Charge, DaysGiven, Live, Notice, RewardHost
 from zapisano.subscriptions.life import REMINDERS, Word
 from zapisano.subscriptions.living import Living, find_next_charge_at, put_off, worded_now
 from zapisano.subscriptions.model import (
@@ -33,6 +34,8 @@ __all__ = [
     "Notice",
     "Period",
     "Reason",
+    "RewardHost",
+    "Rewarding",
     "Subscription",
     "TrialUsed",
     "Word",
