@@ -49,6 +49,35 @@ async def charges(house: House, attempt: int, *, card: str = "", revoked: bool =
     await house.idle()
 
 
+def on_day(house: House, moment: datetime) -> str:
+    return f"{moment.astimezone(ZoneInfo(house.settings.time_zone)):%d.%m.%Y}"
+
+
+async def was_charged(house: House, attempt: int, *, announced_days: int) -> datetime:
+    """Write that an attempt was due, as the schedule does; return the end of paid time, at noon.
+
+    `announced_days`: how long before the end the first charge was announced.
+    """
+    end: datetime = await house.witness.fetchval(
+        """UPDATE shared.subscriptions
+           SET paid_until = date_trunc('day', paid_until, $2) + interval '12 hours'
+           WHERE tenant_id = $1 RETURNING paid_until""",
+        TENANT,
+        house.settings.time_zone,
+    )
+    announced_at = end - timedelta(days=announced_days)
+    first_at = max(end, announced_at + timedelta(days=3))
+    await house.witness.execute(
+        """UPDATE shared.subscriptions SET announced_at = $2, charges = $3, charged_at = $4
+           WHERE tenant_id = $1""",
+        TENANT,
+        announced_at,
+        attempt + 1,
+        first_at + timedelta(days=(0, 1, 3, 5)[attempt]),
+    )
+    return end
+
+
 async def test_my_bots_promises_no_autopay_that_was_not_agreed_to(
     house: House, buyer: Buyer
 ) -> None:
@@ -164,17 +193,25 @@ async def test_a_charge_and_then_a_decline_are_told_with_what_is_next(
     await buys_with_autopay(house, buyer)
     await charges(house, 0)
     await buyer.hears("Автоплатёж: списали 299 ₽")
+    end = await was_charged(house, 0, announced_days=3)
     await charges(house, 0, card=NO_MONEY)
     said = await buyer.hears("Автоплатёж за «Ромашка» не прошёл, деньги не списаны")
     assert "На карте не хватило денег" in said["text"]
-    async with house.database.shared() as conn:
-        paid = await subscriptions.get(conn, TENANT)
-    again = (paid.paid_until + timedelta(days=1)).astimezone(ZoneInfo(house.settings.time_zone))
-    assert f"Попробуем ещё раз {again:%d.%m.%Y}" in said["text"]
+    assert f"Попробуем ещё раз {on_day(house, end + timedelta(days=1))}" in said["text"]
+    await was_charged(house, 3, announced_days=3)
     await charges(house, 3)
     last = await buyer.hears("Сами больше пробовать не будем")
     assert last["message_id"] != said["message_id"]
     await buyer.sees("Оплатить 299 ₽", under="не прошёл")
+
+
+async def test_a_decline_names_the_day_that_the_schedule_has(house: House, buyer: Buyer) -> None:
+    """The first charge was announced late, so all of them are late."""
+    await buys_with_autopay(house, buyer)
+    end = await was_charged(house, 1, announced_days=1)
+    await charges(house, 1, card=NO_MONEY)
+    said = await buyer.hears("не прошёл")
+    assert f"Попробуем ещё раз {on_day(house, end + timedelta(days=2 + 3))}" in said["text"]
 
 
 async def test_a_withdrawn_permission_is_told_with_a_way_on(house: House, buyer: Buyer) -> None:
