@@ -95,13 +95,13 @@ async def test_my_bots_shows_autopay_and_one_tap_ends_it(house: House, buyer: Bu
     await buyer.says("/my")
     paid = await paid_until(house)
     shown = await buyer.hears(f"Автоплатёж: {await charge_day(house)} спишем 299 ₽, карта •• ")
-    await buyer.presses("Выключить автоплатёж: Ромашка")
-    said = await buyer.hears("Автоплатёж за «Ромашка» выключен")
+    await buyer.presses("Отключить автоплатёж: Ромашка")
+    said = await buyer.hears("Автоплатёж за «Ромашка» отключён")
     assert said["message_id"] == shown["message_id"]  # in writing, not in a bubble that goes away
     assert f"Бот оплачен до {paid}, дальше — по кнопке." in said["text"]
     assert "Одно списание" not in said["text"]
     await buyer.presses("Назад")
-    await buyer.hears("Автоплатёж выключен")
+    await buyer.hears("Автоплатёж отключён")
     ended = await house.witness.fetchrow(
         "SELECT ended_for, method_id, title FROM shared.saved_methods"
     )
@@ -132,7 +132,7 @@ async def test_who_has_changed_her_mind_switches_it_on_with_the_next_payment(
 ) -> None:
     await buys_with_autopay(house, buyer)
     await buyer.says("/my")
-    await buyer.presses("Выключить автоплатёж: Ромашка")
+    await buyer.presses("Отключить автоплатёж: Ромашка")
     await buyer.hears("Отметьте автоплатёж при следующей оплате")
     await buyer.presses("Оплатить и включить снова")
     await buyer.presses("1 месяц")
@@ -157,7 +157,7 @@ async def test_a_charge_that_is_with_the_bank_is_not_kept_silent(
         )
     assert order_id is not None
     await buyer.says("/my")
-    await buyer.presses("Выключить автоплатёж: Ромашка")
+    await buyer.presses("Отключить автоплатёж: Ромашка")
     await buyer.hears("Одно списание уже ушло в банк и ещё может пройти")
 
 

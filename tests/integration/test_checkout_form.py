@@ -45,6 +45,7 @@ def settings(settings: Settings, kassa: Simulator) -> Settings:
         yookassa_receipts=True,
         yookassa_vat_code=1,
         yookassa_tax_system=2,
+        operator_terms="оферта № 1",
         operator_requisites="ИНН 770000000000",
         operator_refunds="за неиспользованные дни, в течение 10 дней",
     )
@@ -81,6 +82,7 @@ async def test_the_box_is_unticked_and_says_the_sum_and_the_period(
         "Куда прислать чек",
         "ИНН 770000000000",
         "Возврат денег: за неиспользованные дни",
+        "Условия (оферта): оферта № 1",
     ):
         assert text in words(page)
     assert "Разовый платёж" not in words(page)
@@ -125,7 +127,9 @@ async def test_a_receipt_needs_somebody_to_be_sent_to(
         assert answer.status_code == 422
         assert "Проверьте, куда прислать чек" in words(answer)
         assert f'value="{fields.get("receipt", "")}"' in answer.text
-        assert "Попробовать ещё раз" in words(answer)
+        assert "Оплатить 299 ₽" in words(answer)  # mended, it goes on as before
+        assert "Не получилось" not in words(answer)
+        assert 'aria-invalid="true" autofocus' in answer.text
     assert (await buyer.order(order.id)).requested_at is None
     assert (await pressed(browser, order, receipt="8 916 123-45-67")).status_code == 303
     body = json.loads((await buyer.order(order.id)).request_body)
@@ -195,7 +199,7 @@ async def test_a_code_is_shown_with_the_usual_price_and_the_saving(
     assert '<s><span class="unseen">вместо </span>299 ₽</s> 239,20 ₽' in page
     assert "Оплатить 239,20 ₽" in page
     assert "Списывать 299 ₽ каждые 30 дней" in page
-    assert "автоплатёж пойдёт по обычной цене" in page
+    assert "Если включите автоплатёж, он пойдёт по обычной цене" in page
     english = words(await browser.get(f"/checkout/{order.id}?lang=en"))
     assert '<s><span class="unseen">instead of </span>299 ₽</s> 239.20 ₽' in english
     assert "Промокод" not in words(await browser.get(f"/checkout/{other.id}"))
