@@ -45,6 +45,10 @@ async def charges(house: House, attempt: int, *, card: str = "", revoked: bool =
         house.simulator.post("/yookassa/control/method", change | ({"card": card} if card else {}))
     async with house.database.shared() as conn:
         paid = await subscriptions.get(conn, TENANT)
+    await house.witness.execute(  # the attempts before were days ago
+        """UPDATE shared.orders SET requested_at = requested_at - interval '2 days'
+           WHERE charge_key IS NOT NULL AND status = 'canceled'"""
+    )
     await house.do(Charge(TENANT, paid.paid_until, attempt))
     await house.idle()
 

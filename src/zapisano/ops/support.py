@@ -12,8 +12,9 @@ from zapisano.ops import screen
 from zapisano.ops.opening import opened
 from zapisano.payments import OrderCanceled, OrderPaid, OrderWaits, PlanOrder, Status, methods
 from zapisano.payments import store as orders
-from zapisano.payments.jobs import OrderRefunded
-from zapisano.payments.model import read_order_id
+from zapisano.payments.charges import NOT_WANTED, is_of_period
+from zapisano.payments.jobs import AutopayEnded, ChargeDeclined, OrderRefunded
+from zapisano.payments.model import ProviderName, read_order_id
 from zapisano.payments.store.refunds import refunds_of
 from zapisano.settings import Settings
 from zapisano.subscriptions import DaysGiven, Gift, Grant, Reason
@@ -119,7 +120,7 @@ async def resend(settings: Settings, text: str, *, who: str) -> None:
 
     Raises:
         UnknownOrder: there is no such order of a plan.
-        Conflict: a person has to look at it first.
+        Conflict: nothing was said of it, or what was said is over; the detail says why.
     """
     async with opened(settings) as database, database.shared() as conn:
         order = await orders.get_plan_order(conn, read_order_id(text) or str(uuid.UUID(int=0)))
@@ -133,14 +134,19 @@ async def resend(settings: Settings, text: str, *, who: str) -> None:
 
 async def _message(conn: SharedConnection, order: PlanOrder) -> Job:
     """Return the job that says what was said last."""
+    if order.charge_key and order.status not in {Status.PAID, Status.REVIEW}:
+        return await _message_of_charge(conn, order)
     match order.status:
         case Status.CREATED | Status.PENDING:
-            return OrderWaits(order.id)
+            # Stars are paid in the chat, from the screen of the order in roubles.
+            return OrderWaits(order.instead_of or order.id)
         case Status.CANCELED:
             newest = await orders.newest(conn, order.id)
             if newest.is_open:
                 return OrderWaits(newest.id)
             return OrderCanceled(order.id, order.cancel_reason or "unknown")
+        case Status.PAID if order.refunded and order.provider is ProviderName.STARS:
+            raise Conflict("These Stars went back: Telegram itself has told the buyer.")
         case Status.PAID if order.refunded:
             went = [one for one in await refunds_of(conn, order.id) if one.refund_id]
             return OrderRefunded(went[-1].id)
@@ -149,3 +155,22 @@ async def _message(conn: SharedConnection, order: PlanOrder) -> Job:
             return OrderPaid(order.id, order.tenant_id, is_new=False)
         case Status.REVIEW:
             raise Conflict("A person has to look at this order first: it is under review.")
+
+
+async def _message_of_charge(conn: SharedConnection, order: PlanOrder) -> Job:
+    """Return what was said of a charge that has brought no money, if that still holds."""
+    newest = await orders.newest(conn, order.id)
+    if newest.id != order.id and newest.is_open:
+        return OrderWaits(newest.id)
+    if order.status is not Status.CANCELED:
+        raise Conflict("This charge is under way: its owner is told when the bank has answered.")
+    reason, tenant = order.cancel_reason or "unknown", TenantId(order.tenant_id or "")
+    if reason == NOT_WANTED:
+        raise Conflict("This charge was dropped before anybody was charged: nothing was said.")
+    if not is_of_period(order, await subscriptions.get(conn, tenant)):
+        raise Conflict("What this charge was for is paid by now: nothing is left to say.")
+    if reason not in methods.DEAD:
+        return ChargeDeclined(order.id, reason)
+    if await methods.find(conn, tenant) is not None:
+        raise Conflict("Another card was left meanwhile: nothing is left to say of the old one.")
+    return AutopayEnded(tenant, reason)
