@@ -244,6 +244,7 @@ async def cancel_refund(
         "refund.canceled",
         row.refund_id or row.id,
         tenant=order.tenant_id if isinstance(order, PlanOrder) else None,
+        by="provider",
         order_id=order.id,
         payment_id=order.payment_id,
         amount=str(row.amount),
