@@ -1,5 +1,6 @@
 """What support does for people: days, another owner, a message once more."""
 
+import re
 import uuid
 
 from zapisano import journal, subscriptions, tenancy
@@ -22,6 +23,9 @@ from zapisano.tenancy import State, Tenant, TenantId, WrongState
 from zapisano.tenancy import store as tenants
 
 MAX_WHY = 200  # characters
+DATE = re.compile(r"\b(\d{4}-\d{2}-\d{2}|\d{1,2}\.\d{2}\.\d{4})\b")
+BETWEEN = re.compile(r"[\s().+\u2010-\u2015-]+")  # the digits of a phone number
+PERSONAL = re.compile(r"@|\d{7}")
 
 
 async def add_days(settings: Settings, name: str, days: int, *, why: str, who: str) -> None:
@@ -29,11 +33,16 @@ async def add_days(settings: Settings, name: str, days: int, *, why: str, who: s
 
     Raises:
         UnknownTenant, WrongState: there is no such tenant, or it is archived.
-        Refused: the reason is too long.
+        Refused: the reason is too long, or speaks of a person.
     """
     tenant = TenantId(tenant_schema(name))
     if not 1 <= len(why) <= MAX_WHY:
         raise Refused(f"why: must have 1 to {MAX_WHY} characters")
+    if is_personal(why):
+        raise Refused(
+            "why: stays in the history for ever, so no phone number, e-mail or @name; "
+            "say what happened, as in “two days offline”"
+        )
     async with opened(settings) as database, database.shared() as conn:
         found = await tenants.get(conn, tenant, lock=True)
         if found.state is State.ARCHIVED:
@@ -47,6 +56,11 @@ async def add_days(settings: Settings, name: str, days: int, *, why: str, who: s
     screen.say(f"{tenant} is paid until {paid.paid_until:%Y-%m-%d %H:%M} UTC.")
     if before is None:
         screen.note("Its time was not counted before; now it is, and ends then.")
+
+
+def is_personal(text: str) -> bool:
+    """Say whether a text seems to hold an address, a name of Telegram's, or a phone number."""
+    return PERSONAL.search(BETWEEN.sub("", DATE.sub("d", text))) is not None
 
 
 async def move(settings: Settings, name: str, to: int, *, who: str, ask: bool = True) -> None:

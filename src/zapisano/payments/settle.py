@@ -236,6 +236,7 @@ async def _prolong(
             name=order.company_name,
             owner_id=order.buyer_id,
             owner_language=order.buyer_language,
+            by="payment",
         )
     await _note_paid(conn, payment, order, tenant.id, now, via)
     await subscriptions.extend(
