@@ -1,8 +1,10 @@
 """Autopay in the sales bot: seen in /my, ended by one tap, and spoken of when it fails."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 from house import Buyer, House
@@ -11,7 +13,7 @@ from zapisano import subscriptions
 from zapisano.bots.i18n import SALES, speaking
 from zapisano.bots.sales.buttons import Unlink
 from zapisano.bots.sales.mine import Mine, autopay_of
-from zapisano.payments import AutopayEnded, OrderId, choose, methods
+from zapisano.payments import AutopayEnded, OrderId, SettleRefund, choose, methods
 from zapisano.payments.charges import prepare
 from zapisano.settings import Settings
 from zapisano.subscriptions import Charge
@@ -48,6 +50,35 @@ async def charges(house: House, attempt: int, *, card: str = "", revoked: bool =
         paid = await subscriptions.get(conn, TENANT)
     await house.do(Charge(TENANT, paid.paid_until, attempt))
     await house.idle()
+
+
+def on_day(house: House, moment: datetime) -> str:
+    return f"{moment.astimezone(ZoneInfo(house.settings.time_zone)):%d.%m.%Y}"
+
+
+async def was_charged(house: House, attempt: int, *, announced_days: int) -> datetime:
+    """Write that an attempt was due, as the schedule does; return the end of paid time, at noon.
+
+    `announced_days`: how long before the end the first charge was announced.
+    """
+    end: datetime = await house.witness.fetchval(
+        """UPDATE shared.subscriptions
+           SET paid_until = date_trunc('day', paid_until, $2) + interval '12 hours'
+           WHERE tenant_id = $1 RETURNING paid_until""",
+        TENANT,
+        house.settings.time_zone,
+    )
+    announced_at = end - timedelta(days=announced_days)
+    first_at = max(end, announced_at + timedelta(days=3))
+    await house.witness.execute(
+        """UPDATE shared.subscriptions SET announced_at = $2, charges = $3, charged_at = $4
+           WHERE tenant_id = $1""",
+        TENANT,
+        announced_at,
+        attempt + 1,
+        first_at + timedelta(days=(0, 1, 3, 5)[attempt]),
+    )
+    return end
 
 
 async def test_my_bots_promises_no_autopay_that_was_not_agreed_to(
@@ -183,17 +214,25 @@ async def test_a_charge_and_then_a_decline_are_told_with_what_is_next(
     await buys_with_autopay(house, buyer)
     await charges(house, 0)
     await buyer.hears("Автоплатёж: списали 299 ₽")
+    end = await was_charged(house, 0, announced_days=3)
     await charges(house, 0, card=NO_MONEY)
     said = await buyer.hears("Автоплатёж за «Ромашка» не прошёл, деньги не списаны")
     assert "На карте не хватило денег" in said["text"]
-    async with house.database.shared() as conn:
-        paid = await subscriptions.get(conn, TENANT)
-    again = (paid.paid_until + timedelta(days=1)).astimezone(ZoneInfo(house.settings.time_zone))
-    assert f"Попробуем ещё раз {again:%d.%m.%Y}" in said["text"]
+    assert f"Попробуем ещё раз {on_day(house, end + timedelta(days=1))}" in said["text"]
+    await was_charged(house, 3, announced_days=3)
     await charges(house, 3)
     last = await buyer.hears("Сами больше пробовать не будем")
     assert last["message_id"] != said["message_id"]
     await buyer.sees("Оплатить 299 ₽", under="не прошёл")
+
+
+async def test_a_decline_names_the_day_that_the_schedule_has(house: House, buyer: Buyer) -> None:
+    """The first charge was announced late, so all of them are late."""
+    await buys_with_autopay(house, buyer)
+    end = await was_charged(house, 1, announced_days=1)
+    await charges(house, 1, card=NO_MONEY)
+    said = await buyer.hears("не прошёл")
+    assert f"Попробуем ещё раз {on_day(house, end + timedelta(days=2 + 3))}" in said["text"]
 
 
 async def test_a_withdrawn_permission_is_told_with_a_way_on(house: House, buyer: Buyer) -> None:
@@ -213,3 +252,42 @@ async def test_who_has_left_another_card_is_not_told_of_the_old_one(
     await house.do(AutopayEnded(TENANT, "card_expired"))
     await house.idle()
     assert len(await buyer.phone.answers(buyer.sales)) == before
+
+
+async def gives_back(house: House, amount: str) -> None:
+    """Give money back in the provider's cabinet, and let the news arrive."""
+    payment_id = await house.witness.fetchval("SELECT payment_id FROM shared.orders")
+    body = {"payment_id": payment_id, "amount": {"value": amount, "currency": "RUB"}}
+    shop = (house.settings.yookassa_shop_id, house.settings.yookassa_secret_key.get_secret_value())
+    async with httpx.AsyncClient(base_url=house.settings.yookassa_api_url, auth=shop) as client:
+        made = await client.post("/refunds", json=body, headers={"Idempotence-Key": uuid4().hex})
+    await house.do(SettleRefund(made.raise_for_status().json()["id"]))
+    await house.idle()
+
+
+@pytest.mark.parametrize(
+    ("language", "part", "all_of_it"),
+    [
+        (
+            "ru",
+            ("↩️ Вернули 100 ₽ за «Ромашка»", "Бот оплачен до "),
+            ("↩️ Вернули 199 ₽ за «Ромашка»", "Автоплатёж выключен. Сами больше ничего не спишем."),
+        ),
+        (
+            "en",
+            ("↩️ 100 ₽ for “Ромашка”", "The bot is paid until "),
+            ("↩️ 199 ₽ for “Ромашка”", "Autopay is off. Nothing will be charged by itself."),
+        ),
+    ],
+)
+async def test_a_refund_says_what_went_back_and_what_it_ends(
+    house: House, buyer: Buyer, language: str, part: tuple[str, str], all_of_it: tuple[str, str]
+) -> None:
+    await buys_with_autopay(house, buyer)
+    await house.witness.execute("UPDATE shared.orders SET buyer_language = $1", language)
+    await gives_back(house, "100.00")
+    said = await buyer.hears(part[0])
+    assert part[1] in said["text"]
+    assert all_of_it[1] not in said["text"]
+    await gives_back(house, "199.00")
+    assert all_of_it[1] in (await buyer.hears(all_of_it[0]))["text"]

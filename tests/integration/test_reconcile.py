@@ -13,17 +13,21 @@ import pytest
 from integration.payments_fixtures import (
     Buyer,
     Witness,
+    browsing,
     buyer,
     kassa,
     now,
     provider,
     queued,
     reasons,
+    sample,
+    serving,
     settings,
     shared_kassa,
 )
 from integration.refunds_fixtures import in_cabinet, refund_settles, refunded, refunds, settles
 from integration.yookassa_fixtures import SECRET_KEY, SHOP_ID, Simulator, order, running
+from zapisano.app import create_webhook
 from zapisano.payments import Reconcile, Report, Status, reconcile
 from zapisano.payments import store as money
 from zapisano.payments.desk import close_review
@@ -188,6 +192,53 @@ async def test_what_is_under_way_is_no_difference(buyer: Buyer, witness: Witness
     assert (report.put_off, report.differences) == (1, [])
     assert await reasons(witness) == []
     assert (await compares(buyer)).healed == 1
+
+
+async def test_what_cannot_be_asked_now_keeps_nothing_else_waiting(
+    buyer: Buyer, witness: Witness
+) -> None:
+    old, old_payment = await buyer.pays()
+    await settles(buyer, old_payment)
+    # Paid here, so it is asked after by itself; the list does not hold it, and it has no answer.
+    await witness.execute("UPDATE shared.orders SET payment_id = 'not-listed'")
+    buyer.kassa.fault("500", path="/payments/not-listed")
+    new, _ = await buyer.pays(company_name="Другая")
+    _, given_back = await buyer.pays(company_name="Третья")
+    await settles(buyer, given_back)
+    in_cabinet(buyer.kassa, given_back, "100.00")
+    report = await compares(buyer)
+    assert report.put_off == 1
+    assert (await buyer.order(new.id)).status is Status.PAID
+    assert report.refunded_here == 100
+    assert await buyer.order(old.id)
+
+
+async def test_a_whole_sweep_is_told_and_one_that_is_not_whole_is_not(
+    buyer: Buyer, witness: Witness
+) -> None:
+    _, payment_id = await buyer.pays()
+    at = now() + timedelta(hours=2)
+
+    async def sweeps() -> tuple[float | None, float | None]:
+        await sweep(buyer.database, buyer.provider, buyer.settings, Reconcile(), lambda: at)
+        async with (
+            serving(create_webhook(buyer.settings, buyer.database)) as url,
+            browsing(url) as client,
+        ):
+            text = (await client.get("/metrics")).text
+        return (
+            sample(text, "zapisano_last_reconciliation_timestamp_seconds"),
+            sample(text, "zapisano_reconciliation_difference"),
+        )
+
+    buyer.kassa.fault("500", path=f"/payments/{payment_id}")
+    assert await sweeps() == (0, 1)  # one could not be asked; the guide's is nobody's here
+    told = await witness.fetchval("SELECT extract(epoch FROM now())::float8")
+    stranger(buyer.kassa)
+    last, differences_told = await sweeps()
+    assert last is not None
+    assert last >= told
+    assert differences_told == 2
 
 
 async def test_the_sweep_comes_again_tomorrow(buyer: Buyer, witness: Witness) -> None:

@@ -13,8 +13,8 @@ from zapisano.subscriptions.life import (
     Subject,
     Terms,
     agenda,
-    charge_at,
     done,
+    next_charge_at,
 )
 
 MOSCOW = ZoneInfo("Europe/Moscow")
@@ -28,15 +28,15 @@ def test_every_charge_comes_when_it_was_said(minutes: int, days: int) -> None:
     now: datetime | None = end - timedelta(days=days)
     assert now is not None
     one = Subject(end, now, autopay=True, so_far=SoFar())
-    said = [charge_at(one, TERMS, now)]
+    said = [next_charge_at(one, TERMS, now)]
     made = list[datetime]()
-    while now is not None and charge_at(one, TERMS, now) is not None:
+    while now is not None and next_charge_at(one, TERMS, now) is not None:
         found = agenda(one, TERMS, now)
         for step in found.due:
             one = replace(one, so_far=done(one.so_far, step, now))
             if isinstance(step, Attempt):
                 made.append(now)
-                said.append(charge_at(one, TERMS, now))
+                said.append(next_charge_at(one, TERMS, now))
         now = found.next_at
     assert made == said[:-1]
     assert said[-1] is None
@@ -45,7 +45,7 @@ def test_every_charge_comes_when_it_was_said(minutes: int, days: int) -> None:
 
 def test_nothing_is_promised_where_nothing_will_be_charged() -> None:
     now = END - timedelta(days=9)
-    assert charge_at(Subject(END, now, autopay=False, so_far=SoFar()), TERMS, now) is None
+    assert next_charge_at(Subject(END, now, autopay=False, so_far=SoFar()), TERMS, now) is None
     paused = SoFar(paused_at=END + timedelta(days=3))
     after = END + timedelta(days=5)
-    assert charge_at(Subject(END, now, autopay=True, so_far=paused), TERMS, after) is None
+    assert next_charge_at(Subject(END, now, autopay=True, so_far=paused), TERMS, after) is None

@@ -122,7 +122,9 @@ class Notices:
     ) -> tuple[SavedMethod, Plan, datetime] | None:
         """Return what will be charged next, if it was agreed to with this very order."""
         charge = await methods.next_charge(conn, self.settings, tenant.id)
-        at = await subscriptions.charge_day(conn, self.settings, tenant, self.now())
+        at = await subscriptions.find_next_charge_at(
+            conn, self.settings, tenant, autopay=True, now=self.now()
+        )
         return (*charge, at) if charge and at and charge[0].order_id == order.id else None
 
     async def order_canceled(self, job: OrderCanceled) -> None:
@@ -157,6 +159,8 @@ class Notices:
             buttons = None
             if tenant and paid and tenant.state is not State.ARCHIVED:
                 text += "\n\n" + _paid_time(refund.days_taken, paid.paid_until, self)
+                if job.ended_autopay:
+                    text += " " + _("Autopay is off. Nothing will be charged by itself.")
                 if paid.paid_until <= self.now() + ENDS_SOON:
                     buttons = keyboard([button(_("Extend"), Renew(tenant=tenant.id))])
             with _nobody_there():

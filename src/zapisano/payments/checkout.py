@@ -36,7 +36,7 @@ from zapisano.payments.model import (
     Status,
     credits_for,
 )
-from zapisano.payments.promo import apply_noted, apply_promo, hold_promo
+from zapisano.payments.promo import apply_noted, apply_promo, hold_promo, lock_promo
 from zapisano.payments.provider import Payment, Provider, ProviderRefused
 from zapisano.payments.request import agreed, offer, request_body
 from zapisano.settings import Plan, Settings
@@ -193,6 +193,7 @@ async def retry_order(
         OrderClosed: the order is not canceled.
         Refused: its plan is not sold any more.
     """
+    await lock_promo(conn, order_id)
     old = await store.get(conn, order_id, lock=True)
     if old.status is not Status.CANCELED:
         raise OrderClosed

@@ -140,6 +140,13 @@ async def hold_promo(conn: SharedConnection, order_id: OrderId, now: datetime) -
         raise PromoLapsed from error
 
 
+async def lock_promo(conn: SharedConnection, order_id: OrderId) -> None:
+    """Lock the code that an order holds, if it does: before the order, as everywhere."""
+    order = await store.get(conn, order_id)
+    if isinstance(order, PlanOrder) and order.promo_code:
+        await promos.find_promo(conn, order.promo_code, lock=True)
+
+
 async def _take_from_others(
     conn: SharedConnection, settings: Settings, promo: Promo, order: PlanOrder, now: datetime
 ) -> None:

@@ -1,16 +1,16 @@
 """Plans and paid time."""
 
-from zapisano.subscriptions.charge_day import charge_day
 from zapisano.subscriptions.invitations import (
     Gift,
+    Rewarding,
     accept_invitation,
     invitation,
     invited_by,
     reward,
 )
-from zapisano.subscriptions.jobs import Charge, DaysGiven, Live, Notice
-from zapisano.subscriptions.life import Word
-from zapisano.subscriptions.living import Living
+from zapisano.subscriptions.jobs import Charge, DaysGiven, Live, Notice, RewardHost
+from zapisano.subscriptions.life import REMINDERS, Word
+from zapisano.subscriptions.living import Living, find_next_charge_at, put_off, worded_now
 from zapisano.subscriptions.model import (
     Grant,
     Period,
@@ -24,6 +24,7 @@ from zapisano.subscriptions.trial import TrialUsed, may_try, start_trial
 from zapisano.subscriptions.usecases import extend, give, lift_if_paid, look, plan_next, take
 
 __all__ = [
+    "REMINDERS",
     "Charge",
     "DaysGiven",
     "Gift",
@@ -33,14 +34,16 @@ __all__ = [
     "Notice",
     "Period",
     "Reason",
+    "RewardHost",
+    "Rewarding",
     "Subscription",
     "TrialUsed",
     "Word",
     "accept_invitation",
-    "charge_day",
     "days_given",
     "extend",
     "find",
+    "find_next_charge_at",
     "get",
     "give",
     "invitation",
@@ -51,8 +54,10 @@ __all__ = [
     "next_period",
     "plan_at_renewal",
     "plan_next",
+    "put_off",
     "reward",
     "start_trial",
     "take",
     "wake_all",
+    "worded_now",
 ]

@@ -79,7 +79,7 @@ async def _with_autopay(
     charge = await methods.next_charge(conn, settings, line.tenant.id)
     if charge is None:
         return replace(line, autopay=autopay)
-    at = await subscriptions.charge_day(conn, settings, line.tenant, now)
+    at = await subscriptions.find_next_charge_at(conn, settings, line.tenant, autopay=True, now=now)
     return replace(line, autopay=autopay, charge=charge[1], charge_at=at)
 
 

@@ -8,6 +8,7 @@ from zapisano.payments.store.desk import (
     list_reviews,
     notices,
     notices_of,
+    order_of_review,
     search,
 )
 from zapisano.payments.store.figures import (
@@ -109,6 +110,7 @@ __all__ = [
     "newest",
     "notices",
     "notices_of",
+    "order_of_review",
     "paid_beside",
     "provider_of_order",
     "provider_of_payment",
