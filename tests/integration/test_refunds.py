@@ -392,4 +392,4 @@ async def test_the_notice_names_nobody(buyer: Buyer, witness: Witness) -> None:
     await refund_settles(buyer, await refunds(buyer, order_id))
     assert (await buyer.order(OrderId(order_id))).buyer_id == BUYER
     (job,) = await queued(witness, "payments.order_refunded")
-    assert set(job) == {"id"}
+    assert set(job) == {"id", "ended_autopay"}

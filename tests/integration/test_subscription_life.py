@@ -505,6 +505,7 @@ async def test_history_is_printed_with_the_newest_last(
 
     head, *rows = (line.split("\t") for line in printed())
     assert head == ["when (UTC)", "what", "who", "before → after", "more"]
+    assert all(who != "-" for _, _, who, *_ in rows)
     assert rows[-1][1:4] == ["tenant.suspended", "operator", "awaiting_bot → suspended"]
     assert rows[-2][1:4] == ["subscription.extended", "payment", "- → 2026-12-31 12:00"]
     assert "plan=1m" in rows[-2][4]

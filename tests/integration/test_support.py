@@ -96,6 +96,12 @@ async def test_support_adds_days_and_moves_a_tenant(
     assert given.stdout.startswith("client_001 is paid until ")
     nobody = zapisano("tenants", "add-days", "client_001", "5", "--why", "x", "--who", " ")
     assert "must have 1 to 64 characters" in nobody.stderr
+    phone = zapisano(
+        "tenants", "add-days", "client_001", "5", "--why", "rang: +7 916 123-45-67", "--who", "vera"
+    )
+    assert phone.returncode == 1
+    assert phone.stderr.startswith("why: stays in the history for ever, so no phone number")
+    assert phone.stderr.count("\n") == 1
     unasked = zapisano("tenants", "move", "client_001", "--to", "777", "--who", "vera")
     assert unasked.returncode != 0
     assert unasked.stderr.endswith("where nobody can be asked, add --yes\n")
