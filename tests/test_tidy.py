@@ -45,6 +45,7 @@ SQL_HOMES = {
     "db/migrations/shared/versions/s0012_stars.py",
     "db/migrations/shared/versions/s0013_reviews_open_again.py",
     "db/migrations/shared/versions/s0014_last_sweep.py",
+    "db/migrations/shared/versions/s0015_final_charges_name_no_method.py",
     "db/migrations/tenant/versions/t0001_the_tenant.py",
     "db/pool.py",
     "db/probe.py",

@@ -10,13 +10,16 @@ from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 from house import Buyer, House
 
 from zapisano import subscriptions
+from zapisano.bots.i18n import SALES, speaking
 from zapisano.bots.sales.buttons import Unlink
-from zapisano.payments import AutopayEnded, OrderId, SettleRefund, choose
+from zapisano.bots.sales.mine import Mine, autopay_of
+from zapisano.payments import AutopayEnded, OrderId, SettleRefund, choose, methods
 from zapisano.payments.charges import prepare
 from zapisano.settings import Settings
 from zapisano.subscriptions import Charge
 from zapisano.subscriptions.life import daytime, terms_of
 from zapisano.tenancy import TenantId
+from zapisano.tenancy import store as tenants
 
 TENANT = TenantId("client_001")
 NO_MONEY = "5555555555554600"
@@ -45,6 +48,10 @@ async def charges(house: House, attempt: int, *, card: str = "", revoked: bool =
         house.simulator.post("/yookassa/control/method", change | ({"card": card} if card else {}))
     async with house.database.shared() as conn:
         paid = await subscriptions.get(conn, TENANT)
+    await house.witness.execute(  # the attempts before were days ago
+        """UPDATE shared.orders SET requested_at = requested_at - interval '2 days'
+           WHERE charge_key IS NOT NULL AND status = 'canceled'"""
+    )
     await house.do(Charge(TENANT, paid.paid_until, attempt))
     await house.idle()
 
@@ -90,11 +97,14 @@ async def test_my_bots_promises_no_autopay_that_was_not_agreed_to(
 
 async def test_my_bots_shows_autopay_and_one_tap_ends_it(house: House, buyer: Buyer) -> None:
     await buys_with_autopay(house, buyer)
+    told = await buyer.hears("Оплата получена")
+    assert f"Автоплатёж: {await charge_day(house)} спишем 299 ₽, карта •• " in told["text"]
     await buyer.creates()
     await house.bot_of(buyer.phone.person)
     await buyer.says("/my")
     paid = await paid_until(house)
-    shown = await buyer.hears(f"Автоплатёж: {await charge_day(house)} спишем 299 ₽, карта •• ")
+    shown = await buyer.hears("Мои боты")
+    assert f"Автоплатёж: {await charge_day(house)} спишем 299 ₽, карта •• " in shown["text"]
     await buyer.presses("Отключить автоплатёж: Ромашка")
     said = await buyer.hears("Автоплатёж за «Ромашка» отключён")
     assert said["message_id"] == shown["message_id"]  # in writing, not in a bubble that goes away
@@ -143,7 +153,9 @@ async def test_who_has_changed_her_mind_switches_it_on_with_the_next_payment(
     await house.pay(order_id)
     await house.idle()
     await buyer.says("/my")
-    await buyer.hears(f"Автоплатёж: {await charge_day(house)} спишем 299 ₽")
+    await buyer.hears("Мои боты")
+    shown = await buyer.hears(f"Автоплатёж: {await charge_day(house)} спишем 299 ₽")
+    assert "Мои боты" in shown["text"]
 
 
 async def test_a_charge_that_is_with_the_bank_is_not_kept_silent(
@@ -159,6 +171,19 @@ async def test_a_charge_that_is_with_the_bank_is_not_kept_silent(
     await buyer.says("/my")
     await buyer.presses("Отключить автоплатёж: Ромашка")
     await buyer.hears("Одно списание уже ушло в банк и ещё может пройти")
+
+
+async def test_autopay_that_the_operator_has_taken_away_is_not_put_on_the_plan(
+    house: House, buyer: Buyer
+) -> None:
+    await buys_with_autopay(house, buyer)
+    off = house.settings.model_copy(update={"yookassa_autopay": False})
+    async with house.database.shared() as conn:
+        tenant = await tenants.get(conn, TENANT)
+        line = Mine(tenant, None, None, on_trial=False, autopay=await methods.find(conn, TENANT))
+    with speaking(SALES, "ru"):
+        assert "сейчас не работает" in autopay_of(line, off)
+        assert "не то, на что вы соглашались" in autopay_of(line, house.settings)
 
 
 async def test_what_failed_for_good_is_promised_no_more(house: House, buyer: Buyer) -> None:

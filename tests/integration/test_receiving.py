@@ -273,6 +273,14 @@ async def test_an_ordinary_shop_is_told_what_to_enter(
     assert told.err.startswith("YooKassa lets no program do this")
 
 
+async def test_in_the_demo_the_address_is_the_webhooks_own(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo = {"public_url": "http://127.0.0.1:8000", "webhook_port": 8901}
+    await webhook.register(settings.model_copy(update=demo), replace=False)
+    assert "URL      http://127.0.0.1:8901/webhook/yookassa\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "url", ["", "http://booking.example.com", "https://booking.example.com:8001"]
 )

@@ -341,7 +341,8 @@ async def test_after_supports_long_pause_the_charge_is_announced_anew(life: Life
     async with life.parts.database.shared() as conn:
         await resume(conn, life.tenant, Suspension.OPERATOR)
     await life.until(END + 22 * DAY)
-    assert ["24.01.2027 спишем 299 ₽" in text for _, text in life.heard[said:]] == [False, True]
+    assert sum("спишем" in text for _, text in life.heard[said:]) == 1
+    assert "24.01.2027 спишем 299 ₽" in life.heard[-1][1]
     assert await charges(life.witness) == []
     await life.until(END + 24 * DAY)
     assert [attempt for _, attempt in await charges(life.witness)] == [0]
@@ -505,6 +506,7 @@ async def test_history_is_printed_with_the_newest_last(
 
     head, *rows = (line.split("\t") for line in printed())
     assert head == ["when (UTC)", "what", "who", "before → after", "more"]
+    assert all(who != "-" for _, _, who, *_ in rows)
     assert rows[-1][1:4] == ["tenant.suspended", "operator", "awaiting_bot → suspended"]
     assert rows[-2][1:4] == ["subscription.extended", "payment", "- → 2026-12-31 12:00"]
     assert "plan=1m" in rows[-2][4]

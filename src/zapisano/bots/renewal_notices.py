@@ -81,7 +81,7 @@ def _news(job: Notice, tenant: Tenant, settings: Settings) -> str:
         Word.BEFORE: _("🗓 “{name}” is paid until {end}: {left} left."),
         Word.TODAY: _("🗓 “{name}” is paid until today, {end}."),
         Word.EVE: _("🗓 The paid time of “{name}” ends tomorrow, {end}, at {time}."),
-        Word.CHARGE: _("💳 “{name}” is paid until {end}."),
+        Word.CHARGE: _("💳 “{name}”: paid until {end}."),
         Word.OVER: _("⌛ The paid time of “{name}” is over. The bot still works until {acts}."),
         Word.LAST_DAY: _("⚠️ The bot of “{name}” is not paid for, and pauses on {acts}."),
         Word.LAST_CALL: _(
@@ -99,11 +99,12 @@ def _news(job: Notice, tenant: Tenant, settings: Settings) -> str:
 
 
 def _charge(card: SavedMethod, plan: Plan, at: datetime, settings: Settings) -> str:
-    """Say what is charged, when and from what, and that there is nothing to do."""
+    """Say what is charged, when and from what, that there is nothing to do, and how to end it."""
     if card.last4:
-        text = _("On {day} {sum} will be charged from the card •• {last4}. There is nothing to do.")
+        text = _("On {day} we will charge {sum} to the card •• {last4}. There is nothing to do.")
     else:
-        text = _("On {day} {sum} will be charged from {title}. There is nothing to do.")
+        text = _("On {day} we will charge {sum} to {title}. There is nothing to do.")
+    text += " " + _("Autopay can be switched off in /my.")
     return text.format(
         day=day(at, settings), sum=roubles(plan.price), last4=card.last4, title=quote(card.title)
     )

@@ -90,13 +90,15 @@ async def keep(conn: SharedConnection, order: AnyOrder) -> bool:
     match order:
         case PlanOrder():
             tenant, sold = order.tenant_id, {"plan": order.plan, "days": order.days}
+            by = "buyer" if order.charge_key is None else "system"
         case CreditsOrder():
-            tenant, sold = None, {"credits": str(order.credits)}
+            tenant, sold, by = None, {"credits": str(order.credits)}, "buyer"
     await journal.record(
         conn,
         "order.created",
         order.id,
         tenant=tenant,
+        by=by,
         order_id=order.id,
         **sold,
         amount=str(order.amount),
@@ -374,7 +376,12 @@ async def _end_charge(conn: SharedConnection, order: AnyOrder, now: datetime) ->
     """A charge that was refused for certain is over: nobody is there to press again."""
     if isinstance(order, PlanOrder) and await store.drop_charge(conn, order.id, REFUSED):
         await journal.record(
-            conn, "charge.refused", order.id, tenant=order.tenant_id, order_id=order.id
+            conn,
+            "charge.refused",
+            order.id,
+            tenant=order.tenant_id,
+            by="provider",
+            order_id=order.id,
         )
         await declined(conn, order, REFUSED, now)
 

@@ -55,6 +55,15 @@ class Difference:
     refund_id: str | None = None
 
 
+@dataclass(frozen=True)
+class Healed:
+    """One thing that had been lost on the way here and is settled; ids as the provider has them."""
+
+    payment_id: str
+    order_id: OrderId
+    refund_id: str | None = None
+
+
 @dataclass
 class Report:
     """What a sweep has seen. Sums in roubles, of what it looked at on either side."""
@@ -65,9 +74,14 @@ class Report:
     paid_here: Decimal = Decimal("0.00")
     refunded_there: Decimal = Decimal("0.00")
     refunded_here: Decimal = Decimal("0.00")
-    healed: int = 0
+    settled: list[Healed] = field(default_factory=list[Healed])
     put_off: int = 0
     differences: list[Difference] = field(default_factory=list[Difference])
+
+    @property
+    def healed(self) -> int:
+        """How many things were settled by this sweep."""
+        return len(self.settled)
 
 
 async def sweep(
@@ -201,7 +215,8 @@ class _Sweep:
                 continue  # it is under way; the next sweep looks again
             if reason is None:
                 agree.append(payment.id)
-                self.report.healed += payment in lost and _is_granted(payment, ours)
+                if payment in lost and _is_granted(payment, ours):
+                    self.report.settled.append(Healed(payment.id, ours[payment.id][0]))
             else:
                 known = ours.get(payment.id)
                 order_id = known[0] if known else None
@@ -275,7 +290,8 @@ class _Sweep:
                 reason = Reason.REFUNDED_THERE_ONLY
             else:
                 self.report.refunded_here += known[2]
-                self.report.healed += refund in lost
+                if refund in lost:
+                    self.report.settled.append(Healed(refund.payment_id, known[0], refund.id))
                 if known[2] == refund.amount:
                     self.refunded.add(refund.payment_id)
                     continue

@@ -15,6 +15,7 @@ from zapisano.errors import Busy
 from zapisano.jobs import enqueue, unschedule
 from zapisano.payments import methods, store
 from zapisano.payments.account import credit
+from zapisano.payments.chargeable import is_charge
 from zapisano.payments.checkout import legacy_order
 from zapisano.payments.declines import declined
 from zapisano.payments.jobs import OrderCanceled, OrderPaid, Poll
@@ -235,6 +236,7 @@ async def _prolong(
             name=order.company_name,
             owner_id=order.buyer_id,
             owner_language=order.buyer_language,
+            by="payment",
         )
     await _note_paid(conn, payment, order, tenant.id, now, via)
     await subscriptions.extend(
@@ -282,6 +284,8 @@ async def _note_paid(
             sold = {"credits": str(order.credits)}
     last4 = payment.method.last4 if payment.method else None
     await store.mark_paid(conn, order.id, tenant=tenant, via=via, last4=last4, now=now)
+    if is_charge(order):
+        await store.forget_charged(conn, order.id)
     await journal.record(
         conn,
         "payment.settled",
@@ -337,7 +341,8 @@ async def _canceled(
     if order.status is Status.PAID:
         return await _distrust(conn, Reason.AFTER_PAID, payment, order, now)
     reason = payment.cancel_reason or "unknown"
-    await store.mark_canceled(conn, order.id, reason, via)
+    last4 = payment.method.last4 if payment.method else None
+    await store.mark_canceled(conn, order.id, reason, via=via, last4=last4)
     if isinstance(order, PlanOrder) and order.charge_key:
         await declined(conn, order, reason, now)
     elif isinstance(order, PlanOrder):  # else the page and the app tell: nobody is in Telegram

@@ -256,6 +256,7 @@ async def drop_refund(
         "refund.canceled",
         row.refund_id or row.id,
         tenant=order.tenant_id if isinstance(order, PlanOrder) else None,
+        by="provider",
         order_id=order.id,
         payment_id=order.payment_id,
         amount=str(row.amount),

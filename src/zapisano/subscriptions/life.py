@@ -248,6 +248,15 @@ def _as_announced(subject: Subject, terms: Terms, now: datetime) -> Subject:
     return replace(subject, so_far=replace(so_far, announced_at=None))
 
 
+def charges_end_at(paid_until: datetime, announced_at: datetime | None) -> datetime:
+    """Return from when on nothing is charged any more for the period that begins at `paid_until`.
+
+    It is reckoned from the first charge: what its owner was told of long ago comes no more.
+    """
+    first_at = paid_until if announced_at is None else announced_at + CHARGE_NOTICE
+    return max(paid_until, first_at) + CHARGES_END
+
+
 def _announced_for(subject: Subject, terms: Terms, now: datetime) -> datetime:
     """Return the first moment that may be charged at: after the end, and after a notice.
 
@@ -270,8 +279,7 @@ def _charges(subject: Subject, terms: Terms, now: datetime) -> Iterator[tuple[da
     if so_far.charged_at is not None:
         pause = timedelta(days=CHARGE_DAYS[number] - CHARGE_DAYS[number - 1])
         at = max(at, so_far.charged_at + pause)
-    ends_at = _announced_for(subject, terms, now) + CHARGES_END
-    if max(daytime(at, terms), now) < ends_at:
+    if max(daytime(at, terms), now) < charges_end_at(subject.paid_until, so_far.announced_at):
         yield at, Attempt(number)
 
 

@@ -125,20 +125,22 @@ def _line(line: Mine, settings: Settings) -> str:
         until = _("free until {day}") if line.on_trial else _("paid until {day}")
         until = until.format(day=day(line.paid_until, settings))
         text += f"\n{until}"
-    if autopay := _autopay(line, settings):
+    if autopay := autopay_of(line, settings):
         text += f"\n{autopay}"
     return text
 
 
-def _autopay(line: Mine, settings: Settings) -> str:
+def autopay_of(line: Mine, settings: Settings) -> str:
     """Say what is charged next and when; '' where autopay is nothing to speak of."""
     if line.autopay is None:
         is_offered = settings.yookassa_autopay and line.paid_until and not line.on_trial
         return _("Autopay is off") if is_offered and not _is_closed(line) else ""
+    if not settings.yookassa_autopay:
+        return _("Autopay does not work at the moment: please extend it yourself.")
     if line.charge is None:
         return _(
-            "Autopay will not work: your plan is not the one you agreed to be charged for. Tick "
-            "its box at the next payment."
+            "Autopay will not work: the sum or the period is not what you agreed to. Tick its box "
+            "at the next payment."
         )
     if line.charge_at is not None:
         return next_charge(line.autopay, line.charge, line.charge_at, settings)
@@ -155,7 +157,9 @@ def _off_button(line: Mine) -> list[InlineKeyboardButton]:
     if line.autopay is None:
         return []
     name = short(line.tenant.name)
-    return [button(_("Autopay off: {name}").format(name=name), Unlink(tenant=line.tenant.id))]
+    return [
+        button(_("Switch autopay off: {name}").format(name=name), Unlink(tenant=line.tenant.id))
+    ]
 
 
 async def unlink(
