@@ -14,7 +14,10 @@ from zapisano.stack import commands as stack
 from zapisano.stack.beside import settings_here
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-tenants = typer.Typer(no_args_is_help=True, help="Create, show, pause and put away tenants.")
+tenants = typer.Typer(
+    no_args_is_help=True,
+    help="Create, show, pause and put away tenants. An order's message once more: payments resend.",
+)
 app.add_typer(tenants, name="tenants")
 jobs = typer.Typer(no_args_is_help=True, help="See what the job process has before it.")
 app.add_typer(jobs, name="jobs")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from zapisano.command import do
+from zapisano.command import Who, do
 
 app = typer.Typer(
     no_args_is_help=True, help="What YooKassa has told us, and what a person decides."
@@ -140,3 +140,14 @@ def reconcile(
     from zapisano.ops.payments import reconciling
 
     do(lambda settings: reconciling.compare(settings, since, until))
+
+
+@app.command()
+def resend(
+    order: Annotated[str, typer.Argument(metavar="ORDER", help="The order's id.")],
+    who: Who,
+) -> None:
+    """Send an order's buyer once more what was said last: paid, not paid, or where to pay."""
+    from zapisano.ops import support as ops
+
+    do(lambda settings: ops.resend(settings, order, who=who))

@@ -1,12 +1,13 @@
 """`zapisano promo …`, and of `zapisano tenants …` what support does for people."""
 
-from datetime import datetime
+import re
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
 import typer
 
-from zapisano.command import do
+from zapisano.command import Who, do
 from zapisano.errors import Refused
 
 promo = typer.Typer(no_args_is_help=True, help="Make, list and end promo codes.")
@@ -14,16 +15,7 @@ tenants = typer.Typer(no_args_is_help=True)
 
 Code = Annotated[str, typer.Argument(help="3 to 32 of A-Z, 0-9, - and _; case is the same.")]
 TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="For example client_001.")]
-MAX_WHO = 64  # characters
-
-
-def _somebody(who: str) -> str:
-    if not 1 <= len(who.strip()) <= MAX_WHO:
-        raise typer.BadParameter(f"must have 1 to {MAX_WHO} characters")
-    return who.strip()
-
-
-Who = Annotated[str, typer.Option(help="Who does it, for the history.", callback=_somebody)]
+TELEGRAM_ID = re.compile(r"[0-9]{1,16}", re.ASCII)
 
 
 @promo.command()
@@ -32,9 +24,7 @@ def create(
     percent: Annotated[int | None, typer.Option(min=1, max=99, help="Off the price.")] = None,
     fixed: Annotated[str, typer.Option(help="Roubles off the price, instead.")] = "",
     uses: Annotated[int | None, typer.Option(min=1, max=2**31 - 1, help="How often.")] = None,
-    until: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Its last day.")
-    ] = None,
+    until: Annotated[str, typer.Option(help="Its last day, as 2026-12-31.")] = "",
     plans: Annotated[str, typer.Option(help="Only these, for example 3m,6m.")] = "",
     *,
     once_per_person: Annotated[
@@ -50,11 +40,18 @@ def create(
         percent=percent,
         fixed=_roubles(fixed),
         uses=uses,
-        until=until.date() if until else None,
+        until=_day(until),
         plans=tuple(one.strip() for one in plans.split(",") if one.strip()),
         once_per_person=once_per_person,
     )
     do(lambda settings: ops.create(settings, wish, who=who))
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise Refused("--until: write its last day, as 2026-12-31") from error
 
 
 def _roubles(text: str) -> Decimal | None:
@@ -96,7 +93,7 @@ def add_days(
 @tenants.command()
 def move(
     tenant: TenantName,
-    to: Annotated[int, typer.Option(help="The new owner's Telegram id.")],
+    to: Annotated[str, typer.Option(help="The new owner's Telegram id.")],
     who: Who,
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, as in a script.")] = False,
@@ -104,15 +101,6 @@ def move(
     """Give a tenant to another person."""
     from zapisano.ops import support as ops
 
-    do(lambda settings: ops.move(settings, tenant, to, who=who, ask=not yes))
-
-
-@tenants.command()
-def resend(
-    order: Annotated[str, typer.Argument(metavar="ORDER", help="The order's id.")],
-    who: Who,
-) -> None:
-    """Send an order's buyer once more what was said last: paid, not paid, or where to pay."""
-    from zapisano.ops import support as ops
-
-    do(lambda settings: ops.resend(settings, order, who=who))
+    if not TELEGRAM_ID.fullmatch(to):
+        raise Refused(f"--to: {to[:32]!r} is no Telegram id; it is a number, as 100200301")
+    do(lambda settings: ops.move(settings, tenant, int(to), who=who, ask=not yes))

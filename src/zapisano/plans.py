@@ -106,7 +106,12 @@ def read_trial(path: Path) -> Trial | None:
 def _read(path: Path) -> tuple[dict[str, Plan], Trial | None]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise BrokenSetting(
+            f"ZAPISANO_PLANS_FILE: {path} cannot be read ({error.strerror}); set it to your price "
+            "list, or leave it out for the one that is brought along"
+        ) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BrokenSetting(f"ZAPISANO_PLANS_FILE: {error}") from error
     trial = Trial(tables.pop(TRIAL)) if TRIAL in tables else None
     if not tables:

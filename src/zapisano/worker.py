@@ -56,7 +56,15 @@ from zapisano.payments import (
     payments_handlers,
 )
 from zapisano.settings import Settings, load
-from zapisano.subscriptions import DaysGiven, Live, Living, Notice, wake_all
+from zapisano.subscriptions import (
+    DaysGiven,
+    Live,
+    Living,
+    Notice,
+    RewardHost,
+    Rewarding,
+    wake_all,
+)
 from zapisano.telemetry import configure_logging, tell_supervisor
 from zapisano.tenancy import (
     ForgetKeys,
@@ -163,9 +171,10 @@ def handlers_of(parts: Parts) -> Handlers:
     people = PeopleNotices(parts.settings, parts.bots)
     handlers.on(OrderWaits, people.order_waits)
     handlers.on(DaysGiven, people.days_given)
+    handlers.on(RewardHost, Rewarding(parts.database, parts.now).reward_host)
     handlers.on(TenantMoved, people.tenant_moved)
     handlers.on(TenantChanged, notices.tenant_changed)
-    handlers.on(Notice, RenewalNotices(parts.settings, parts.bots).tell)
+    handlers.on(Notice, RenewalNotices(parts.settings, parts.bots, parts.now).tell)
     charges = partial(methods.will_charge, parts.settings)
     living = Living(parts.database, parts.settings, parts.now, charges)
     handlers.on(Live, living.live)

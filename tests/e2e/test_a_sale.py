@@ -117,7 +117,7 @@ def test_a_stranger_buys_a_bot_and_a_customer_books_a_haircut(product: Product) 
     made = sales.create_bot()
     assert product.tenant_of(anna, "active") == tenant
     welcome = sales.wait_for(WORKS)
-    assert f"t.me/{made['username']}" in welcome["text"]
+    assert f"/{made['username']}" in welcome["text"]
     hers = anna.with_bot(made["username"])
     hers.start()
 

@@ -22,8 +22,12 @@ from integration.payments_fixtures import (
     until,
     working,
 )
+from integration.refunds_fixtures import refund_settles, refunds
 from zapisano.app import create_api
 from zapisano.payments import Order, settle
+from zapisano.payments.promo import apply_promo
+from zapisano.payments.promo_model import Promo
+from zapisano.payments.store import promo as promos
 from zapisano.settings import Settings
 
 __all__ = ["buyer", "kassa", "provider", "settings", "shared_kassa"]
@@ -32,6 +36,14 @@ SHOWN = {
     "operator_terms": "https://zapisano.example/terms",
     "support_contact": "@zapisano_help",
     "demo": True,
+}
+EVERYTHING = {
+    "yookassa_autopay": True,
+    "yookassa_receipts": True,
+    "yookassa_vat_code": 1,
+    "yookassa_tax_system": 2,
+    "operator_requisites": "ИП Иванова Мария Сергеевна, ИНН 770123456789, ОГРНИП 319774600123456",
+    "operator_refunds": "за неиспользованные дни, в течение 10 дней",
 }
 
 
@@ -50,19 +62,33 @@ def at(buyer: Buyer, url: str) -> Buyer:
 async def in_state(buyer: Buyer, state: str) -> tuple[Order, str]:
     """An order of this state, and the path that shows it."""
     order = await buyer.orders(company_name="Салон красоты «Ромашка» на Большой Никитской")
-    if state == "pay":
+    if state == "form":
+        await promise(buyer, order)
+    if state in {"pay", "form"}:
         return order, ""
     payment_id = await buyer.starts(order)
     if state == "canceled":
         buyer.kassa.control("pay", {"payment_id": payment_id, "card": DECLINED_CARD})
-    if state == "paid":
+    if state in {"paid", "refunded"}:
         buyer.kassa.control("pay", {"payment_id": payment_id})
     if state != "waiting":
         await settle(buyer.database, buyer.provider, buyer.settings, payment_id, now())
+    if state == "refunded":
+        await refund_settles(buyer, await refunds(buyer, order.id, "299"))
     return order, "/return?n=20" if state == "waiting" else "/return"
 
 
-@pytest.mark.parametrize("state", ["pay", "waiting", "paid", "canceled"])
+async def promise(buyer: Buyer, order: Order) -> None:
+    """Give the order a promo code."""
+    promo = Promo(
+        "WELCOME-2026", 20, None, None, None, None, once_per_person=False, created_at=now()
+    )
+    async with buyer.database.shared() as conn:
+        await promos.insert_promo(conn, promo)
+        await apply_promo(conn, buyer.settings, order.id, promo.code, now())
+
+
+@pytest.mark.parametrize("state", ["pay", "waiting", "paid", "canceled", "form", "refunded"])
 async def test_every_state_can_be_read_on_any_screen(
     buyer: Buyer, witness: Witness, browser: Browser, state: str
 ) -> None:
@@ -70,7 +96,8 @@ async def test_every_state_can_be_read_on_any_screen(
         """INSERT INTO shared.bots (bot_id, username, token, path, secret, managed)
            VALUES (1, 'zapisano_sales_bot', '', 'p', 's', false)"""
     )
-    here = shop_settings(buyer.settings, buyer.kassa, **SHOWN)
+    more = EVERYTHING if state == "form" else {}
+    here = shop_settings(buyer.settings, buyer.kassa, **SHOWN, **more)
     order, path = await in_state(buyer, state)
     async with serving(create_api(here, buyer.database)) as url:
         for size in (NARROW, WIDE):

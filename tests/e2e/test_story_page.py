@@ -285,3 +285,28 @@ async def test_stories_of_several_orders_are_kept_apart(tmp_path: Path, browser:
             "waits": None,
         },
     ]
+
+
+async def test_a_renewal_does_not_say_that_a_bot_works_which_was_never_made(
+    tmp_path: Path, browser: Browser
+) -> None:
+    before = sale("client_001", 1)
+    renewal = [one for one in sale("client_001", 201) if not one["kind"].startswith("tenant.")]
+    active = {**before[-1], "id": 300, "kind": "tenant.active"}
+    with running_simulator(tmp_path) as url:
+        async with open_page(browser, f"{url}/phone", NARROW) as page:
+            told = await page.evaluate(
+                """async ([events, active]) => {
+                  const { nextStep } = await import("/static/hints.js");
+                  const order = "11111111-2222-3333-4444-555555555555";
+                  const known = JSON.parse(JSON.stringify(events).replaceAll("order-201", order));
+                  const button = { text: "", url: `http://x/checkout/${order}` };
+                  const message = { from_bot: true, text: "", inline_keyboard: [[button]] };
+                  const content = { messages: [message], started: true };
+                  const bot = { username: "seller" };
+                  const phone = { person: { id: 1 }, bot, content, met: new Set() };
+                  return [known, [...known, active]].map((one) => nextStep(phone, one, "seller"));
+                }""",
+                [[*before, *renewal], active],
+            )
+    assert told == ["hint_attach", "hint_active"]

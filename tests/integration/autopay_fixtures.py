@@ -39,6 +39,7 @@ class Owner:
     buyer: Buyer
     tenant: TenantId
     other: TenantId
+    witness: Witness
 
     async def buys(self, plan: str = "1m", *, saves: bool = True) -> PlanOrder:
         """Order for the tenant, choose, pay, and let the news arrive."""
@@ -70,6 +71,7 @@ class Owner:
     ) -> PlanOrder | None:
         """Let the attempt be made as if its day had come; return its order, settled."""
         paid, buyer = await self.paid(), self.buyer
+        await self.days_go_by(attempt)
         job = Charge(self.tenant, paid.paid_until, attempt)
         when = at or now()
         await charge(buyer.database, buyer.provider, settings or buyer.settings, job, when)
@@ -80,6 +82,15 @@ class Owner:
             await self.settles(order.payment_id)
             return await buyer.order(order.id)
         return order
+
+    async def days_go_by(self, attempt: int) -> None:
+        """Earlier attempts that came to nothing were days ago, as the schedule has it."""
+        await self.witness.execute(
+            """UPDATE shared.orders SET requested_at = requested_at - interval '2 days'
+               WHERE status = 'canceled' AND charge_key IS NOT NULL
+                   AND right(charge_key, 1)::int < $1""",
+            attempt,
+        )
 
     async def changes_card(self, *, revoked: bool = False, card: str | None = None) -> None:
         method = await self.method()
@@ -97,7 +108,7 @@ async def owner(
         for tenant in tenants:
             await activate(conn, tenant.id)
     await witness.execute("UPDATE shared.tenants SET owner_id = $1", BUYER)
-    yield Owner(buyer, tenants[0].id, tenants[1].id)
+    yield Owner(buyer, tenants[0].id, tenants[1].id, witness)
     untouched = await witness.fetchval(
         """SELECT (SELECT count(*) FROM shared.saved_methods WHERE tenant_id = $1)
                 + (SELECT count(*) FROM shared.orders WHERE tenant_id = $1)

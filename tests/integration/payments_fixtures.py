@@ -218,3 +218,9 @@ async def reasons(witness: Witness) -> list[str]:
 async def browsing(url: str) -> AsyncGenerator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
         yield client
+
+
+def sample(text: str, metric: str) -> float | None:
+    """Read a metric as Prometheus does; None where it is not told."""
+    lines = [line for line in text.splitlines() if line.startswith(metric + " ")]
+    return float(lines[0].rpartition(" ")[2]) if lines else None

@@ -25,6 +25,9 @@ from integration.yookassa_fixtures import Simulator
 from zapisano.app import create_api
 from zapisano.db import Database
 from zapisano.payments import PlanOrder, Status, settle
+from zapisano.payments.promo import apply_promo
+from zapisano.payments.promo_model import Promo
+from zapisano.payments.store import promo as promos
 from zapisano.settings import Settings
 
 __all__ = ["buyer", "kassa", "provider", "shared_kassa"]
@@ -42,6 +45,7 @@ def settings(settings: Settings, kassa: Simulator) -> Settings:
         yookassa_receipts=True,
         yookassa_vat_code=1,
         yookassa_tax_system=2,
+        operator_terms="оферта № 1",
         operator_requisites="ИНН 770000000000",
         operator_refunds="за неиспользованные дни, в течение 10 дней",
     )
@@ -78,6 +82,7 @@ async def test_the_box_is_unticked_and_says_the_sum_and_the_period(
         "Куда прислать чек",
         "ИНН 770000000000",
         "Возврат денег: за неиспользованные дни",
+        "Условия (оферта): оферта № 1",
     ):
         assert text in words(page)
     assert "Разовый платёж" not in words(page)
@@ -122,7 +127,9 @@ async def test_a_receipt_needs_somebody_to_be_sent_to(
         assert answer.status_code == 422
         assert "Проверьте, куда прислать чек" in words(answer)
         assert f'value="{fields.get("receipt", "")}"' in answer.text
-        assert "Попробовать ещё раз" in words(answer)
+        assert "Оплатить 299 ₽" in words(answer)  # mended, it goes on as before
+        assert "Не получилось" not in words(answer)
+        assert 'aria-invalid="true" autofocus' in answer.text
     assert (await buyer.order(order.id)).requested_at is None
     assert (await pressed(browser, order, receipt="8 916 123-45-67")).status_code == 303
     body = json.loads((await buyer.order(order.id)).request_body)
@@ -177,3 +184,29 @@ async def test_paying_again_after_a_decline_asks_again(
     assert successor is not None
     assert tuple(successor) == ("pending", True, "anna@example.org")
     assert (await buyer.order(order.id)).status is Status.CANCELED
+
+
+async def test_a_code_is_shown_with_the_usual_price_and_the_saving(
+    buyer: Buyer, browser: httpx.AsyncClient, settings: Settings
+) -> None:
+    summer = Promo("SUMMER", 20, None, None, None, None, once_per_person=False, created_at=now())
+    order, other = await buyer.orders(), await buyer.orders()
+    async with buyer.database.shared() as conn:
+        await promos.insert_promo(conn, summer)
+        await apply_promo(conn, settings, order.id, "SUMMER", now())
+    page = words(await browser.get(f"/checkout/{order.id}"))
+    assert '<dt>Промокод</dt><dd>SUMMER <span class="saved">−59,80 ₽</span>' in page
+    assert '<s><span class="unseen">вместо </span>299 ₽</s> 239,20 ₽' in page
+    assert "Оплатить 239,20 ₽" in page
+    assert "Списывать 299 ₽ каждые 30 дней" in page
+    assert "Если включите автоплатёж, он пойдёт по обычной цене" in page
+    english = words(await browser.get(f"/checkout/{order.id}?lang=en"))
+    assert '<s><span class="unseen">instead of </span>299 ₽</s> 239.20 ₽' in english
+    assert "Промокод" not in words(await browser.get(f"/checkout/{other.id}"))
+    await pressed(browser, order, **ANNA)
+    payment_id = (await buyer.order(order.id)).payment_id or ""
+    buyer.kassa.control("pay", {"payment_id": payment_id})
+    await settle(buyer.database, buyer.provider, buyer.settings, payment_id, now())
+    paid = words(await browser.get(f"/checkout/{order.id}"))
+    assert "<dt>Промокод</dt><dd>SUMMER</dd>" in paid
+    assert "<s>" not in paid  # the price list may be another by now

@@ -197,7 +197,7 @@ def test_the_doctor_beside_nothing_makes_the_checks_that_need_no_server(
         bare = {"PATH", "ZAPISANO_API_PORT", "ZAPISANO_WEBHOOK_PORT"}
         alone = {name: value for name, value in env.items() if name in bare}
         ended = zapisano(alone, tmp_path, "doctor")
-    assert (ended.returncode, ended.stderr) == (1, "Failed: 5, warnings: 1.\n"), ended.stdout
+    assert (ended.returncode, ended.stderr) == (1, "Failed: 5, warnings: 2.\n"), ended.stdout
     for line in (
         "failed   PostgreSQL: not running\n         → start `zapisano up` (it brings its own), or ",
         "failed   Redis: not running\n         → start `zapisano up` (it brings its own), or ",
@@ -207,6 +207,7 @@ def test_the_doctor_beside_nothing_makes_the_checks_that_need_no_server(
         "ok       Master API: is not set: `zapisano up` has its own",
         f"failed   Ports: {env['ZAPISANO_API_PORT']} cannot be listened on\n",
         "ok       Price list: 1m 299",
+        "warning  Seller: the checkout does not say who sells",
         "warning  WEBHOOK_URL: is not set",
     ):
         assert line in ended.stdout

@@ -78,6 +78,13 @@ def made_elsewhere(kassa: Simulator, **changes: Any) -> str:
     return payment_id
 
 
+def canceled_elsewhere(kassa: Simulator, **changes: Any) -> str:
+    """A payment of our shop that came to nothing, of which we have not heard."""
+    payment_id: str = kassa.post("/payments", order(**changes), str(uuid.uuid4())).json()["id"]
+    kassa.control("pay", {"payment_id": payment_id, "card": DECLINED_CARD})
+    return payment_id
+
+
 async def test_a_payment_becomes_a_tenant_with_paid_time(buyer: Buyer, witness: Witness) -> None:
     order, payment_id = await buyer.pays()
     at = now()
@@ -466,6 +473,28 @@ async def test_rule_6_its_money_that_comes_after_all_is_granted_once(
     assert await settles(buyer, second) is Outcome.REVIEW
     assert await reasons(witness) == ["other payment", "outcome unknown"]
     assert await granted(witness) == (1, 1, 1)
+
+
+async def test_rule_6_its_end_without_money_that_is_told_after_all_ends_it(
+    buyer: Buyer, witness: Witness
+) -> None:
+    order = await lost_for_a_day(buyer)
+    other = await lost_for_a_day(buyer, company_name="Другая")
+    strangers = canceled_elsewhere(
+        buyer.kassa,
+        metadata={"order_id": order.id},
+        amount={"value": "298.99", "currency": "RUB"},
+    )
+    await settles(buyer, strangers)
+    assert await buyer.order(order.id) == order
+    payment_id = canceled_elsewhere(buyer.kassa, metadata={"order_id": order.id})
+    for _ in range(2):
+        assert await settles(buyer, payment_id) is Outcome.CANCELED
+    ended = await buyer.order(order.id)
+    assert (ended.status, ended.payment_id) == (Status.CANCELED, payment_id)
+    assert await buyer.order(other.id) == other
+    assert await reasons(witness) == ["outcome unknown"]  # the other's
+    assert len(await queued(witness, "payments.order_canceled")) == 1
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,8 @@ async def test_an_order_is_shown_with_everything_about_it(
     assert kinds[0] == "order.created"
     assert {"payment.created", "notification.received", "payment.settled"} < set(kinds)
     text = desk("show", payment_id).stdout
+    assert "{" not in text
+    assert " plan=1m" in text or "plan=1m " in text
     for part in (f"id\t{order.id}", "status\tsucceeded", "payment.settled"):
         assert part in text
     nobody = desk("show", "42")

@@ -19,10 +19,13 @@ from integration.payments_fixtures import (
     provider,
     settings,
     shared_kassa,
+    until,
 )
+from integration.waiting import somebody_waits
 from integration.yookassa_fixtures import Simulator
 from zapisano.errors import AppError
-from zapisano.payments import OrderClosed, PlanOrder, retry_order, settle, start_payment
+from zapisano.payments import AnyOrder, OrderClosed, PlanOrder, retry_order, settle, start_payment
+from zapisano.payments import store as money
 from zapisano.payments.promo import apply_promo, note_promo
 from zapisano.payments.promo_model import (
     NoPromo,
@@ -96,6 +99,27 @@ async def test_of_two_buyers_racing_for_the_last_use_one_has_it(
     assert sum(isinstance(one, PromoUsedUp) for one in outcomes) == 5
     kept = await witness.fetch("SELECT amount FROM shared.orders WHERE promo_code = 'SUMMER'")
     assert [row["amount"] for row in kept] == [Decimal("239.20")] * 3
+
+
+async def test_a_retry_and_whoever_holds_the_code_do_not_wait_for_each_other(
+    buyer: Buyer, witness: Witness
+) -> None:
+    await made(buyer)
+    order = await applied(buyer, await buyer.orders())
+    payment_id = await buyer.starts(order)
+    buyer.kassa.control("pay", {"payment_id": payment_id, "card": DECLINED_CARD})
+    await settled(buyer, payment_id)
+
+    async def retries() -> AnyOrder:
+        async with buyer.database.shared() as conn:
+            return await retry_order(conn, buyer.settings, order.id, now())
+
+    async with buyer.database.shared() as conn:
+        await promos.find_promo(conn, "SUMMER", lock=True)
+        retried = asyncio.create_task(retries())
+        await until(lambda: somebody_waits(witness))
+        await money.get(conn, order.id, lock=True)
+    assert (await retried).amount == Decimal("239.20")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Strangers are limited, YooKassa never; asking YooKassa keeps to a pace; figures are told."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from integration.payments_fixtures import (
     now,
     provider,
     queued,
+    sample,
     serving,
     settings,
     shared_kassa,
@@ -183,6 +185,21 @@ def asked(kassa: Simulator) -> int:
     return len(kassa.log()["calls"])
 
 
+async def test_a_refusal_is_logged_by_its_code_and_not_by_its_free_text(
+    buyer: Buyer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """YooKassa's description may repeat what was sent: an e-mail, a telephone."""
+    wrong = json.dumps({"amount": {"value": "-1", "currency": "RUB"}}).encode()
+    answer = buyer.kassa.post("/payments", json.loads(wrong), "log-1").json()
+    assert answer["description"]
+    with pytest.raises(ProviderRefused):
+        await buyer.provider.create_payment(wrong, "log-2")
+    logged = capsys.readouterr().out
+    assert "yookassa_refused" in logged
+    assert "invalid_request" in logged
+    assert answer["description"] not in logged
+
+
 async def test_what_yookassa_may_add_one_day_breaks_nothing(buyer: Buyer) -> None:
     """Fields, states, methods and reasons that nobody knows yet."""
     _, payment_id = await buyer.pays()
@@ -201,11 +218,6 @@ async def test_what_yookassa_may_add_one_day_breaks_nothing(buyer: Buyer) -> Non
     assert (payment.amount, payment.metadata, payment.cancel_reason) == (None, {}, "rain")
     assert payment.method is not None
     assert (payment.method.saved, payment.method.last4) == (False, None)
-
-
-def sample(text: str, metric: str) -> float | None:
-    lines = [line for line in text.splitlines() if line.startswith(metric + " ")]
-    return float(lines[0].rpartition(" ")[2]) if lines else None
 
 
 async def test_rule_10_trouble_is_told_by_every_app(buyer: Buyer, witness: Witness) -> None:
@@ -259,6 +271,14 @@ async def test_an_ordinary_shop_is_told_what_to_enter(
     assert "https://booking.example.com/webhook/yookassa" in told.out
     assert all(event in told.out for event in EVENTS)
     assert told.err.startswith("YooKassa lets no program do this")
+
+
+async def test_in_the_demo_the_address_is_the_webhooks_own(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo = {"public_url": "http://127.0.0.1:8000", "webhook_port": 8901}
+    await webhook.register(settings.model_copy(update=demo), replace=False)
+    assert "URL      http://127.0.0.1:8901/webhook/yookassa\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ from zapisano.payments import (
     poll_refund,
     start_refund,
 )
+from zapisano.payments.desk import close_review
 from zapisano.tenancy import TenantId, archive, provision
 
 __all__ = ["buyer", "kassa", "payer", "provider", "settings", "shared_kassa"]
@@ -256,6 +257,29 @@ async def test_rule_6_after_a_day_the_list_is_searched_and_nothing_sent_again(
     assert await reasons(witness) == ["outcome of refund unknown"]
 
 
+async def test_what_a_person_has_not_found_either_may_go_back_anew(
+    buyer: Buyer, witness: Witness
+) -> None:
+    order_id, payment_id, _ = await bought(buyer)
+    lost = await asks(buyer, order_id, "100")
+    buyer.kassa.fault("500", path="/refunds")
+    with pytest.raises(ProviderUnavailable):
+        await start_refund(buyer.database, buyer.provider, lost.id, now())
+    later = now() + timedelta(hours=24)
+    await poll_refund(buyer.database, buyer.provider, buyer.settings, lost.id, later)
+    with pytest.raises(RefundTooLarge):
+        await asks(buyer, order_id, "299")
+    review_id = await witness.fetchval("SELECT id FROM shared.reviews WHERE closed_at IS NULL")
+    async with buyer.database.shared() as conn:
+        await close_review(conn, review_id, "Not in the cabinet", later)
+    assert [one[1] for one in await rows(witness)] == ["canceled"]
+    assert await reasons(witness) == []
+    # Should it be found after all, it counts as one made in the cabinet.
+    assert await refund_settles(buyer, in_cabinet(buyer.kassa, payment_id, "100.00"))
+    assert await refunded(witness, order_id) == 100
+    assert (await asks(buyer, order_id)).amount == 199
+
+
 async def test_a_refused_request_ends_the_refund(buyer: Buyer, witness: Witness) -> None:
     order_id, payment_id, _ = await bought(buyer)
     row = await asks(buyer, order_id)
@@ -368,4 +392,4 @@ async def test_the_notice_names_nobody(buyer: Buyer, witness: Witness) -> None:
     await refund_settles(buyer, await refunds(buyer, order_id))
     assert (await buyer.order(OrderId(order_id))).buyer_id == BUYER
     (job,) = await queued(witness, "payments.order_refunded")
-    assert set(job) == {"id"}
+    assert set(job) == {"id", "ended_autopay"}

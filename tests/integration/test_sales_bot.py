@@ -199,6 +199,7 @@ async def test_my_shows_the_bot_and_prolongs_it(house: House, buyer: Buyer) -> N
 
 async def test_who_has_a_bot_is_asked_whether_to_extend_it(house: House, buyer: Buyer) -> None:
     await house.pay(await buyer.orders("Ромашка"))
+    await buyer.hears("Оплата получена")  # else there is no bot to extend yet
     await buyer.phone.start(buyer.sales)
     await buyer.presses("Выбрать тариф")
     await buyer.presses("3 месяца")

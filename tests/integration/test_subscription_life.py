@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -223,6 +223,62 @@ async def test_a_notice_that_was_paid_for_meanwhile_is_not_given(life: Life) -> 
     assert life.heard[said:] == []
 
 
+async def hears_of(life: Life, notice: Notice) -> list[str]:
+    """Let a notice, and nothing else, come at this moment; return what is said."""
+    said, at, life.clock.at = len(life.heard), life.clock.at, BOUGHT
+    await life.idle()
+    await life.witness.execute("DELETE FROM shared.due WHERE kind = $1", Live.kind)
+    life.clock.at = at
+    async with life.parts.database.shared() as conn:
+        await enqueue(conn, notice)
+    await life.idle()
+    await life.listen()
+    return [text for _, text in life.heard[said:]]
+
+
+async def test_a_reminder_that_comes_late_counts_the_days_that_are_left(life: Life) -> None:
+    late = Notice(life.tenant, END, Word.BEFORE, 7)
+    life.clock.at = END - 5 * DAY
+    [text] = await hears_of(life, late)
+    assert "осталось: 5 дней" in text
+    life.clock.at = END - timedelta(hours=2)
+    [text] = await hears_of(life, late)
+    assert "сегодня, 31.12.2026, последний оплаченный день" in text
+    life.clock.at = END
+    assert await hears_of(life, late) == []
+    life.clock.at = END - 3 * DAY
+    await life.witness.execute("UPDATE shared.subscriptions SET told = -3")
+    assert await hears_of(life, late) == [], "a newer one has said it"
+
+
+async def test_a_notice_that_comes_at_night_waits_for_the_morning(life: Life) -> None:
+    life.clock.at = END - 3 * DAY + timedelta(hours=7)  # 22:00
+    assert await hears_of(life, Notice(life.tenant, END, Word.BEFORE, 3)) == []
+    at = await life.witness.fetchval("SELECT at FROM shared.due WHERE kind = $1", Notice.kind)
+    assert at.astimezone(MOSCOW) == datetime(2026, 12, 29, 10, tzinfo=MOSCOW)
+
+
+async def test_time_that_ends_before_the_morning_is_told_of_the_evening_before(life: Life) -> None:
+    early = datetime(2026, 12, 31, 3, 30, tzinfo=MOSCOW)
+    await life.witness.execute("UPDATE shared.subscriptions SET paid_until = $1", early)
+    said = len(life.heard)
+    await life.until(early)
+    assert life.heard[-1][0] == "30.12 19:00"
+    assert "закончится завтра, 31.12.2026, в 03:30" in life.heard[-1][1]
+    assert len(life.heard) == said + 4
+
+
+async def test_no_notice_names_a_day_of_a_charge_that_has_passed(life: Life) -> None:
+    await save_method(life.witness, life.tenant)
+    life.clock.at = END + 5 * DAY
+    passed, to_come = END + DAY, END + 8 * DAY
+    over = Notice(life.tenant, END, Word.OVER, acts_at=to_come, charge_at=passed)
+    [text] = await hears_of(life, over)
+    assert "спишем" not in text
+    assert await hears_of(life, replace(over, word=Word.CHARGE)) == []
+    assert await hears_of(life, replace(over, acts_at=passed)) == []
+
+
 async def save_method(witness: Witness, tenant: TenantId, last4: str | None = "4444") -> None:
     order = """INSERT INTO shared.orders (id, buyer_id, company_name, plan, days, amount, source,
             status, idempotence_key, request_body, tenant_id, created_at, buyer_language)
@@ -272,6 +328,48 @@ async def test_who_was_offline_for_days_says_one_thing_and_charges_later(life: L
     await life.until(END + 5 * DAY)
     assert [attempt for _, attempt in await charges(life.witness)] == [0]
     assert await life.state() == ("active", None), "what follows has moved, too"
+
+
+async def test_after_supports_long_pause_the_charge_is_announced_anew(life: Life) -> None:
+    await save_method(life.witness, life.tenant)
+    await life.until(END - DAY)
+    await life.buyer.hears("31.12.2026 спишем 299 ₽")
+    async with life.parts.database.shared() as conn:
+        await suspend(conn, life.tenant, Suspension.OPERATOR)
+    await life.until(END + 20 * DAY)
+    said = len(life.heard)
+    async with life.parts.database.shared() as conn:
+        await resume(conn, life.tenant, Suspension.OPERATOR)
+    await life.until(END + 22 * DAY)
+    assert sum("спишем" in text for _, text in life.heard[said:]) == 1
+    assert "24.01.2027 спишем 299 ₽" in life.heard[-1][1]
+    assert await charges(life.witness) == []
+    await life.until(END + 24 * DAY)
+    assert [attempt for _, attempt in await charges(life.witness)] == [0]
+
+
+async def test_a_bot_that_is_not_paid_for_hears_of_its_charge_and_of_nothing_else(
+    life: Life,
+) -> None:
+    """Time ran out below support's pause; the charge that it held back is announced anew."""
+    await save_method(life.witness, life.tenant)
+    await life.witness.execute(
+        """UPDATE shared.tenants SET state = 'suspended', suspended_for = 'unpaid'
+           WHERE id = $1""",
+        life.tenant,
+    )
+    await life.witness.execute(
+        "UPDATE shared.subscriptions SET announced_at = $2, paused_at = $3 WHERE tenant_id = $1",
+        life.tenant,
+        END - 3 * DAY,
+        END,
+    )
+    said = len(life.heard)
+    life.clock.at = END + 10 * DAY
+    await life.until(END + 30 * DAY)
+    assert "13.01.2027 спишем 299 ₽" in life.heard[said][1]
+    assert sum("спишем" in text for _, text in life.heard[said:]) == 1
+    assert [attempt for _, attempt in await charges(life.witness)] == [0, 1, 2, 3]
 
 
 async def test_nobody_to_tell_stops_nothing(life: Life) -> None:
@@ -408,6 +506,7 @@ async def test_history_is_printed_with_the_newest_last(
 
     head, *rows = (line.split("\t") for line in printed())
     assert head == ["when (UTC)", "what", "who", "before → after", "more"]
+    assert all(who != "-" for _, _, who, *_ in rows)
     assert rows[-1][1:4] == ["tenant.suspended", "operator", "awaiting_bot → suspended"]
     assert rows[-2][1:4] == ["subscription.extended", "payment", "- → 2026-12-31 12:00"]
     assert "plan=1m" in rows[-2][4]

@@ -31,10 +31,10 @@ def zapisano(settings: Settings, tmp_path: Path) -> Run:
         "ZAPISANO_DATA_DIR": str(tmp_path / "data"),
     }
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-P", "-m", "zapisano", *arguments],
-            env=env,
+            env=env | more,
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -70,6 +70,11 @@ async def test_a_promo_codes_life_on_the_command_line(
         "SUMMER\t-20 %\t1 of 5\t2099-08-31\t1m,3m\tonce\tworks\n"
     )
     assert zapisano("promo", "end", "Summer", "--who", "vera").returncode == 0
+    again = zapisano("promo", "end", "Summer")
+    assert (again.returncode, again.stdout.startswith("SUMMER had ended already, on 2")) == (
+        0,
+        True,
+    )
     assert "\tover\n" in zapisano("promo", "list").stdout
     assert zapisano("promo", "end", "WINTER").returncode == 1
     events = await witness.fetch(
@@ -91,6 +96,12 @@ async def test_support_adds_days_and_moves_a_tenant(
     assert given.stdout.startswith("client_001 is paid until ")
     nobody = zapisano("tenants", "add-days", "client_001", "5", "--why", "x", "--who", " ")
     assert "must have 1 to 64 characters" in nobody.stderr
+    phone = zapisano(
+        "tenants", "add-days", "client_001", "5", "--why", "rang: +7 916 123-45-67", "--who", "vera"
+    )
+    assert phone.returncode == 1
+    assert phone.stderr.startswith("why: stays in the history for ever, so no phone number")
+    assert phone.stderr.count("\n") == 1
     unasked = zapisano("tenants", "move", "client_001", "--to", "777", "--who", "vera")
     assert unasked.returncode != 0
     assert unasked.stderr.endswith("where nobody can be asked, add --yes\n")
@@ -133,15 +144,15 @@ async def test_support_sends_the_last_message_of_an_order_again(
             plan="1m",
             now=datetime.now(UTC),
         )
-    sent = zapisano("tenants", "resend", order.id, "--who", "vera")
+    sent = zapisano("payments", "resend", order.id, "--who", "vera")
     assert sent.stdout == f"The buyer of {order.id} is told again that it is created.\n"
     await witness.execute(
         "UPDATE shared.orders SET status = 'canceled', cancel_reason = 'card_expired'"
     )
-    assert zapisano("tenants", "resend", order.id, "--who", "vera").returncode == 0
+    assert zapisano("payments", "resend", order.id, "--who", "vera").returncode == 0
     await witness.execute("UPDATE shared.orders SET status = 'review'")
-    assert zapisano("tenants", "resend", order.id, "--who", "vera").returncode == 1
-    assert zapisano("tenants", "resend", "nonsense", "--who", "vera").returncode == 1
+    assert zapisano("payments", "resend", order.id, "--who", "vera").returncode == 1
+    assert zapisano("payments", "resend", "nonsense", "--who", "vera").returncode == 1
     jobs = await witness.fetch(
         "SELECT entrypoint FROM shared.pgqueuer WHERE entrypoint LIKE 'payments.%' ORDER BY id"
     )
@@ -151,3 +162,34 @@ async def test_support_sends_the_last_message_of_an_order_again(
     ]
     count = "SELECT count(*) FROM shared.journal WHERE kind = 'order.resent'"
     assert await witness.fetchval(count) == 2
+
+
+async def test_the_end_of_paid_time_is_shown(zapisano: Run, database: Database) -> None:
+    async with database.shared() as conn:
+        tenant = await register(conn, name="Ромашка", owner_id=OWNER, owner_language="ru")
+    before = zapisano("tenants", "show", tenant.id).stdout
+    assert ("plan\t-\n" in before, "autopay\toff\n" in before) == (True, True)
+    added = zapisano("tenants", "add-days", tenant.id, "5", "--why", "x", "--who", "vera").stdout
+    until = added.removeprefix(f"{tenant.id} is paid until ").removesuffix(".\n")
+    shown = zapisano("tenants", "show", tenant.id).stdout
+    assert f"\npaid until, to the minute\t{until}\nautopay\toff\n" in shown
+    assert "\nplan\t1m\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("promo create X3X --percent 5 --until nonsense", "--until: write its last day, as 2026-"),
+        ("tenants move client_001 --to abc --who vera", "--to: 'abc' is no Telegram id; it is a n"),
+    ],
+)
+def test_a_slip_of_the_hand_is_one_line(zapisano: Run, typed: str, said: str) -> None:
+    slip = zapisano(*typed.split())
+    assert (slip.returncode, slip.stdout, slip.stderr.count("\n")) == (1, "", 1)
+    assert slip.stderr.startswith(said)
+
+
+def test_a_price_list_that_is_not_there_is_one_line(zapisano: Run) -> None:
+    slip = zapisano("promo", "list", ZAPISANO_PLANS_FILE="/nope")
+    assert (slip.returncode, slip.stderr.count("\n")) == (2, 1)
+    assert slip.stderr.startswith("ZAPISANO_PLANS_FILE: /nope cannot be read (No such file")

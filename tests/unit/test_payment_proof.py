@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zapisano.payments.model import (
+    Expected,
     OrderId,
     PlanOrder,
     Reason,
@@ -85,7 +86,7 @@ SPOILED: Mapping[Reason, tuple[str, st.SearchStrategy[Any]]] = {
 
 
 def proof(order: PlanOrder, payment: Payment) -> Reason | None:
-    return mismatch(order, payment, shop_id="100500", test=True)
+    return mismatch(order, payment, Expected("100500", test=True))
 
 
 def test_rule_4_a_payment_that_fits_in_everything_is_proof() -> None:
@@ -109,7 +110,7 @@ def test_rule_4_wrong_facts_never_cancel_each_other_out(
 
 def test_rule_4_a_shop_that_is_not_set_up_proves_nothing() -> None:
     nobodys = replace(PAYMENT, account_id="")
-    assert mismatch(ORDER, nobodys, shop_id="", test=True) is Reason.OTHER_SHOP
+    assert mismatch(ORDER, nobodys, Expected("", test=True)) is Reason.OTHER_SHOP
 
 
 def test_a_legacy_order_is_not_proved_by_a_payment_that_names_an_order() -> None:

@@ -258,7 +258,7 @@ async def finish(conn: SharedConnection, row: BotRow, tenant_id: TenantId, now: 
     """In one commit: the tenant is active, its bot attached, the owner to be told, once."""
     if await store.set_attached(conn, row.bot_id, now):
         await journal.record(
-            conn, "bot.attached", str(row.bot_id), tenant=tenant_id, managed=row.managed
+            conn, "bot.attached", str(row.bot_id), tenant=tenant_id, by="owner", managed=row.managed
         )
         is_first = (await tenants.get(conn, tenant_id)).state is State.AWAITING_BOT
         await enqueue(conn, Welcome(row.bot_id, again=not is_first))

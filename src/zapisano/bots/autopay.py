@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from aiogram.types import InlineKeyboardMarkup
 from aiogram.utils.i18n import gettext as _
@@ -14,13 +14,13 @@ from zapisano.bots.sales.buttons import Renew, button
 from zapisano.bots.sales.renewal import checkout_url
 from zapisano.bots.sales.words import day, decline_reason, inside_quotes, roubles
 from zapisano.bots.screens import keyboard, link
+from zapisano.db import SharedConnection
 from zapisano.payments import AutopayEnded, ChargeDeclined, PlanOrder, methods
 from zapisano.payments import store as orders
-from zapisano.payments.charges import ATTEMPT_DAYS, is_of_period
-from zapisano.payments.declines import REFUSED, attempt_of
+from zapisano.payments.charges import is_of_period
+from zapisano.payments.declines import REFUSED
 from zapisano.settings import Settings
-from zapisano.subscriptions import Subscription
-from zapisano.tenancy import TenantId
+from zapisano.tenancy import Tenant, TenantId
 from zapisano.tenancy import store as tenants
 
 
@@ -38,16 +38,23 @@ class AutopayNotices:
             order = await orders.get_plan_order(conn, job.order_id)
             tenant = await tenants.get(conn, order.tenant_id or "")
             paid = await subscriptions.get(conn, tenant.id)
-            is_on = await methods.find(conn, tenant.id) is not None
+            again_at = await self._again_at(conn, tenant)
         if not is_of_period(order, paid):
             return
         with speaking(SALES, tenant.owner_language):
             pay = _("Pay {sum}").format(sum=roubles(order.amount))
             buttons = keyboard([link(pay, checkout_url(self.settings, order.id))])
-            text = self._declined(order, job.reason, paid, is_on=is_on)
+            text = self._declined(order, job.reason, again_at)
             await self._say(tenant.owner_id, text, buttons)
 
-    def _declined(self, order: PlanOrder, reason: str, paid: Subscription, *, is_on: bool) -> str:
+    async def _again_at(self, conn: SharedConnection, tenant: Tenant) -> datetime | None:
+        """Return when it is tried again by itself, None if it is not."""
+        autopay = await methods.will_charge(self.settings, conn, tenant.id)
+        return await subscriptions.find_next_charge_at(
+            conn, self.settings, tenant, autopay=autopay, now=self.now()
+        )
+
+    def _declined(self, order: PlanOrder, reason: str, again_at: datetime | None) -> str:
         name = inside_quotes(order.company_name)
         if reason == REFUSED:
             return _(
@@ -57,11 +64,9 @@ class AutopayNotices:
         text = _("Autopay for “{name}” did not go through: nothing was charged.\n{reason}").format(
             name=name, reason=decline_reason(reason)
         )
-        following = attempt_of(order) + 1
-        if is_on and following < len(ATTEMPT_DAYS):
-            at = paid.paid_until + timedelta(days=ATTEMPT_DAYS[following])
+        if again_at is not None:
             text += "\n\n" + _("We will try again on {day}, or you can pay now.").format(
-                day=day(at, self.settings)
+                day=day(again_at, self.settings)
             )
         else:
             text += "\n\n" + _("We will not try again by ourselves: please pay with the button.")

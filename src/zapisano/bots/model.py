@@ -5,6 +5,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
+from zapisano.settings import Settings
 from zapisano.tenancy import TenantId
 
 # What BotFather hands out: the id, a colon, 35 characters; in addresses it stands behind "bot".
@@ -65,15 +66,11 @@ class BotRow:
         """The kinds of updates this bot wants; Telegram remembers the list."""
         return TENANT_UPDATES if self.tenant_id else SALES_UPDATES
 
-    @property
-    def link(self) -> str:
-        """Where a person opens the bot."""
-        return f"https://t.me/{self.username}"
 
-    @property
-    def owner_link(self) -> str:
-        """Where the owner opens their side of the bot."""
-        return f"{self.link}?start={OWNER_START}"
+def bot_link(settings: Settings, username: str, start: str = "") -> str:
+    """Return where a person opens a bot, which is told `start` if that is given."""
+    address = f"{settings.telegram_link_base}/{username}"
+    return f"{address}?start={start}" if start else address
 
 
 def new_secret() -> str:

@@ -28,7 +28,7 @@ from zapisano.bots.jobs import (
     TellOfChange,
     Welcome,
 )
-from zapisano.bots.model import BotRow
+from zapisano.bots.model import BotRow, bot_link
 from zapisano.bots.registry import Bots
 from zapisano.bots.sales.buttons import Go, Renew, button
 from zapisano.bots.sales.prompt import prompt
@@ -37,6 +37,7 @@ from zapisano.bots.sales.words import (
     day,
     decline_reason,
     inside_quotes,
+    next_charge,
     pause_note,
     reopening_note,
     roubles,
@@ -44,10 +45,18 @@ from zapisano.bots.sales.words import (
 from zapisano.bots.screens import keyboard, link
 from zapisano.db import SharedConnection
 from zapisano.jobs import enqueue, schedule
-from zapisano.payments import OrderCanceled, OrderPaid, OrderRefunded, was_paid_when_closed
+from zapisano.payments import (
+    OrderCanceled,
+    OrderPaid,
+    OrderRefunded,
+    PlanOrder,
+    SavedMethod,
+    methods,
+    was_paid_when_closed,
+)
 from zapisano.payments import store as orders
 from zapisano.payments.store import refunds
-from zapisano.settings import Settings
+from zapisano.settings import Plan, Settings
 from zapisano.telemetry import get_logger
 from zapisano.tenancy import (
     State,
@@ -85,6 +94,8 @@ class Notices:
             tenant = await tenants.get(conn, job.tenant_id)
             paid = await subscriptions.get(conn, tenant.id)
             in_review = await was_paid_when_closed(conn, order, tenant)
+            waits = not job.is_new and await _waits(conn, tenant)
+            autopay = await self._agreed_now(conn, order, tenant)
         with speaking(SALES, order.buyer_language):
             name = inside_quotes(order.company_name)
             if job.is_new:
@@ -100,7 +111,21 @@ class Notices:
                 text = _("✅ Payment received. “{name}” is paid until {day}.")
             amount = roubles(order.amount)
             text = text.format(sum=amount, name=name, day=day(paid.paid_until, self.settings))
+            if autopay:
+                text += "\n\n" + next_charge(*autopay, self.settings) + _(". Details: /my")
             await self._say(order.buyer_id, text + pause_note(tenant, self.settings))
+        if waits:  # paid for longer, and still without its bot: that is the next step
+            await self._prompt(tenant, reminder=True)
+
+    async def _agreed_now(
+        self, conn: SharedConnection, order: PlanOrder, tenant: Tenant
+    ) -> tuple[SavedMethod, Plan, datetime] | None:
+        """Return what will be charged next, if it was agreed to with this very order."""
+        charge = await methods.next_charge(conn, self.settings, tenant.id)
+        at = await subscriptions.find_next_charge_at(
+            conn, self.settings, tenant, autopay=True, now=self.now()
+        )
+        return (*charge, at) if charge and at and charge[0].order_id == order.id else None
 
     async def order_canceled(self, job: OrderCanceled) -> None:
         """No money has come, and none will by this payment."""
@@ -134,6 +159,8 @@ class Notices:
             buttons = None
             if tenant and paid and tenant.state is not State.ARCHIVED:
                 text += "\n\n" + _paid_time(refund.days_taken, paid.paid_until, self)
+                if job.ended_autopay:
+                    text += " " + _("Autopay is off. Nothing will be charged by itself.")
                 if paid.paid_until <= self.now() + ENDS_SOON:
                     buttons = keyboard([button(_("Extend"), Renew(tenant=tenant.id))])
             with _nobody_there():
@@ -170,11 +197,10 @@ class Notices:
         if found is None:
             return
         row, tenant = found
+        address = bot_link(self.settings, row.username)
         with speaking(SALES, tenant.owner_language):
-            text = _welcome(again=job.again).format(username=row.username, link=row.link)
-            buttons = keyboard(
-                [link(_("Open @{username}").format(username=row.username), row.link)]
-            )
+            text = _welcome(again=job.again).format(username=row.username, link=address)
+            buttons = keyboard([link(_("Open @{username}").format(username=row.username), address)])
             with _nobody_there():
                 await self._say(tenant.owner_id, text, buttons)
         if not job.again:

@@ -5,6 +5,7 @@ from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message, Telegram
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.i18n import SALES, TelegramLanguage
+from zapisano.bots.model import bot_link
 from zapisano.bots.registry import Bots
 from zapisano.bots.screens import answer, keyboard, link, quote
 from zapisano.errors import NotFound
@@ -33,15 +34,17 @@ async def paused(
         await _say(event, text)
         return
     text = _("The bot is paused: it is not paid for. Your data is safe, pay and it goes on.")
-    await _say(event, text, await _way_to_pay(bots, tenant))
+    await _say(event, text, await _way_to_pay(bots, tenant, settings))
 
 
-async def _way_to_pay(bots: Bots, tenant: Tenant) -> InlineKeyboardMarkup | None:
+async def _way_to_pay(
+    bots: Bots, tenant: Tenant, settings: Settings
+) -> InlineKeyboardMarkup | None:
     try:
         _bot, sales = await bots.sales()
     except NotFound:
         return None
-    return keyboard([link(_("Pay"), f"{sales.link}?start=renew_{tenant.id}")])
+    return keyboard([link(_("Pay"), bot_link(settings, sales.username, f"renew_{tenant.id}"))])
 
 
 async def _say(

@@ -83,7 +83,7 @@ async def count_refusal(database: Database, bot_id: int, sealed: bytes) -> int:
         if times == UNAUTHORIZED_BELIEVED:
             row = await store.find(conn, bot_id)
             tenant = row.tenant_id if row else None
-            await journal.record(conn, "bot.revoked", str(bot_id), tenant=tenant)
+            await journal.record(conn, "bot.revoked", str(bot_id), tenant=tenant, by="telegram")
             await enqueue(conn, AskForToken(bot_id))
             log.error("bot_token_revoked", bot=bot_id, tenant=tenant)
     return times

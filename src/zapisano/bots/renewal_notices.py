@@ -3,8 +3,10 @@
 Each is said once, as long as it is still so; see `notices` about the rest.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from aiogram.types import InlineKeyboardMarkup
 from aiogram.utils.i18n import gettext as _
@@ -17,10 +19,9 @@ from zapisano.bots.registry import Bots
 from zapisano.bots.sales.buttons import Renew, button
 from zapisano.bots.sales.words import day, inside_quotes, roubles
 from zapisano.bots.screens import keyboard, quote
-from zapisano.db import SharedConnection
 from zapisano.payments import SavedMethod, methods
 from zapisano.settings import Plan, Settings
-from zapisano.subscriptions import Notice, Word
+from zapisano.subscriptions import REMINDERS, Notice, Word
 from zapisano.telemetry import get_logger
 from zapisano.tenancy import State, Tenant
 from zapisano.tenancy import store as tenants
@@ -34,22 +35,27 @@ class RenewalNotices:
 
     settings: Settings
     bots: Bots
+    now: Callable[[], datetime]
 
     async def tell(self, job: Notice) -> None:
-        """Give a notice, unless somebody has paid meanwhile or the business is closed."""
+        """Give a notice as it is true now, by day; nothing where nothing of it is true."""
+        now = self.now()
         async with self.bots.database.shared() as conn:
             tenant = await tenants.get(conn, job.tenant_id)
-            if not await _is_so(conn, job, tenant):
+            true = await subscriptions.worded_now(conn, self.settings, job, now)
+            if true is None or not _matters(tenant, true):
+                return
+            if await subscriptions.put_off(conn, self.settings, job, now):
                 return
             charge = await methods.next_charge(conn, self.settings, tenant.id)
         with speaking(SALES, tenant.owner_language):
-            text = "\n\n".join((_news(job, tenant, self.settings), self._advice(job, charge)))
+            text = "\n\n".join((_news(true, tenant, self.settings), self._advice(true, charge)))
             await self._say(tenant.owner_id, text, _extend(tenant))
 
     def _advice(self, job: Notice, charge: tuple[SavedMethod, Plan] | None) -> str:
         if charge is not None and job.charge_at is not None:
             return _charge(*charge, job.charge_at, self.settings)
-        if job.word in {Word.BEFORE, Word.TODAY}:
+        if job.word in REMINDERS:
             return _("Extend it now: the days that are left are kept.")
         return _("Your data is safe. Pay at any moment, and everything goes on as it was.")
 
@@ -61,13 +67,12 @@ class RenewalNotices:
             log.info("nobody_to_tell")
 
 
-async def _is_so(conn: SharedConnection, job: Notice, tenant: Tenant) -> bool:
-    if tenant.state is State.ARCHIVED:
-        return False
-    if tenant.state is State.SUSPENDED and job.word != Word.LAST_CALL:
-        return False
-    now = await subscriptions.find(conn, tenant.id)
-    return now is not None and now.paid_until == job.paid_until
+def _matters(tenant: Tenant, notice: Notice) -> bool:
+    """Say whether the owner of a business in this state is to hear it."""
+    if tenant.state is State.SUSPENDED:
+        still = {Word.LAST_CALL, Word.CHARGE}
+        return not tenant.is_paused_by_operator and notice.word in still
+    return tenant.state is not State.ARCHIVED
 
 
 def _news(job: Notice, tenant: Tenant, settings: Settings) -> str:
@@ -75,7 +80,8 @@ def _news(job: Notice, tenant: Tenant, settings: Settings) -> str:
     texts = {
         Word.BEFORE: _("🗓 “{name}” is paid until {end}: {left} left."),
         Word.TODAY: _("🗓 “{name}” is paid until today, {end}."),
-        Word.CHARGE: _("💳 “{name}” is paid until {end}."),
+        Word.EVE: _("🗓 The paid time of “{name}” ends tomorrow, {end}, at {time}."),
+        Word.CHARGE: _("💳 “{name}”: paid until {end}."),
         Word.OVER: _("⌛ The paid time of “{name}” is over. The bot still works until {acts}."),
         Word.LAST_DAY: _("⚠️ The bot of “{name}” is not paid for, and pauses on {acts}."),
         Word.LAST_CALL: _(
@@ -86,17 +92,19 @@ def _news(job: Notice, tenant: Tenant, settings: Settings) -> str:
     return texts[Word(job.word)].format(
         name=inside_quotes(tenant.name),
         end=day(job.paid_until, settings),
+        time=f"{job.paid_until.astimezone(ZoneInfo(settings.time_zone)):%H:%M}",
         left=left,
         acts=day(job.acts_at or job.paid_until, settings),
     )
 
 
 def _charge(card: SavedMethod, plan: Plan, at: datetime, settings: Settings) -> str:
-    """Say what is charged, when and from what, and that there is nothing to do."""
+    """Say what is charged, when and from what, that there is nothing to do, and how to end it."""
     if card.last4:
-        text = _("On {day} {sum} will be charged from the card •• {last4}. There is nothing to do.")
+        text = _("On {day} we will charge {sum} to the card •• {last4}. There is nothing to do.")
     else:
-        text = _("On {day} {sum} will be charged from {title}. There is nothing to do.")
+        text = _("On {day} we will charge {sum} to {title}. There is nothing to do.")
+    text += " " + _("Autopay can be switched off in /my.")
     return text.format(
         day=day(at, settings), sum=roubles(plan.price), last4=card.last4, title=quote(card.title)
     )

@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from aiogram import Bot
 from aiogram.exceptions import TelegramBadRequest
 from aiogram.types import StarTransaction, TransactionPartnerUser
 
+from zapisano.bots.model import BotRow
 from zapisano.bots.registry import Bots
+from zapisano.errors import NotFound
 from zapisano.payments import Payment, ProviderRefused, ProviderUnavailable, UnknownPayment
 from zapisano.payments.model import STARS_CURRENCY
 
@@ -53,19 +56,25 @@ class TelegramStars:
 
     async def refund(self, buyer_id: int, payment_id: str) -> None:
         """See `StarsProvider.refund`."""
-        bot, _row = await self.bots.sales()
+        bot, _row = await self._sales()
         try:
             await bot.refund_star_payment(buyer_id, payment_id)
         except TelegramBadRequest as error:
             if DONE_ALREADY not in error.message:
                 raise ProviderRefused(error.message) from error
 
+    async def _sales(self) -> tuple[Bot, BotRow]:
+        try:
+            return await self.bots.sales()
+        except NotFound as error:
+            raise ProviderUnavailable(error.detail) from error
+
     async def _shop(self) -> str:
-        _bot, row = await self.bots.sales()
+        _bot, row = await self._sales()
         return str(row.bot_id)
 
     async def _transactions(self) -> AsyncIterator[StarTransaction]:
-        bot, _row = await self.bots.sales()
+        bot, _row = await self._sales()
         for page in range(MAX_PAGES):
             got = (await bot.get_star_transactions(offset=page * PAGE, limit=PAGE)).transactions
             for one in got:

@@ -37,6 +37,7 @@ BY_CODE = {
     "promo_used_once": _("You have used this promo code already: it is for one time."),
     "promo_other_plan": _("This promo code is for other plans."),
     "order_closed": _("This order is being paid already, or is over."),
+    "unknown_order": _("This order is no longer there, or is not yours."),
     "nothing_awaits": _(
         "None of your subscriptions is waiting for a bot. To buy one, press /start."
     ),

@@ -3,6 +3,7 @@
 from zapisano.db.connection import (
     CONNECTION_LOST,
     Connection,
+    DatabaseError,
     Locked,
     NoRoom,
     Output,
@@ -26,6 +27,7 @@ __all__ = [
     "START_PATIENCE_SECONDS",
     "Connection",
     "Database",
+    "DatabaseError",
     "Locked",
     "NoRoom",
     "Output",

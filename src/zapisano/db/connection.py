@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 else:  # generic in its stubs only
     RawConnection = asyncpg.Connection
 Output = Callable[[bytes], Coroutine[None, None, None]]
+# Whatever the database has said that is no constraint of ours: its text may repeat a row.
+DatabaseError = asyncpg.PostgresError
 # A full disk, no memory, no connection left: nothing was done, and a while later it may be.
 NoRoom = asyncpg.InsufficientResourcesError
 # What a lost or refused connection looks like: the caller may try again.

@@ -26,6 +26,31 @@ NEW_SECRET = "python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"  # 
 OWN_KEY = "is not set: `zapisano up` has its own, in secrets.json of the data folder (keep a copy)"
 
 
+SELLER = {
+    "operator_requisites": ("ZAPISANO_OPERATOR_REQUISITES", "who sells, with the tax number"),
+    "operator_terms": ("ZAPISANO_OPERATOR_TERMS", "a link to the offer"),
+    "operator_refunds": ("ZAPISANO_OPERATOR_REFUNDS", "when money is given back"),
+    "support_contact": ("ZAPISANO_SUPPORT_CONTACT", "where a buyer can ask"),
+}
+
+
+def _seller(settings: Settings) -> list[Check]:
+    """See that a shop says who sells: buyers look for it, and YooKassa asks for it."""
+    name, missing = "Seller", [v for k, v in SELLER.items() if not getattr(settings, k)]
+    if settings.demo:
+        return []
+    if not missing:
+        return [good(name, "requisites, terms, refunds and a contact are shown at the checkout")]
+    return [
+        warning(
+            name,
+            f"the checkout does not say {'; '.join(what for _, what in missing)}",
+            f"set {', '.join(variable for variable, _ in missing)}: buyers and YooKassa look for "
+            "it before money is paid",
+        )
+    ]
+
+
 async def check_machine(settings: Settings) -> list[Check]:
     """Look at the secrets, the folder, the ports, the price list and the address from outside."""
     return [
@@ -34,6 +59,7 @@ async def check_machine(settings: Settings) -> list[Check]:
         _folder(settings),
         *_ports(settings),
         _plans(settings),
+        *_seller(settings),
         await _webhook_url(settings),
     ]
 

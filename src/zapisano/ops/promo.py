@@ -154,8 +154,11 @@ async def end(settings: Settings, text: str, *, who: str) -> None:
     """
     code = cleaned_code(text) or ""
     async with opened(settings) as database, database.shared() as conn:
-        if await store.find_promo(conn, code) is None:
+        if (found := await store.find_promo(conn, code, lock=True)) is None:
             raise NotFound(f"There is no promo code {text}.")
+        if found.ended_at:
+            screen.say(f"{code} had ended already, on {found.ended_at:%Y-%m-%d %H:%M} UTC.")
+            return
         if await store.end_promo(conn, code, utc_now()):
             await journal.record(conn, "promo.ended", code, by=who)
     screen.say(f"{code} has ended; orders that hold it keep their price.")

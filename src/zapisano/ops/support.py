@@ -1,5 +1,6 @@
 """What support does for people: days, another owner, a message once more."""
 
+import re
 import uuid
 
 from zapisano import journal, subscriptions, tenancy
@@ -12,8 +13,9 @@ from zapisano.ops import screen
 from zapisano.ops.opening import opened
 from zapisano.payments import OrderCanceled, OrderPaid, OrderWaits, PlanOrder, Status, methods
 from zapisano.payments import store as orders
-from zapisano.payments.jobs import OrderRefunded
-from zapisano.payments.model import read_order_id
+from zapisano.payments.charges import NOT_WANTED, is_of_period
+from zapisano.payments.jobs import AutopayEnded, ChargeDeclined, OrderRefunded
+from zapisano.payments.model import ProviderName, read_order_id
 from zapisano.payments.store.refunds import refunds_of
 from zapisano.settings import Settings
 from zapisano.subscriptions import DaysGiven, Gift, Grant, Reason
@@ -21,6 +23,9 @@ from zapisano.tenancy import State, Tenant, TenantId, WrongState
 from zapisano.tenancy import store as tenants
 
 MAX_WHY = 200  # characters
+DATE = re.compile(r"\b(\d{4}-\d{2}-\d{2}|\d{1,2}\.\d{2}\.\d{4})\b")
+BETWEEN = re.compile(r"[\s().+\u2010-\u2015-]+")  # the digits of a phone number
+PERSONAL = re.compile(r"@|\d{7}")
 
 
 async def add_days(settings: Settings, name: str, days: int, *, why: str, who: str) -> None:
@@ -28,11 +33,16 @@ async def add_days(settings: Settings, name: str, days: int, *, why: str, who: s
 
     Raises:
         UnknownTenant, WrongState: there is no such tenant, or it is archived.
-        Refused: the reason is too long.
+        Refused: the reason is too long, or speaks of a person.
     """
     tenant = TenantId(tenant_schema(name))
     if not 1 <= len(why) <= MAX_WHY:
         raise Refused(f"why: must have 1 to {MAX_WHY} characters")
+    if is_personal(why):
+        raise Refused(
+            "why: stays in the history for ever, so no phone number, e-mail or @name; "
+            "say what happened, as in “two days offline”"
+        )
     async with opened(settings) as database, database.shared() as conn:
         found = await tenants.get(conn, tenant, lock=True)
         if found.state is State.ARCHIVED:
@@ -46,6 +56,11 @@ async def add_days(settings: Settings, name: str, days: int, *, why: str, who: s
     screen.say(f"{tenant} is paid until {paid.paid_until:%Y-%m-%d %H:%M} UTC.")
     if before is None:
         screen.note("Its time was not counted before; now it is, and ends then.")
+
+
+def is_personal(text: str) -> bool:
+    """Say whether a text seems to hold an address, a name of Telegram's, or a phone number."""
+    return PERSONAL.search(BETWEEN.sub("", DATE.sub("d", text))) is not None
 
 
 async def move(settings: Settings, name: str, to: int, *, who: str, ask: bool = True) -> None:
@@ -119,7 +134,7 @@ async def resend(settings: Settings, text: str, *, who: str) -> None:
 
     Raises:
         UnknownOrder: there is no such order of a plan.
-        Conflict: a person has to look at it first.
+        Conflict: nothing was said of it, or what was said is over; the detail says why.
     """
     async with opened(settings) as database, database.shared() as conn:
         order = await orders.get_plan_order(conn, read_order_id(text) or str(uuid.UUID(int=0)))
@@ -133,14 +148,19 @@ async def resend(settings: Settings, text: str, *, who: str) -> None:
 
 async def _message(conn: SharedConnection, order: PlanOrder) -> Job:
     """Return the job that says what was said last."""
+    if order.charge_key and order.status not in {Status.PAID, Status.REVIEW}:
+        return await _message_of_charge(conn, order)
     match order.status:
         case Status.CREATED | Status.PENDING:
-            return OrderWaits(order.id)
+            # Stars are paid in the chat, from the screen of the order in roubles.
+            return OrderWaits(order.instead_of or order.id)
         case Status.CANCELED:
             newest = await orders.newest(conn, order.id)
             if newest.is_open:
                 return OrderWaits(newest.id)
             return OrderCanceled(order.id, order.cancel_reason or "unknown")
+        case Status.PAID if order.refunded and order.provider is ProviderName.STARS:
+            raise Conflict("These Stars went back: Telegram itself has told the buyer.")
         case Status.PAID if order.refunded:
             went = [one for one in await refunds_of(conn, order.id) if one.refund_id]
             return OrderRefunded(went[-1].id)
@@ -149,3 +169,22 @@ async def _message(conn: SharedConnection, order: PlanOrder) -> Job:
             return OrderPaid(order.id, order.tenant_id, is_new=False)
         case Status.REVIEW:
             raise Conflict("A person has to look at this order first: it is under review.")
+
+
+async def _message_of_charge(conn: SharedConnection, order: PlanOrder) -> Job:
+    """Return what was said of a charge that has brought no money, if that still holds."""
+    newest = await orders.newest(conn, order.id)
+    if newest.id != order.id and newest.is_open:
+        return OrderWaits(newest.id)
+    if order.status is not Status.CANCELED:
+        raise Conflict("This charge is under way: its owner is told when the bank has answered.")
+    reason, tenant = order.cancel_reason or "unknown", TenantId(order.tenant_id or "")
+    if reason == NOT_WANTED:
+        raise Conflict("This charge was dropped before anybody was charged: nothing was said.")
+    if not is_of_period(order, await subscriptions.get(conn, tenant)):
+        raise Conflict("What this charge was for is paid by now: nothing is left to say.")
+    if reason not in methods.DEAD:
+        return ChargeDeclined(order.id, reason)
+    if await methods.find(conn, tenant) is not None:
+        raise Conflict("Another card was left meanwhile: nothing is left to say of the old one.")
+    return AutopayEnded(tenant, reason)

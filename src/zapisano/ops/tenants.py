@@ -3,15 +3,17 @@
 import time
 from pathlib import Path
 
-from zapisano import tenancy
+from zapisano import subscriptions, tenancy
 from zapisano.clock import utc_now
+from zapisano.db import SharedConnection
 from zapisano.db.names import tenant_schema
 from zapisano.errors import Refused
 from zapisano.ops import screen
 from zapisano.ops.opening import opened
 from zapisano.ops.store import sales_bot
+from zapisano.payments import methods
 from zapisano.settings import Settings
-from zapisano.tenancy import Overview, State, Suspension, TenantId, store
+from zapisano.tenancy import Overview, State, Suspension, Tenant, TenantId, store
 from zapisano.tenancy.seed import seed as seed_tenants
 
 PAGE = 500
@@ -57,16 +59,38 @@ async def show(settings: Settings, name: str) -> None:
     """Show one tenant."""
     async with opened(settings) as database, database.shared() as conn:
         one = await store.overview(conn, _id(name))
+        paying = await _paying(conn, settings, one.tenant)
     tenant = one.tenant
     screen.table(
         ("what", "value"),
         [
             *zip(("id", "state", "name", "bot", "paid until", "version"), _row(one), strict=True),
+            *paying,
             ("owner", f"{tenant.owner_id} ({tenant.owner_language})"),
             ("created", f"{tenant.created_at:%Y-%m-%d %H:%M} UTC"),
             ("changed", f"{tenant.changed_at:%Y-%m-%d %H:%M} UTC"),
         ],
     )
+
+
+async def _paying(
+    conn: SharedConnection, settings: Settings, tenant: Tenant
+) -> list[tuple[str, str]]:
+    """Say by which plan a tenant is paid, whether autopay is on, and what it charges next."""
+    paid = await subscriptions.find(conn, tenant.id)
+    if paid is None:
+        return [("plan", "-"), ("autopay", "off")]
+    plan = f"{paid.plan}, then {paid.next_plan}" if paid.next_plan else paid.plan
+    said = [("plan", plan), ("paid until, to the minute", f"{paid.paid_until:%Y-%m-%d %H:%M} UTC")]
+    charge = await methods.next_charge(conn, settings, tenant.id)
+    if charge is None:
+        has_one = await methods.find(conn, tenant.id) is not None
+        return [*said, ("autopay", "will not charge: see history" if has_one else "off")]
+    at = await subscriptions.find_next_charge_at(
+        conn, settings, tenant, autopay=True, now=utc_now()
+    )
+    next_ = f"{at:%Y-%m-%d %H:%M} UTC, {charge[1].price} ₽" if at else "-"
+    return [*said, ("autopay", "on"), ("next charge", next_)]
 
 
 async def create(settings: Settings, name: str, owner_id: int, language: str) -> None:

@@ -92,6 +92,7 @@ async def declined(conn: SharedConnection, order: CreditsOrder, reason: str, now
 
     A method that is dead is forgotten. One that has ended meanwhile is nobody's affair.
     """
+    await store.forget_charged(conn, order.id)
     found = await methods.active_of_order(conn, order.id)
     method = await methods.lock(conn, found) if found is not None else None
     if method is None:

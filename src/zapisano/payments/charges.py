@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from zapisano import journal
+from zapisano import journal, subscriptions
 from zapisano.db import Database, SharedConnection
 from zapisano.jobs import enqueue, schedule
 from zapisano.payments import methods, store
@@ -27,19 +27,24 @@ from zapisano.payments.model import OrderClosed, OrderId, PlanOrder, SavedMethod
 from zapisano.payments.provider import Provider, ProviderRefused
 from zapisano.payments.request import request_body
 from zapisano.settings import Plan, Settings
-from zapisano.subscriptions import Charge, plan_at_renewal
+from zapisano.subscriptions import Charge, Subscription, plan_at_renewal
 from zapisano.telemetry import get_logger
 from zapisano.tenancy import Tenant, TenantId
 
-__all__ = ["ATTEMPT_DAYS", "charge", "is_of_period", "period_key", "prepare"]
+__all__ = [
+    "charge",
+    "charge_is_under_way",
+    "is_of_period",
+    "period_key",
+    "prepare",
+]
 
 log = get_logger("zapisano.payments")
 
-# When a period's attempts are made, in days after it has begun.
-ATTEMPT_DAYS = (0, 1, 3, 5)
 # Somebody may be paying by hand this minute: come again when that is over.
 COME_AGAIN = timedelta(hours=1)
-GIVE_UP_AFTER = timedelta(days=ATTEMPT_DAYS[-1] + 2)
+# The schedule counts from when an attempt was due, and it reaches the provider a little later.
+LATE = timedelta(hours=1)
 # Why a charge was dropped before anybody was asked for money.
 NOT_WANTED = "not wanted any more"
 
@@ -87,12 +92,58 @@ async def prepare(
         return None
     if made is not None:
         return made.id
-    if not await _way_is_free(conn, job, now):
+    if not await _is_its_time(conn, settings, job, now):
+        return None
+    if not await _way_is_free(conn, settings, job, now):
         return None
     return await _order(conn, settings, found, key, now)
 
 
-async def _way_is_free(conn: SharedConnection, job: Charge, now: datetime) -> bool:
+async def _is_its_time(
+    conn: SharedConnection, settings: Settings, job: Charge, now: datetime
+) -> bool:
+    """Say whether this attempt may be made now, however long it has waited somewhere.
+
+    Not once the next one is due, nor long after what its owner was told. An attempt that was put
+    off pushes the next one on: there are days between them.
+    """
+    so_far = await subscriptions.so_far(conn, TenantId(job.tenant_id))
+    if so_far.charges > job.attempt + 1:
+        return False
+    if now >= subscriptions.charges_end_at(job.paid_until, so_far.announced_at):
+        return False
+    period = period_key(job.tenant_id, job.paid_until)
+    last = await store.last_asked(conn, TenantId(job.tenant_id), period)
+    if last is None or job.attempt == 0:
+        return True
+    pause = subscriptions.CHARGE_DAYS[job.attempt] - subscriptions.CHARGE_DAYS[job.attempt - 1]
+    not_before = last + timedelta(days=pause)
+    if now < not_before - LATE:
+        await _come_again(conn, settings, job, not_before)
+        return False
+    return True
+
+
+async def _come_again(
+    conn: SharedConnection, settings: Settings, job: Charge, at: datetime
+) -> None:
+    """Put an attempt off, to an hour at which somebody may be charged."""
+    at = subscriptions.daytime(at, subscriptions.terms_of(settings))
+    await schedule(conn, job, at=at, subject=f"{job.tenant_id}:again:{job.attempt}")
+
+
+async def charge_is_under_way(conn: SharedConnection, paid: Subscription) -> bool:
+    """Say whether a charge for the next period may have reached the bank, and has no answer yet."""
+    key = period_key(paid.tenant_id, paid.paid_until)
+    return any(
+        is_charge and status in {Status.CREATED, Status.PENDING}
+        for _, status, is_charge in await store.in_the_way(conn, paid.tenant_id, key)
+    )
+
+
+async def _way_is_free(
+    conn: SharedConnection, settings: Settings, job: Charge, now: datetime
+) -> bool:
     """Say whether no other order can bring money for this period; come again if that may change."""
     waits = False
     for order_id, status, is_charge in await store.in_the_way(
@@ -103,9 +154,8 @@ async def _way_is_free(conn: SharedConnection, job: Charge, now: datetime) -> bo
         if status in {Status.PAID, Status.REVIEW}:
             return False
         waits = True
-    if waits and now < job.paid_until + GIVE_UP_AFTER:
-        subject = f"{job.tenant_id}:again:{job.attempt}"
-        await schedule(conn, job, at=now + COME_AGAIN, subject=subject)
+    if waits:
+        await _come_again(conn, settings, job, now + COME_AGAIN)
     return not waits
 
 

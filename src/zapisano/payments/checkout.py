@@ -37,7 +37,7 @@ from zapisano.payments.model import (
     Status,
     credits_for,
 )
-from zapisano.payments.promo import apply_noted, apply_promo, hold_promo
+from zapisano.payments.promo import apply_noted, apply_promo, hold_promo, lock_promo
 from zapisano.payments.provider import Payment, Provider, ProviderRefused
 from zapisano.payments.request import agreed, offer, request_body
 from zapisano.settings import Plan, Settings
@@ -98,6 +98,7 @@ async def keep(conn: SharedConnection, order: AnyOrder) -> bool:
         "order.created",
         order.id,
         tenant=tenant,
+        by="buyer" if order.charge_key is None else "system",
         order_id=order.id,
         **sold,
         amount=str(order.amount),
@@ -196,6 +197,7 @@ async def retry_order(
         OrderClosed: the order is not canceled.
         Refused: its plan is not sold any more.
     """
+    await lock_promo(conn, order_id)
     old = await store.get(conn, order_id, lock=True)
     if old.status is not Status.CANCELED:
         raise OrderClosed
@@ -379,7 +381,12 @@ async def _end_charge(conn: SharedConnection, order: AnyOrder, now: datetime) ->
     if not await store.drop_charge(conn, order.id, REFUSED):
         return
     await journal.record(
-        conn, "charge.refused", order.id, tenant=_tenant_of(order), order_id=order.id
+        conn,
+        "charge.refused",
+        order.id,
+        tenant=_tenant_of(order),
+        by="provider",
+        order_id=order.id,
     )
     match order:
         case PlanOrder():

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from zapisano.db import SharedConnection
 from zapisano.jobs import enqueue
-from zapisano.payments import methods
+from zapisano.payments import methods, store
 from zapisano.payments.jobs import AutopayEnded, ChargeDeclined
 from zapisano.payments.model import PlanOrder
 from zapisano.telemetry import get_logger
@@ -26,6 +26,7 @@ async def declined(conn: SharedConnection, order: PlanOrder, reason: str, now: d
 
     That we may not charge is said once: the other attempts will not change it.
     """
+    await store.forget_charged(conn, order.id)
     if reason in methods.DEAD and order.tenant_id and order.method_id:
         await _bury(conn, order.tenant_id, order.method_id, reason, now)
         return

@@ -13,7 +13,11 @@ from zapisano.jobs import enqueue
 from zapisano.jobs import store as queue
 from zapisano.payments import store
 from zapisano.payments.inbox import HANDLING_KINDS, job_for
+from zapisano.payments.model import AnyOrder, Reason
+from zapisano.payments.refund_model import RefundStatus
+from zapisano.payments.settle_refund import drop_refund
 from zapisano.payments.store.desk import Notice, Review
+from zapisano.payments.store.refunds import refunds_of
 
 MOST_REPLAYED = 1000  # in one transaction
 LONGEST_NOTE = 500
@@ -87,6 +91,9 @@ async def _hand_on(conn: SharedConnection, notice: Notice) -> bool:
 async def close_review(conn: SharedConnection, review_id: int, note: str, now: datetime) -> Review:
     """Write that a person has dealt with a payment, and how.
 
+    Of a refund whose outcome nobody could find out it says that there is none: its sum may be given
+    back anew. If the provider tells of it after all, it counts as one made in the cabinet.
+
     Raises:
         Refused: the note says nothing, or too much.
         NotFound: no review with this number is open.
@@ -94,6 +101,8 @@ async def close_review(conn: SharedConnection, review_id: int, note: str, now: d
     note = note.strip()
     if not 1 <= len(note) <= LONGEST_NOTE:
         raise Refused(f"note: say in 1 to {LONGEST_NOTE} characters what was done")
+    order_id = await store.order_of_review(conn, review_id)
+    order = await store.get(conn, order_id, lock=True) if order_id else None
     closed = await store.close_review(conn, review_id, note, now)
     if closed is None:
         raise NotFound(f"No review {review_id} is open: see zapisano payments review")
@@ -107,4 +116,13 @@ async def close_review(conn: SharedConnection, review_id: int, note: str, now: d
         order_id=closed.order_id,
         by=OPERATOR,
     )
+    if order is not None and closed.reason == Reason.REFUND_UNKNOWN:
+        await _drop_lost_refunds(conn, order, now)
     return closed
+
+
+async def _drop_lost_refunds(conn: SharedConnection, order: AnyOrder, now: datetime) -> None:
+    """Let go of the refunds that a person has looked for at the provider and has not found."""
+    for row in await refunds_of(conn, order.id):
+        if row.refund_id is None and row.status is RefundStatus.REVIEW:
+            await drop_refund(conn, order, row, "not found", now)

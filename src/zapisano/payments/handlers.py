@@ -42,11 +42,10 @@ def payments_handlers(
 
     Whom to ask is written in the order: `provider`, or `stars` where those can be received.
     """
-    providers = Providers(provider, stars or provider)
+    providers = Providers(provider, stars)
 
     async def on_refund_stars(job: RefundStars) -> None:
-        if stars is not None:
-            await give_back_stars(database, settings, stars, OrderId(job.order_id), now())
+        await give_back_stars(database, settings, providers.stars, OrderId(job.order_id), now())
 
     handlers.on(RefundStars, on_refund_stars)
 

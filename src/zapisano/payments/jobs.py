@@ -58,11 +58,15 @@ class Reconcile(Job):
 
 @dataclass(frozen=True)
 class OrderRefunded(Job):
-    """Tell a plan's buyer that money has gone back; `id` is our own of the refund."""
+    """Tell a plan's buyer that money has gone back; `id` is our own of the refund.
+
+    `ended_autopay`: with it went the consent to be charged.
+    """
 
     kind: ClassVar[str] = "payments.order_refunded"
 
     id: str
+    ended_autopay: bool = False
 
 
 @dataclass(frozen=True)

@@ -283,7 +283,10 @@ class Received:
 
 @dataclass(frozen=True)
 class Figures:
-    """What the tables say for the metrics: counts, and ages in seconds."""
+    """What the tables say for the metrics: counts, and ages in seconds.
+
+    `reconciled_at` is Unix time, of the last sweep that could compare everything; 0 for never.
+    """
 
     orders: Mapping[str, int]
     settled: Mapping[tuple[str, str], int]
@@ -293,6 +296,7 @@ class Figures:
     differences: int
     oldest_unhandled_seconds: float
     oldest_unprovisioned_seconds: float
+    reconciled_at: float
 
 
 @dataclass(frozen=True)
@@ -304,18 +308,34 @@ class LegacySale:
     plan: Plan
 
 
-def mismatch(order: Order, payment: Payment, *, shop_id: str, test: bool) -> Reason | None:
+@dataclass(frozen=True)
+class Expected:
+    """Whose payments prove anything: our shop's ('' for no shop), of test money or of real."""
+
+    shop_id: str
+    test: bool
+
+
+def mismatch(order: Order, payment: Payment, expected: Expected) -> Reason | None:
     """Return the first reason why `payment` does not prove that `order` is paid, or None.
 
-    Rule 4: succeeded AND paid AND our shop AND the expected test flag AND our currency AND the
-    exact amount AND our order's id AND the payment id we stored.
+    Rule 4: succeeded AND paid, AND all that `foreign` asks for.
+    """
+    if not payment.succeeded:
+        return Reason.NOT_SUCCEEDED
+    return foreign(order, payment, expected) if payment.paid else Reason.NOT_PAID
+
+
+def foreign(order: Order, payment: Payment, expected: Expected) -> Reason | None:
+    """Return the first reason why `payment`, whatever became of it, is not `order`'s, or None.
+
+    Our shop AND the expected test flag AND our currency AND the exact amount AND our order's id AND
+    the payment id we stored.
     """
     names_order = "order_id" in payment.metadata
     proofs = (
-        (payment.succeeded, Reason.NOT_SUCCEEDED),
-        (payment.paid, Reason.NOT_PAID),
-        (bool(shop_id) and payment.account_id == shop_id, Reason.OTHER_SHOP),
-        (payment.test is test, Reason.TEST_FLAG),
+        (bool(expected.shop_id) and payment.account_id == expected.shop_id, Reason.OTHER_SHOP),
+        (payment.test is expected.test, Reason.TEST_FLAG),
         (payment.currency == order.currency, Reason.CURRENCY),
         (payment.amount == order.amount, Reason.AMOUNT),
         (

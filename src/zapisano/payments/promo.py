@@ -10,9 +10,9 @@ from decimal import Decimal
 
 from zapisano import journal
 from zapisano.db import SharedConnection
-from zapisano.errors import Conflict
+from zapisano.errors import Conflict, Refused
 from zapisano.payments import store
-from zapisano.payments.model import OrderClosed, OrderId, PlanOrder
+from zapisano.payments.model import OrderClosed, OrderId, PlanOrder, UnknownOrder
 from zapisano.payments.promo_model import (
     NOTED_FOR,
     RESERVED_FOR,
@@ -73,16 +73,40 @@ async def apply_noted(
         return order
 
 
+async def remove_promo(
+    conn: SharedConnection, settings: Settings, order_id: OrderId, now: datetime
+) -> PlanOrder:
+    """Give an order its usual price of today again; its code is not offered by itself any more.
+
+    Raises:
+        OrderClosed: its payment is under way, or it is over.
+        Refused: its plan is sold no more, so there is no usual price.
+        UnknownOrder: there is no such order of a plan.
+    """
+    found = await store.get(conn, order_id, lock=True)
+    if not isinstance(found, PlanOrder):
+        raise UnknownOrder
+    if not found.promo_code:
+        return found
+    if (plan := settings.plans.get(found.plan)) is None:
+        raise Refused("plan: is no longer sold")
+    new = await _reprice(conn, settings, found, None, plan.price, now)
+    await promos.forget_code(conn, found.buyer_id, found.promo_code)
+    return new
+
+
 async def note_promo(conn: SharedConnection, person_id: int, text: str, now: datetime) -> Promo:
-    """Remember the code that a person has come with by a link.
+    """Remember the code that a person has come with, for her next order.
 
     Raises:
         NoPromo: there is no such code, or it is over.
+        PromoUsedUp, PromoUsedOnce: an order of hers could not have it any more.
     """
     code = cleaned_code(text)
     promo = await promos.find_promo(conn, code) if code else None
     if promo is None or promo.is_over(now):
         raise NoPromo
+    await _check_for_person(conn, promo, person_id, now)
     await promos.note_code(conn, person_id, promo.code, now)
     return promo
 
@@ -116,6 +140,13 @@ async def hold_promo(conn: SharedConnection, order_id: OrderId, now: datetime) -
         raise PromoLapsed from error
 
 
+async def lock_promo(conn: SharedConnection, order_id: OrderId) -> None:
+    """Lock the code that an order holds, if it does: before the order, as everywhere."""
+    order = await store.get(conn, order_id)
+    if isinstance(order, PlanOrder) and order.promo_code:
+        await promos.find_promo(conn, order.promo_code, lock=True)
+
+
 async def _take_from_others(
     conn: SharedConnection, settings: Settings, promo: Promo, order: PlanOrder, now: datetime
 ) -> None:
@@ -138,6 +169,22 @@ async def _check_uses(
         conn, promo.code, unasked_since=since, besides=order.id, buyer_id=order.buyer_id
     ):
         raise PromoUsedOnce
+
+
+async def _check_for_person(
+    conn: SharedConnection, promo: Promo, person_id: int, now: datetime
+) -> None:
+    """See that a use is left for a person. What she holds and has not begun to pay moves along."""
+    since = now - RESERVED_FOR
+    begun = await promos.count_uses(conn, promo.code, unasked_since=now, buyer_id=person_id)
+    if promo.once_per_person and begun:
+        raise PromoUsedOnce
+    if promo.uses is None:
+        return
+    taken = await promos.count_uses(conn, promo.code, unasked_since=since)
+    held = await promos.count_uses(conn, promo.code, unasked_since=since, buyer_id=person_id)
+    if taken - (held - begun) >= promo.uses:
+        raise PromoUsedUp
 
 
 async def _reprice(

@@ -5,13 +5,14 @@ what still differs is a difference, and put before a person; a later sweep that 
 closes it again. Each case is looked up once more before it counts, so nothing under way is one.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from zapisano.db import Database
-from zapisano.errors import Passing
+from zapisano import journal
+from zapisano.db import Database, SharedConnection
+from zapisano.errors import AppError
 from zapisano.jobs import schedule
 from zapisano.payments.jobs import Reconcile
 from zapisano.payments.model import OrderId, Reason, Status
@@ -31,6 +32,7 @@ from zapisano.telemetry import get_logger
 
 log = get_logger("zapisano.payments")
 
+SWEPT = "payments.reconciled"
 EVERY = timedelta(days=1)
 RECONCILE_AFTER_START = timedelta(minutes=5)
 # Yesterday and the day before, so that one missed sweep leaves no gap; and not the last minutes,
@@ -53,6 +55,15 @@ class Difference:
     refund_id: str | None = None
 
 
+@dataclass(frozen=True)
+class Healed:
+    """One thing that had been lost on the way here and is settled; ids as the provider has them."""
+
+    payment_id: str
+    order_id: OrderId
+    refund_id: str | None = None
+
+
 @dataclass
 class Report:
     """What a sweep has seen. Sums in roubles, of what it looked at on either side."""
@@ -63,9 +74,14 @@ class Report:
     paid_here: Decimal = Decimal("0.00")
     refunded_there: Decimal = Decimal("0.00")
     refunded_here: Decimal = Decimal("0.00")
-    healed: int = 0
+    settled: list[Healed] = field(default_factory=list[Healed])
     put_off: int = 0
     differences: list[Difference] = field(default_factory=list[Difference])
+
+    @property
+    def healed(self) -> int:
+        """How many things were settled by this sweep."""
+        return len(self.settled)
 
 
 async def sweep(
@@ -84,7 +100,24 @@ async def sweep(
     async with database.shared() as conn:
         await schedule(conn, job, at=at + EVERY, subject="")
     if settings.yookassa_shop_id and settings.yookassa_secret_key.get_secret_value():
-        await reconcile(database, provider, settings, at - BACK, at - MARGIN, at)
+        report = await reconcile(database, provider, settings, at - BACK, at - MARGIN, at)
+        if not report.put_off:
+            async with database.shared() as conn:
+                await _note_whole(conn, report)
+
+
+async def _note_whole(conn: SharedConnection, report: Report) -> None:
+    """Write that everything was compared: the metric of the last whole sweep is read from it."""
+    await journal.record(
+        conn,
+        SWEPT,
+        "yookassa",
+        by="system",
+        payments=report.payments,
+        refunds=report.refunds,
+        healed=report.healed,
+        differences=len(report.differences),
+    )
 
 
 async def reconcile(
@@ -124,7 +157,9 @@ class _Sweep:
     settings: Settings
     now: datetime
     report: Report
+    # Payments of which a refund agrees, and those of which one could not be asked after.
     refunded: set[str] = field(default_factory=set[str])
+    unsure: set[str] = field(default_factory=set[str])
 
     async def payments(self, since: datetime, until: datetime) -> None:
         """Theirs against ours, as listed; then ours that were not listed against theirs."""
@@ -142,7 +177,7 @@ class _Sweep:
             ours = await store.paid_between(conn, since, until)
         for payment_id in ours:
             if payment_id not in seen:
-                await self._not_listed(payment_id)
+                await self._unless_put_off(payment_id, self._not_listed(payment_id))
 
     async def _not_listed(self, payment_id: str) -> None:
         """Ask after a payment of ours that the list does not hold: it may be older than that."""
@@ -169,7 +204,7 @@ class _Sweep:
             for one in batch
             if not _is_granted(one, ours) and (one.id in ours or not one.went_back)
         ]
-        waits = {one.id for one in lost if not await self._settle(one.id)}
+        waits = {one.id for one in lost if not await self._settled(one.id)}
         if lost:
             async with self.database.shared() as conn:
                 ours = await store.orders_of(conn, ids)
@@ -180,7 +215,8 @@ class _Sweep:
                 continue  # it is under way; the next sweep looks again
             if reason is None:
                 agree.append(payment.id)
-                self.report.healed += payment in lost and _is_granted(payment, ours)
+                if payment in lost and _is_granted(payment, ours):
+                    self.report.settled.append(Healed(payment.id, ours[payment.id][0]))
             else:
                 known = ours.get(payment.id)
                 order_id = known[0] if known else None
@@ -212,11 +248,13 @@ class _Sweep:
         async with self.database.shared() as conn:
             ours = await store.refunded_between(conn, since, until)
         for refund_id, payment_id in ours:
-            if refund_id not in seen:
-                await self._refund_not_listed(refund_id, payment_id)
+            if refund_id not in seen and not await self._unless_put_off(
+                refund_id, self._refund_not_listed(refund_id, payment_id)
+            ):
+                self.unsure.add(payment_id)
         wrong = {one.payment_id for one in self.report.differences if one.refund_id}
         async with self.database.shared() as conn:
-            agree = sorted(self.refunded - wrong)
+            agree = sorted(self.refunded - wrong - self.unsure)
             await store.close_differences(conn, agree, REFUNDED, self.now)
 
     async def _refund_not_listed(self, refund_id: str, payment_id: str) -> None:
@@ -237,7 +275,8 @@ class _Sweep:
         async with self.database.shared() as conn:
             ours = await store.refunds_by_id(conn, ids)
         lost = [one for one in batch if not _is_counted(one, ours)]
-        waits = {one.id for one in lost if not await self._settle_refund(one.id)}
+        waits = {one.id for one in lost if not await self._refund_settled(one.id)}
+        self.unsure.update(one.payment_id for one in lost if one.id in waits)
         async with self.database.shared() as conn:
             ours = await store.refunds_by_id(conn, ids)
             paid = await store.orders_of(conn, [one.payment_id for one in batch])
@@ -251,7 +290,8 @@ class _Sweep:
                 reason = Reason.REFUNDED_THERE_ONLY
             else:
                 self.report.refunded_here += known[2]
-                self.report.healed += refund in lost
+                if refund in lost:
+                    self.report.settled.append(Healed(refund.payment_id, known[0], refund.id))
                 if known[2] == refund.amount:
                     self.refunded.add(refund.payment_id)
                     continue
@@ -259,26 +299,29 @@ class _Sweep:
             order_id = known[0] if known else None
             await self._differs(Difference(reason, refund.payment_id, order_id, refund.id))
 
-    async def _settle(self, payment_id: str) -> bool:
-        try:
-            await settle(self.database, self.provider, self.settings, payment_id, self.now, "sweep")
-        except Passing as error:
-            return self._put_off(payment_id, error)
-        return True
+    async def _settled(self, payment_id: str) -> bool:
+        return await self._unless_put_off(
+            payment_id,
+            settle(self.database, self.provider, self.settings, payment_id, self.now, "sweep"),
+        )
 
-    async def _settle_refund(self, refund_id: str) -> bool:
-        try:
-            await settle_refund(
+    async def _refund_settled(self, refund_id: str) -> bool:
+        return await self._unless_put_off(
+            refund_id,
+            settle_refund(
                 self.database, self.provider, self.settings, refund_id, self.now, "sweep"
-            )
-        except Passing as error:
-            return self._put_off(refund_id, error)
-        return True
+            ),
+        )
 
-    def _put_off(self, id_: str, error: Passing) -> bool:
-        log.info("reconcile_put_off", object=id_, reason=error.code)
-        self.report.put_off += 1
-        return False
+    async def _unless_put_off(self, id_: str, look: Awaitable[object]) -> bool:
+        """Look at one thing; what cannot be looked at now does not keep the others waiting."""
+        try:
+            await look
+        except AppError as error:
+            log.warning("reconcile_put_off", object=id_, reason=error.code)
+            self.report.put_off += 1
+            return False
+        return True
 
     async def _differs(self, difference: Difference) -> None:
         """Put a difference before a person, once, and count it."""

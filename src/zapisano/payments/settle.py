@@ -15,12 +15,14 @@ from zapisano.errors import Busy
 from zapisano.jobs import enqueue, unschedule
 from zapisano.payments import auto_methods, methods, store
 from zapisano.payments.account import credit
+from zapisano.payments.chargeable import is_charge
 from zapisano.payments.checkout import legacy_order
 from zapisano.payments.declines import declined
 from zapisano.payments.jobs import OrderCanceled, OrderPaid, Poll
 from zapisano.payments.model import (
     AnyOrder,
     CreditsOrder,
+    Expected,
     Order,
     OrderId,
     PlanOrder,
@@ -28,6 +30,7 @@ from zapisano.payments.model import (
     Reason,
     Source,
     Status,
+    foreign,
     legacy_sale,
     mismatch,
     read_order_id,
@@ -93,7 +96,7 @@ async def book(
     if payment.succeeded:
         outcome = await _succeeded(conn, settings, payment, order, now, via)
     else:
-        outcome = await _canceled(conn, payment, order, now, via)
+        outcome = await _canceled(conn, settings, payment, order, now, via)
     await store.close_notifications(conn, payment.id, outcome, now)
     return outcome
 
@@ -142,7 +145,7 @@ async def _succeeded(
     if order.status is Status.PAID and order.payment_id == payment.id:
         return Outcome.PAID
     order = await _found_at_last(conn, settings, payment, order, now)
-    reason = _mismatch(settings, order, payment)
+    reason = mismatch(order, payment, _expected(settings, order))
     if reason is None and order.status is Status.CANCELED:
         reason = Reason.AFTER_CANCEL
     if reason is None and order.refunded > 0:
@@ -170,9 +173,8 @@ async def _found_at_last(
     After a day nothing repeats that request any more, and the order went before a person. A payment
     that names it can only be what the request has made.
     """
-    lost = order.status is Status.REVIEW and order.payment_id is None and order.requested_at
     known = replace(order, payment_id=payment.id)
-    if not lost or _mismatch(settings, known, payment) is not None:
+    if not _is_lost(order) or foreign(known, payment, _expected(settings, order)) is not None:
         return order
     await store.set_payment(conn, order.id, payment.id, None)
     await store.close_unknown_outcome(conn, order.id, now)
@@ -182,15 +184,15 @@ async def _found_at_last(
     return known
 
 
-def _mismatch(settings: Settings, order: Order, payment: Payment) -> Reason | None:
+def _is_lost(order: AnyOrder) -> bool:
+    """Say whether nobody could find out what an order's request has made."""
+    return order.status is Status.REVIEW and order.payment_id is None and bool(order.requested_at)
+
+
+def _expected(settings: Settings, order: Order) -> Expected:
     if order.provider is ProviderName.STARS:
-        return mismatch(order, payment, shop_id=settings.stars_shop_id, test=False)
-    return mismatch(
-        order,
-        payment,
-        shop_id=settings.yookassa_shop_id,
-        test=settings.expects_test_payments,
-    )
+        return Expected(settings.stars_shop_id, test=False)
+    return Expected(settings.yookassa_shop_id, settings.expects_test_payments)
 
 
 async def _succeeded_elsewhere(
@@ -211,7 +213,7 @@ async def _succeeded_elsewhere(
         payment_id=payment.id,
         now=now,
     )
-    if (reason := _mismatch(settings, order, payment)) is not None:
+    if (reason := mismatch(order, payment, _expected(settings, order))) is not None:
         return await _distrust(conn, reason, payment, None, now)
     if await store.insert(conn, order):
         await _prolong(conn, settings, payment, order, now, via)
@@ -235,6 +237,7 @@ async def _prolong(
             name=order.company_name,
             owner_id=order.buyer_id,
             owner_language=order.buyer_language,
+            by="payment",
         )
     await _note_paid(conn, payment, order, tenant.id, now, via)
     await subscriptions.extend(
@@ -282,6 +285,8 @@ async def _note_paid(
             sold = {"credits": str(order.credits)}
     last4 = payment.method.last4 if payment.method else None
     await store.mark_paid(conn, order.id, tenant=tenant, via=via, last4=last4, now=now)
+    if is_charge(order):
+        await store.forget_charged(conn, order.id)
     await journal.record(
         conn,
         "payment.settled",
@@ -323,14 +328,22 @@ async def _tenant_of(conn: SharedConnection, order: PlanOrder) -> Tenant | None:
 
 
 async def _canceled(
-    conn: SharedConnection, payment: Payment, order: AnyOrder | None, now: datetime, via: str
+    conn: SharedConnection,
+    settings: Settings,
+    payment: Payment,
+    order: AnyOrder | None,
+    now: datetime,
+    via: str,
 ) -> Outcome:
+    if order is not None:
+        order = await _found_at_last(conn, settings, payment, order, now)
     if order is None or order.payment_id != payment.id or order.status is Status.CANCELED:
         return Outcome.IGNORED if order is None else Outcome.CANCELED
     if order.status is Status.PAID:
         return await _distrust(conn, Reason.AFTER_PAID, payment, order, now)
     reason = payment.cancel_reason or "unknown"
-    await store.mark_canceled(conn, order.id, reason, via)
+    last4 = payment.method.last4 if payment.method else None
+    await store.mark_canceled(conn, order.id, reason, via=via, last4=last4)
     if isinstance(order, PlanOrder) and order.charge_key:
         await declined(conn, order, reason, now)
     elif isinstance(order, CreditsOrder) and order.charge_key:

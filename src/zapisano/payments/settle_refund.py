@@ -188,11 +188,14 @@ async def take_effect(
     via: str,
 ) -> None:
     """Count the money and take back what it had bought: once, because the order is locked."""
+    ended_autopay = False
     if order.refunded + row.amount == order.amount:
         # All has gone back, so nothing about the payment is left to decide.
         await orders.close_reviews(conn, str(order.payment_id), now)
         if isinstance(order, PlanOrder) and order.tenant_id:  # who gives all back wants no more
-            await methods.end(conn, order.tenant_id, "refunded", by=row.source, now=now)
+            ended_autopay = await methods.end(
+                conn, order.tenant_id, "refunded", by=row.source, now=now
+            )
         elif isinstance(order, CreditsOrder):
             await auto_methods.refunded(conn, order, by=row.source, now=now)
     taken, reason = await shrink(conn, settings, order, row, now)
@@ -202,7 +205,8 @@ async def take_effect(
         await review(conn, reason, payment_id=order.payment_id, order_id=order.id)
     await unschedule(conn, PollRefund, subject=row.id)
     if isinstance(order, PlanOrder) and order.provider is not ProviderName.STARS:
-        await enqueue(conn, OrderRefunded(row.id))  # of Stars Telegram tells by itself
+        # Of Stars Telegram tells by itself.
+        await enqueue(conn, OrderRefunded(row.id, ended_autopay))
 
 
 async def _note(
@@ -246,6 +250,14 @@ async def cancel_refund(
     conn: SharedConnection, order: AnyOrder, row: RefundRow, reason: str, now: datetime
 ) -> None:
     """Write that a refund of ours has come to nothing, and put that before a person."""
+    await drop_refund(conn, order, row, reason, now)
+    await review(conn, Reason.REFUND_CANCELED, payment_id=order.payment_id, order_id=order.id)
+
+
+async def drop_refund(
+    conn: SharedConnection, order: AnyOrder, row: RefundRow, reason: str, now: datetime
+) -> None:
+    """Write that a refund of ours has come to nothing: its sum may be given back anew."""
     await store.mark_refund_canceled(conn, row.id, reason, now)
     await unschedule(conn, PollRefund, subject=row.id)
     await journal.record(
@@ -253,12 +265,12 @@ async def cancel_refund(
         "refund.canceled",
         row.refund_id or row.id,
         tenant=order.tenant_id if isinstance(order, PlanOrder) else None,
+        by="provider",
         order_id=order.id,
         payment_id=order.payment_id,
         amount=str(row.amount),
         reason=reason,
     )
-    await review(conn, Reason.REFUND_CANCELED, payment_id=order.payment_id, order_id=order.id)
 
 
 async def _distrust(

@@ -31,7 +31,7 @@ from zapisano.payments.model import (
     UnknownOrder,
     read_order_id,
 )
-from zapisano.payments.provider import Payment, Provider, ProviderRefused
+from zapisano.payments.provider import Payment, Provider, ProviderRefused, ProviderUnavailable
 from zapisano.payments.refund_model import RefundId, RefundRow, RefundSource, RefundStatus
 from zapisano.payments.settle import Outcome, book, review
 from zapisano.payments.settle_refund import take_effect
@@ -56,23 +56,42 @@ class StarsProvider(Provider, Protocol):
 
 @dataclass(frozen=True)
 class Providers:
-    """Whom to ask: it is written in the order."""
+    """Whom to ask: it is written in the order. `telegram` is None where Stars are not received."""
 
     yookassa: Provider
-    stars: Provider
+    telegram: StarsProvider | None
 
     async def of_payment(self, database: Database, payment_id: str) -> Provider:
-        """Return whose payment this is."""
+        """Return whose payment this is.
+
+        Raises:
+            ProviderUnavailable: it is Telegram's, and nobody here can ask that.
+        """
         async with database.shared() as conn:
             return self._named(await store.provider_of_payment(conn, payment_id))
 
     async def of_order(self, database: Database, order_id: OrderId) -> Provider:
-        """Return who is to be asked about an order."""
+        """Return who is to be asked about an order.
+
+        Raises:
+            ProviderUnavailable: it is Telegram, and nobody here can ask that.
+        """
         async with database.shared() as conn:
             return self._named(await store.provider_of_order(conn, order_id))
 
     def _named(self, name: ProviderName) -> Provider:
         return self.stars if name is ProviderName.STARS else self.yookassa
+
+    @property
+    def stars(self) -> StarsProvider:
+        """Telegram.
+
+        Raises:
+            ProviderUnavailable: there is no sales bot that could ask it.
+        """
+        if self.telegram is None:
+            raise ProviderUnavailable("Stars need the sales bot: SALES_BOT_TOKEN is not set.")
+        return self.telegram
 
 
 class Refusal(StrEnum):
@@ -236,11 +255,9 @@ async def note_refund(
     conn: SharedConnection, settings: Settings, payment_id: str, *, by: str, now: datetime
 ) -> bool:
     """Write that a payment in Stars was given back, and take its days; False if that is known."""
-    await store.close_reviews(conn, payment_id, now)
     order_id = await store.find_by_payment(conn, payment_id)
-    if order_id is None:
-        return False
-    order = await store.get(conn, order_id, lock=True)
+    order = await store.get(conn, order_id, lock=True) if order_id else None
+    await store.close_reviews(conn, payment_id, now)
     if not isinstance(order, PlanOrder) or order.provider is not ProviderName.STARS:
         return False
     if order.refunded:

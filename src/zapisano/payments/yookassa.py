@@ -180,12 +180,12 @@ def _json(answer: httpx.Response) -> Json:
 
 
 def _error_words(error: Json) -> dict[str, str]:
-    """Return what the error body says, without the request's own values."""
-    return {
-        name: str(error[word])
-        for name, word in (("reason", "code"), ("text", "description"), ("parameter", "parameter"))
-        if word in error
-    }
+    """Return the words of an error body that may be logged.
+
+    Its `description` is free text, which may repeat what we have sent: an e-mail, a telephone.
+    """
+    said = {"reason": error.get("code"), "parameter": error.get("parameter")}
+    return {name: str(word) for name, word in said.items() if word is not None}
 
 
 def _retry_after(answer: httpx.Response) -> float | None:

@@ -2,15 +2,17 @@
 
 import hmac
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from zapisano import journal
-from zapisano.db import SharedConnection
+from zapisano.db import Database, SharedConnection
 from zapisano.jobs import enqueue
 from zapisano.settings import Settings
 from zapisano.subscriptions import invited, store
-from zapisano.subscriptions.jobs import DaysGiven
+from zapisano.subscriptions.jobs import DaysGiven, RewardHost
 from zapisano.subscriptions.model import Grant, Reason
 from zapisano.subscriptions.usecases import give
 from zapisano.tenancy import State, TenantId
@@ -66,24 +68,59 @@ async def accept_invitation(
 async def reward(
     conn: SharedConnection, *, guest_id: int, tenant: TenantId, plan: str, days: int, now: datetime
 ) -> None:
-    """Give both sides their days for the guest's first payment, once.
+    """Give the guest her days for her first payment, and ask for the host's, once.
 
-    A host whose time is not counted needs none. Guests had no bot when they came, so nobody's host
-    is their guest: locking the guest's tenant and then the host's makes no circle.
+    The host's come in a transaction of their own: one that locked both tenants could meet one that
+    has locked them the other way round, as tenants can change owners.
     """
     host = await invited.find_open(conn, guest_id)
     if host is None or host == tenant or not await invited.close(conn, guest_id, now):
         return
-    found = await tenants.get(conn, host)
-    if found.owner_id == guest_id:
+    if (await tenants.get(conn, host)).owner_id == guest_id:
         return
-    theirs = await store.find(conn, host)
-    sides = [(tenant, plan, Gift.GUEST)]
-    if theirs is not None and found.state is not State.ARCHIVED:
-        sides.append((host, theirs.plan, Gift.HOST))
-    for one, its_plan, gift in sides:
-        source = f"referral:{guest_id}:{gift}"
-        await give(
-            conn, one, Grant(source, days, Reason.REFERRAL, by="referral"), plan=its_plan, now=now
-        )
-        await enqueue(conn, DaysGiven(one, days, gift))
+    await _give(conn, tenant, guest_id, days, Gift.GUEST, plan=plan, now=now)
+    await enqueue(conn, RewardHost(host, guest_id, days))
+
+
+@dataclass(frozen=True)
+class Rewarding:
+    """The handler of the host's side. One per process."""
+
+    database: Database
+    now: Callable[[], datetime]
+
+    async def reward_host(self, job: RewardHost) -> None:
+        """Give whoever has invited a guest the days for it; repeating changes nothing.
+
+        A host whose time is not counted needs none.
+
+        Raises:
+            UnknownTenant: there is no such tenant.
+        """
+        async with self.database.shared() as conn:
+            host = await tenants.get(conn, job.host, lock=True)
+            paid = await store.find(conn, host.id)
+            if paid is None or host.state is State.ARCHIVED:
+                return
+            await _give(
+                conn, host.id, job.guest_id, job.days, Gift.HOST, plan=paid.plan, now=self.now()
+            )
+
+
+async def _give(
+    conn: SharedConnection,
+    tenant: TenantId,
+    guest_id: int,
+    days: int,
+    gift: Gift,
+    *,
+    plan: str,
+    now: datetime,
+) -> None:
+    """Give days and tell of them, once in the world for a guest and a side."""
+    grant = Grant(f"referral:{guest_id}:{gift}", days, Reason.REFERRAL, by="referral")
+    await tenants.get(conn, tenant, lock=True)
+    if await store.find_source(conn, grant.source) is not None:
+        return
+    await give(conn, tenant, grant, plan=plan, now=now)
+    await enqueue(conn, DaysGiven(tenant, days, gift))

@@ -50,6 +50,17 @@ class Notice(Job):
 
 
 @dataclass(frozen=True)
+class RewardHost(Job):
+    """Give the host of a guest who has paid for the first time the days for it."""
+
+    kind: ClassVar[str] = "subscriptions.reward_host"
+
+    host: str
+    guest_id: int
+    days: int
+
+
+@dataclass(frozen=True)
 class DaysGiven(Job):
     """Tell a tenant's owner of days that came without a payment, and why: `Gift` says for what."""
 

@@ -1,7 +1,7 @@
 """Do what is due in a tenant's paid life. One due row per tenant brings it here."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from zapisano import journal
@@ -11,6 +11,7 @@ from zapisano.settings import Settings
 from zapisano.subscriptions import store
 from zapisano.subscriptions.jobs import Charge, Live, Notice
 from zapisano.subscriptions.life import (
+    REMINDERS,
     Agenda,
     Archive,
     Attempt,
@@ -21,7 +22,10 @@ from zapisano.subscriptions.life import (
     Word,
     agenda,
     daytime,
+    daytime_began,
     done,
+    next_charge_at,
+    reminder,
     terms_of,
 )
 from zapisano.subscriptions.model import Subscription
@@ -91,6 +95,58 @@ class Living:
             )
         except WrongState:  # paid for at this very moment
             return
+
+
+async def worded_now(
+    conn: SharedConnection, settings: Settings, notice: Notice, now: datetime
+) -> Notice | None:
+    """Return a notice as it is true at `now`, None if nothing of it is: it may come late.
+
+    Somebody has paid meanwhile, a newer one is on its way, or what it announces has happened.
+    """
+    tenant = TenantId(notice.tenant_id)
+    paid = await store.find(conn, tenant)
+    if paid is None or paid.paid_until != notice.paid_until:
+        return None
+    terms, word = terms_of(settings), Word(notice.word)
+    if notice.charge_at is not None and notice.charge_at < daytime_began(now, terms):
+        if word is Word.CHARGE:
+            return None
+        notice = replace(notice, charge_at=None)
+    if word not in REMINDERS:
+        return notice if notice.acts_at is None or notice.acts_at > now else None
+    told = (await store.so_far(conn, tenant)).told
+    said = reminder(word, paid.paid_until, terms, now)
+    if said is None or (told is not None and told > -(notice.days or 0)):
+        return None
+    return replace(notice, word=said[0], days=said[1])
+
+
+async def put_off(
+    conn: SharedConnection, settings: Settings, notice: Notice, now: datetime
+) -> bool:
+    """Keep a notice that comes at night for the morning; return False where it is day."""
+    at = daytime(now, terms_of(settings))
+    if at == now:
+        return False
+    await schedule(conn, notice, at=at, subject=f"{notice.tenant_id}:{notice.word}")
+    return True
+
+
+async def find_next_charge_at(
+    conn: SharedConnection, settings: Settings, tenant: Tenant, *, autopay: bool, now: datetime
+) -> datetime | None:
+    """Return when a tenant's saved method is charged next, None if it is not: the day to name.
+
+    `autopay` says, as `Living.will_charge`, whether there is anything to charge. Nobody is charged
+    for a bot that is closed, or while support has paused it.
+    """
+    paid = await store.find(conn, tenant.id)
+    if paid is None or tenant.state is State.ARCHIVED or tenant.is_paused_by_operator:
+        return None
+    so_far = await store.so_far(conn, tenant.id)
+    subject = Subject(paid.paid_until, paid.changed_at, autopay, so_far)
+    return next_charge_at(subject, terms_of(settings), now)
 
 
 def _while_it_may(tenant: Tenant, found: Agenda, now: datetime) -> Agenda:

@@ -51,7 +51,9 @@ async def start_trial(
             return tenant
     if not await may_try(conn, person_id):
         raise TrialUsed
-    tenant = await register(conn, name=name, owner_id=person_id, owner_language=language)
+    tenant = await register(
+        conn, name=name, owner_id=person_id, owner_language=language, by="owner"
+    )
     days = Grant(_source(person_id), trial.days, Reason.TRIAL, by="owner")
     await give(conn, tenant.id, days, plan=TRIAL, now=now)
     return tenant

@@ -117,8 +117,8 @@ async def _archive(
     rows = await _write(conn, settings, tenant, schema, path, now)
     try:
         await _put_away(conn, database, settings, tenant, path.name, now)
-        done = {"by": by, "before": tenant.state, "after": State.ARCHIVED, "rows": rows}
-        await journal.record(conn, "tenant.archived", tenant.id, tenant=tenant.id, **done)
+        done = {"before": tenant.state, "after": State.ARCHIVED, "rows": rows}
+        await journal.record(conn, "tenant.archived", tenant.id, tenant=tenant.id, by=by, **done)
     except BaseException:  # raised again; a cancellation too
         # Nothing is dropped, so this file counts as none; it must not stay, full of personal data.
         path.unlink(missing_ok=True)
@@ -302,8 +302,8 @@ async def restore(
         await export.mark_restored(conn, schema, path.name, now)
         await _go_on(conn, tenant.id, manifest)
         restored = await store.get(conn, schema)
-        done = {"by": "operator", "before": tenant.state, "after": restored.state, "rows": rows}
-        await journal.record(conn, "tenant.restored", schema, tenant=schema, **done)
+        done = {"before": tenant.state, "after": restored.state, "rows": rows}
+        await journal.record(conn, "tenant.restored", schema, tenant=schema, by="operator", **done)
         return restored
 
 

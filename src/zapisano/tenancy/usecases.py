@@ -15,9 +15,14 @@ from zapisano.tenancy.model import State, Suspension, Tenant, TenantId, WrongSta
 
 
 async def register(
-    conn: SharedConnection, *, name: str, owner_id: int, owner_language: str = "ru"
+    conn: SharedConnection,
+    *,
+    name: str,
+    owner_id: int,
+    owner_language: str = "ru",
+    by: str = "operator",
 ) -> Tenant:
-    """Register a tenant and ask for its provisioning."""
+    """Register a tenant and ask for its provisioning. `by` is whose doing that is."""
     tenant = await store.insert(
         conn,
         await store.new_id(conn),
@@ -26,7 +31,9 @@ async def register(
         owner_language=owner_language,
     )
     await enqueue(conn, Provision(tenant.id))
-    await journal.record(conn, "tenant.provisioning", tenant.id, tenant=tenant.id)
+    await journal.record(
+        conn, "tenant.provisioning", tenant.id, tenant=tenant.id, by=by, after=tenant.state
+    )
     return tenant
 
 
@@ -68,7 +75,7 @@ async def provision(database: Database, tenant: TenantId, *, time_zone: str | No
         if is_new:
             took_ms = round((time.perf_counter() - started) * 1000)
             await journal.record(
-                owner, "tenant.schema_created", tenant, tenant=tenant, took_ms=took_ms
+                owner, "tenant.schema_created", tenant, tenant=tenant, by="system", took_ms=took_ms
             )
     await create_role(database, tenant)
     async with database.shared() as conn:
@@ -77,7 +84,7 @@ async def provision(database: Database, tenant: TenantId, *, time_zone: str | No
             return
         await store.set_state(conn, tenant, State.AWAITING_BOT)
         await enqueue(conn, TenantReady(tenant))
-        await _note(conn, "tenant.awaiting_bot", found, by="zapisano", after=State.AWAITING_BOT)
+        await _note(conn, "tenant.awaiting_bot", found, by="system", after=State.AWAITING_BOT)
 
 
 async def create_role(database: Database, tenant: TenantId) -> None:

@@ -47,7 +47,7 @@ from zapisano.payments import (
 from zapisano.payments import store as money
 from zapisano.payments.model import ProviderName, read_order_id
 from zapisano.payments.promo_model import PromoLapsed
-from zapisano.settings import Settings
+from zapisano.settings import Plan, Settings
 from zapisano.tenancy import Tenant
 from zapisano.tenancy import store as tenants
 from zapisano.web.checkout_form import form_words, read_form
@@ -195,6 +195,7 @@ async def _about_plan(
     plan = settings.plans.get(order.plan)
     words = {
         "plan_name": plan.name if plan else "",
+        "full_price": plan.price if plan and _is_cheaper(order, plan) else None,
         "is_paused": tenant is not None and tenant.is_paused_by_operator,
         "paid_until": await _paid_until(conn, settings, tenant, now),
         "back_url": f"{settings.telegram_link_base}/{bot}" if bot else "",
@@ -205,6 +206,12 @@ async def _about_plan(
         is_closed=tenant is not None and tenant.state is tenancy.State.ARCHIVED,
         in_review=tenant is not None and await was_paid_when_closed(conn, order, tenant),
     )
+
+
+def _is_cheaper(order: PlanOrder, plan: Plan) -> bool:
+    """Say whether a code makes an order that is still to be paid cheaper than its plan is today."""
+    unpaid = order.is_open or order.status is Status.CANCELED
+    return order.promo_code is not None and unpaid and plan.price > order.amount
 
 
 async def _about_credits(
@@ -275,6 +282,7 @@ def _order_context(request: Request, order: AnyOrder, about: About) -> dict[str,
         "is_closed": about.is_closed,
         "days_text": days_text,
         "number_text": number_text,
+        "roubles": roubles,
         **form_words(state_of(request).settings, order, language),
         **about.words,
     }

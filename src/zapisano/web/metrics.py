@@ -72,6 +72,11 @@ def _money(tables: CollectorRegistry, figures: Figures) -> None:
         "What the daily sweep has found to differ from the provider, and is open. Must be 0.",
         registry=tables,
     ).set(figures.differences)
+    Gauge(
+        "zapisano_last_reconciliation_timestamp_seconds",
+        "Unix time of the last daily sweep that could compare everything; 0: never.",
+        registry=tables,
+    ).set(figures.reconciled_at)
     Gauge("zapisano_oldest_unhandled_notification_seconds", "0: none waits.", registry=tables).set(
         figures.oldest_unhandled_seconds
     )

@@ -114,7 +114,9 @@ class BookingNotices:
             screen = _reminder(booking, tenant, staff=scene.staff)
         if await self._to_customer(scene, screen):
             async with self.database.tenant(tenant.id) as conn:
-                await journal.record(conn, "booking.reminded", str(booking.id), hours=job.hours)
+                await journal.record(
+                    conn, "booking.reminded", str(booking.id), by="system", hours=job.hours
+                )
 
     async def send_file(self, job: SendFile) -> None:
         """Send the booking as a file; then have the number asked for, once per person."""
@@ -185,7 +187,7 @@ class BookingNotices:
             return
         if told or await self._tell_in_sales_chat(scene.tenant, screen):
             async with self.database.tenant(scene.tenant.id) as conn:
-                await journal.record(conn, "booking.owner_told", str(scene.booking.id))
+                await journal.record(conn, "booking.owner_told", str(scene.booking.id), by="system")
 
     async def _send(self, scene: Scene, user_id: int, screen: Screen) -> bool:
         sending = scene.bot.send_message(user_id, screen.text, reply_markup=screen.keyboard)

@@ -61,6 +61,18 @@ class Enter(CallbackData, prefix="promo"):
     order: str
 
 
+class SeeOrder(CallbackData, prefix="order"):
+    """Show an order again."""
+
+    order: str
+
+
+class DropCode(CallbackData, prefix="nopromo"):
+    """Take the promo code off an order."""
+
+    order: str
+
+
 class Tariff(CallbackData, prefix="tariff"):
     """Show a tenant's plan and what may follow it."""
 

@@ -10,7 +10,7 @@ from aiogram.types import CallbackQuery, Message
 from aiogram.utils.i18n import gettext as _
 
 from zapisano import subscriptions
-from zapisano.bots.model import BotRow
+from zapisano.bots.model import BotRow, bot_link
 from zapisano.bots.sales.buttons import Go, Invite, back, button, short
 from zapisano.bots.sales.renewal import own_tenant
 from zapisano.bots.sales.showcase import arrive
@@ -55,7 +55,7 @@ async def _show_link(
     if not settings.referral_days:
         raise Conflict
     payload = subscriptions.invitation(settings, tenant.id)
-    address = f"{settings.telegram_link_base}/{bot_row.username}?start={payload}"
+    address = bot_link(settings, bot_row.username, payload)
     text = _(
         "<b>Invite a friend</b>\n\n"
         "Send this link to somebody whose customers could book in Telegram, too:\n"

@@ -1,6 +1,6 @@
 """/my: a person's bots, how they are, and until when they are paid."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from aiogram import F, Router
@@ -11,7 +11,7 @@ from aiogram.utils.i18n import gettext as _
 
 from zapisano import subscriptions
 from zapisano.bots import store
-from zapisano.bots.model import OWNER_START
+from zapisano.bots.model import OWNER_START, bot_link
 from zapisano.bots.sales.buttons import (
     MOST_BUSINESSES,
     Create,
@@ -24,12 +24,20 @@ from zapisano.bots.sales.buttons import (
 )
 from zapisano.bots.sales.prompt import prompt
 from zapisano.bots.sales.renewal import own_tenant
-from zapisano.bots.sales.words import autopay_line, day, reopening_note, state_name
+from zapisano.bots.sales.words import (
+    day,
+    inside_quotes,
+    next_charge,
+    reopening_note,
+    state_name,
+)
 from zapisano.bots.screens import answer, keyboard, link, quote, show
-from zapisano.db import Database
+from zapisano.db import Database, SharedConnection
 from zapisano.payments import SavedMethod, methods
+from zapisano.payments.charges import charge_is_under_way
 from zapisano.plans import TRIAL
-from zapisano.settings import Settings
+from zapisano.settings import Plan, Settings
+from zapisano.subscriptions import Subscription
 from zapisano.tenancy import State, Tenant
 from zapisano.tenancy import store as tenants
 
@@ -43,7 +51,8 @@ class Mine:
     paid_until: datetime | None
     on_trial: bool
     autopay: SavedMethod | None = None
-    is_charged: bool = False
+    charge: Plan | None = None
+    charge_at: datetime | None = None
 
 
 async def _mine(
@@ -58,11 +67,20 @@ async def _mine(
             if tenant.state is State.ARCHIVED and (paid_until is None or paid_until <= now):
                 continue  # closed, and nothing is left of it
             on_trial = paid is not None and paid.plan == TRIAL
-            autopay = await methods.find(conn, tenant.id)
-            charged = await methods.will_charge(settings, conn, tenant.id)
-            username = row.username if row else None
-            lines.append(Mine(tenant, username, paid_until, on_trial, autopay, charged))
+            line = Mine(tenant, row.username if row else None, paid_until, on_trial)
+            lines.append(await _with_autopay(conn, settings, line, now))
     return lines[-MOST_BUSINESSES:]
+
+
+async def _with_autopay(
+    conn: SharedConnection, settings: Settings, line: Mine, now: datetime
+) -> Mine:
+    autopay = await methods.find(conn, line.tenant.id)
+    charge = await methods.next_charge(conn, settings, line.tenant.id)
+    if charge is None:
+        return replace(line, autopay=autopay)
+    at = await subscriptions.find_next_charge_at(conn, settings, line.tenant, autopay=True, now=now)
+    return replace(line, autopay=autopay, charge=charge[1], charge_at=at)
 
 
 async def mine(
@@ -82,7 +100,7 @@ async def mine(
         await show(event, text, keyboard(buy, back("start")))
         return
     text = _("<b>My bots</b>") + "".join(_line(line, settings) for line in lines)
-    rows = [row for line in lines for row in (_buttons(line), _off_button(line))]
+    rows = [row for line in lines for row in (_buttons(line, settings), _off_button(line))]
     if any(line.tenant.state is State.ARCHIVED for line in lines):
         text += reopening_note(settings)
     another = [button(_("One more bot"), Go(to="more"))]
@@ -107,40 +125,84 @@ def _line(line: Mine, settings: Settings) -> str:
         until = _("free until {day}") if line.on_trial else _("paid until {day}")
         until = until.format(day=day(line.paid_until, settings))
         text += f"\n{until}"
-    if line.autopay and line.is_charged:
-        text += "\n" + autopay_line(line.autopay)
-    elif line.autopay:
-        text += "\n" + _(
-            "Autopay will not work: your plan is not the one you agreed to be charged for. Tick "
-            "its box at the next payment."
-        )
+    if autopay := autopay_of(line, settings):
+        text += f"\n{autopay}"
     return text
+
+
+def autopay_of(line: Mine, settings: Settings) -> str:
+    """Say what is charged next and when; '' where autopay is nothing to speak of."""
+    if line.autopay is None:
+        is_offered = settings.yookassa_autopay and line.paid_until and not line.on_trial
+        return _("Autopay is off") if is_offered and not _is_closed(line) else ""
+    if not settings.yookassa_autopay:
+        return _("Autopay does not work at the moment: please extend it yourself.")
+    if line.charge is None:
+        return _(
+            "Autopay will not work: the sum or the period is not what you agreed to. Tick its box "
+            "at the next payment."
+        )
+    if line.charge_at is not None:
+        return next_charge(line.autopay, line.charge, line.charge_at, settings)
+    if line.tenant.is_paused_by_operator or _is_closed(line):
+        return _("Autopay charges nothing as long as the bot is paused.")
+    return _("Autopay did not go through, and we will not try again: please extend it yourself.")
+
+
+def _is_closed(line: Mine) -> bool:
+    return line.tenant.state is State.ARCHIVED
 
 
 def _off_button(line: Mine) -> list[InlineKeyboardButton]:
     if line.autopay is None:
         return []
     name = short(line.tenant.name)
-    return [button(_("Autopay off: {name}").format(name=name), Unlink(tenant=line.tenant.id))]
+    return [
+        button(_("Switch autopay off: {name}").format(name=name), Unlink(tenant=line.tenant.id))
+    ]
 
 
 async def unlink(
     tap: CallbackQuery,
     callback_data: Unlink,
-    state: FSMContext,
     database: Database,
     settings: Settings,
     now: datetime,
 ) -> None:
-    """Switch autopay off, at once, and show the list as it is then."""
+    """Switch autopay off, at once and for good; say what is so now and how it comes back."""
     tenant = await own_tenant(database, callback_data.tenant, tap.from_user.id)
     async with database.shared() as conn:
         await methods.end(conn, tenant.id, "owner", by="owner", now=now)
-    await answer(tap, _("Autopay is off. Nothing will be charged by itself."))
-    await mine(tap, state, database, settings, now)
+        paid = await subscriptions.find(conn, tenant.id)
+        is_charging = paid is not None and await charge_is_under_way(conn, paid)
+    text = _(
+        "✅ <b>Autopay for “{name}” is off</b>\n\n"
+        "We have forgotten the card and will charge nothing by ourselves."
+    )
+    text = text.format(name=inside_quotes(tenant.name)) + _goes_on(tenant, paid, settings, now)
+    if is_charging:
+        text += "\n\n" + _(
+            "⏳ One charge is with the bank already and may still come through: we will write."
+        )
+    rows: list[InlineKeyboardButton] = []
+    if settings.yookassa_autopay:
+        text += "\n\n" + _(
+            "Changed your mind? Tick the autopay box at the next payment: the new days are added "
+            "to those that are left."
+        )
+        rows = [button(_("Pay and switch it on again"), Renew(tenant=tenant.id))]
+    await show(tap, text, keyboard(rows, back("mine")))
 
 
-def _buttons(line: Mine) -> list[InlineKeyboardButton]:
+def _goes_on(tenant: Tenant, paid: Subscription | None, settings: Settings, now: datetime) -> str:
+    """Say until when the bot works without another charge."""
+    if paid is None or paid.paid_until <= now or tenant.state is not State.ACTIVE:
+        return ""
+    text = _(" The bot is paid until {day}, then it goes on whenever you pay.")
+    return text.format(day=day(paid.paid_until, settings))
+
+
+def _buttons(line: Mine, settings: Settings) -> list[InlineKeyboardButton]:
     name = short(line.tenant.name)
     if line.tenant.state is State.ARCHIVED:
         return []
@@ -148,7 +210,8 @@ def _buttons(line: Mine) -> list[InlineKeyboardButton]:
     if line.tenant.state is State.AWAITING_BOT and not line.username:
         return [button(_("Create the bot"), Create(tenant=line.tenant.id)), extend]
     if line.username:
-        return [extend, link(_("Open"), f"https://t.me/{line.username}?start={OWNER_START}")]
+        open_it = bot_link(settings, line.username, OWNER_START)
+        return [extend, link(_("Open"), open_it)]
     return [extend]
 
 

@@ -5,18 +5,19 @@ from aiogram.types import Message
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots import store
-from zapisano.bots.model import BotRow
+from zapisano.bots.model import OWNER_START, BotRow, bot_link
 from zapisano.bots.sales.buttons import Go, button, short
 from zapisano.bots.sales.prompt import find_awaiting, prompt
 from zapisano.bots.screens import keyboard, link, quote
 from zapisano.db import Database
+from zapisano.settings import Settings
 from zapisano.tenancy import Tenant
 from zapisano.tenancy import store as tenants
 
 MOST_SHOWN = 5
 
 
-async def otherwise(message: Message, bot: Bot, database: Database) -> None:
+async def otherwise(message: Message, bot: Bot, database: Database, settings: Settings) -> None:
     """Say what can be done now: create the bot that is paid for, open one's own, or buy one."""
     assert message.from_user is not None  # noqa: S101 # a private chat
     person_id = message.from_user.id
@@ -28,7 +29,12 @@ async def otherwise(message: Message, bot: Bot, database: Database) -> None:
         names = {row.tenant_id: await tenants.get(conn, row.tenant_id or "") for row in owned}
     own = [(row, names[row.tenant_id]) for row in owned[-MOST_SHOWN:]]
     rows = [
-        [link(_("⚙️ Manage: {name}").format(name=short(tenant.name)), row.owner_link)]
+        [
+            link(
+                _("⚙️ Manage: {name}").format(name=short(tenant.name)),
+                bot_link(settings, row.username, OWNER_START),
+            )
+        ]
         for row, tenant in own
     ]
     plans = (

@@ -2,6 +2,7 @@
 
 import hmac
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 from aiogram.types import CallbackQuery, InlineKeyboardButton, Message, Update
@@ -9,7 +10,7 @@ from aiogram.utils.i18n import get_i18n
 from aiogram.utils.i18n import gettext as _
 
 from zapisano.bots.model import BotRow
-from zapisano.bots.sales.buttons import Buy, Enter, Stars, back, button
+from zapisano.bots.sales.buttons import Buy, DropCode, Enter, Stars, back, button
 from zapisano.bots.sales.words import (
     inside_quotes,
     ordered_plan,
@@ -134,7 +135,7 @@ async def show_order(
     text = text.format(
         name=inside_quotes(order.company_name),
         plan=ordered_plan(order, settings),
-        sum=roubles(order.amount),
+        sum=_price(order, settings),
     )
     in_stars = _in_stars(order, settings)
     if in_stars:
@@ -146,18 +147,33 @@ async def show_order(
 
 def _promo_row(order: PlanOrder) -> list[InlineKeyboardButton]:
     """The way to a lower price, as long as the price is not before YooKassa."""
-    if order.promo_code or not order.is_open or order.requested_at:
+    if not order.is_open or order.requested_at:
         return []
+    if order.promo_code:
+        other = button(_("Another promo code"), Enter(order=order.id))
+        return [other, button(_("Remove the code"), DropCode(order=order.id))]
     return [button(_("I have a promo code"), Enter(order=order.id))]
+
+
+def _saved(order: PlanOrder, settings: Settings) -> Decimal:
+    """Return what a promo code has taken off, in roubles."""
+    plan = settings.plans.get(order.plan)
+    return plan.price - order.amount if order.promo_code and plan else Decimal(0)
+
+
+def _price(order: PlanOrder, settings: Settings) -> str:
+    """Write the sum, behind the usual one where a promo code has lowered it."""
+    saved = _saved(order, settings)
+    usual = f"<s>{roubles(order.amount + saved)}</s> " if saved > 0 else ""
+    return usual + roubles(order.amount)
 
 
 def _promo_note(order: PlanOrder, settings: Settings) -> str:
     """Say what a promo code has taken off; '' where there is none."""
-    plan = settings.plans.get(order.plan)
-    if not order.promo_code or plan is None:
+    if (saved := _saved(order, settings)) <= 0:
         return ""
     note = _("\n\n🎟 <b>{code}</b>: you save {sum}.")
-    return note.format(code=order.promo_code, sum=roubles(plan.price - order.amount))
+    return note.format(code=order.promo_code, sum=roubles(saved))
 
 
 def _in_stars(order: PlanOrder, settings: Settings) -> list[InlineKeyboardButton]:

@@ -62,6 +62,32 @@ async def arrive(
     await prompt(bot, database, tenant, reminder=True)
 
 
+async def arrive_for_prices(
+    message: Message,
+    bot: Bot,
+    state: FSMContext,
+    database: Database,
+    settings: Settings,
+    *,
+    first: str,
+) -> None:
+    """Say a line, and go on to the prices; whose bot is awaited gets its button instead."""
+    assert message.from_user is not None  # noqa: S101 # a private chat
+    if await find_awaiting(database, message.from_user.id):
+        await arrive(message, bot, state, database, settings, first=f"{first}\n\n")
+        return
+    trial = await _trial_for(message.from_user.id, database, settings)
+    await _show_plans(message, state, settings, tenant="", first=f"{first}\n\n", trial=trial)
+
+
+async def _trial_for(person_id: int, database: Database, settings: Settings) -> Trial | None:
+    """Return the trial if this person may try."""
+    if settings.trial is None:
+        return None
+    async with database.shared() as conn:
+        return settings.trial if await may_try(conn, person_id) else None
+
+
 async def start(
     event: Message | CallbackQuery, state: FSMContext, database: Database, settings: Settings
 ) -> None:
@@ -80,10 +106,7 @@ async def _greet(
     """Say what you get, below what is to be said `first`; offer the trial to whoever may try."""
     assert event.from_user is not None  # noqa: S101 # a private chat
     await state.clear()
-    trial = settings.trial
-    if trial is not None:
-        async with database.shared() as conn:
-            trial = trial if await may_try(conn, event.from_user.id) else None
+    trial = await _trial_for(event.from_user.id, database, settings)
     text = first + _(
         "<b>A booking bot for your business</b>\n\n"
         "Customers book themselves in Telegram, at night and on holidays too.\n\n"
@@ -114,7 +137,13 @@ async def plans_of_one_more(tap: CallbackQuery, state: FSMContext, settings: Set
 
 
 async def _show_plans(
-    event: Message | CallbackQuery, state: FSMContext, settings: Settings, *, tenant: str
+    event: Message | CallbackQuery,
+    state: FSMContext,
+    settings: Settings,
+    *,
+    tenant: str,
+    first: str = "",
+    trial: Trial | None = None,
 ) -> None:
     rows = [
         [button(plan_line(plan), Buy(plan=plan.id, tenant=tenant))]
@@ -130,7 +159,8 @@ async def _show_plans(
             "Nothing is charged by itself unless you ask for it. Everything is included in every "
             "plan."
         )
-    await show(event, text, keyboard(*rows, back("start")))
+    free = [button(trial_offer(trial), Go(to="trial"))] if trial else []
+    await show(event, first + text, keyboard(free, *rows, back("start")))
     await state.clear()
 
 

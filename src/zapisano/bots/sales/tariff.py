@@ -45,7 +45,7 @@ async def choose(tap: CallbackQuery, database: Database, settings: Settings) -> 
         await _show(tap, found[0].id, database, settings)
         return
     rows = [[button(short(one.name), Tariff(tenant=one.id))] for one in found]
-    await show(tap, _("Of which bot?"), keyboard(*rows, back("mine")))
+    await show(tap, _("The plan of which bot?"), keyboard(*rows, back("mine")))
 
 
 async def tariff(

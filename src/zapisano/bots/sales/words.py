@@ -15,14 +15,18 @@ from zapisano.settings import Plan, Settings
 from zapisano.tenancy import State, Suspension, Tenant
 
 MONTH_DAYS = 30
+NO_BREAK = "\N{NO-BREAK SPACE}"
 INNER_RUSSIAN = str.maketrans("«»", "„“")
 INNER_ENGLISH = str.maketrans("“”", "‘’")
 
 
 def roubles(amount: Decimal) -> str:
-    """Write a sum: `299 ₽`, `1 490 ₽`, `99.50 ₽`."""
+    """Write a sum: `299 ₽`, `1 490 ₽`, `99,50 ₽`; in English `99.50 ₽`."""
     whole = amount == amount.to_integral_value()
-    return f"{amount:,.{0 if whole else 2}f} ₽".replace(",", "\N{NO-BREAK SPACE}")
+    digits = f"{amount:,.{0 if whole else 2}f}".replace(",", NO_BREAK)
+    if get_i18n().current_locale == RUSSIAN:
+        digits = digits.replace(".", ",")
+    return f"{digits} ₽"
 
 
 def inside_quotes(name: str) -> str:
@@ -82,12 +86,9 @@ def day(moment: datetime, settings: Settings) -> str:
     return moment.astimezone(ZoneInfo(settings.time_zone)).strftime("%d.%m.%Y")
 
 
-def autopay_line(method: SavedMethod) -> str:
-    """Say what is charged by itself, how often, and from which card."""
-    days = method.agreed.days
-    text = ngettext(
-        "Autopay: {sum} every {days} day", "Autopay: {sum} every {days} days", days
-    ).format(sum=roubles(method.agreed.amount), days=days)
+def next_charge(method: SavedMethod, plan: Plan, at: datetime, settings: Settings) -> str:
+    """Say what will be charged by itself, when, and from which card."""
+    text = _("🔁 Autopay: {sum} on {day}").format(sum=roubles(plan.price), day=day(at, settings))
     return text + (_(", card •• {last4}").format(last4=method.last4) if method.last4 else "")
 
 

@@ -1,14 +1,19 @@
 """`zapisano payments reconcile`: compare YooKassa's money with ours, now."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from zapisano.clock import utc_now
+from zapisano.db import Database
 from zapisano.errors import Conflict, Refused
 from zapisano.ops import screen
 from zapisano.ops.opening import opened
 from zapisano.ops.payments.refunding import shop
-from zapisano.payments import Report, reconcile
+from zapisano.payments import CreditsOrder, PlanOrder, Report, reconcile
+from zapisano.payments import store as orders
+from zapisano.payments.reconcile import Healed
+from zapisano.payments.store import reconcile as store
 from zapisano.settings import Settings
 
 YEARS = (2010, 2099)  # in which money may have moved
@@ -35,7 +40,8 @@ async def compare(settings: Settings, since: str, until: str) -> None:
         raise Refused("--since: must not be after --until")
     async with shop(settings) as provider, opened(settings) as database:
         report = await reconcile(database, provider, settings, begin, min(end, now), now)
-    _show(report)
+        came = [await _came_of(database, one) for one in report.settled]
+    _show(report, came)
     if report.differences:
         raise Differs
 
@@ -50,7 +56,23 @@ def _day(text: str, option: str, settings: Settings) -> datetime:
     return datetime.combine(day, time(), ZoneInfo(settings.time_zone)).astimezone(UTC)
 
 
-def _show(report: Report) -> None:
+async def _came_of(database: Database, one: Healed) -> tuple[str, ...]:
+    """Say what was settled and what came of it."""
+    async with database.shared() as conn:
+        order = await orders.get(conn, one.order_id)
+        found = await store.refunds_by_id(conn, [one.refund_id or ""])
+    if one.refund_id:
+        sum_ = found[one.refund_id][2]
+        return (one.payment_id, one.refund_id, order.id, f"{sum_} ₽ went back")
+    match order:
+        case PlanOrder():
+            came = f"{order.tenant_id}: plan {order.plan}, {order.days} days"
+        case CreditsOrder():
+            came = f"{order.credits} credits"
+    return (one.payment_id, "-", order.id, came)
+
+
+def _show(report: Report, came: Sequence[tuple[str, ...]]) -> None:
     screen.table(
         ("what", "number", "at YooKassa", "in our ledger"),
         [
@@ -63,10 +85,11 @@ def _show(report: Report) -> None:
             ),
         ],
     )
-    if report.healed:
-        screen.note(f"{report.healed} had been lost on the way here and are settled now.")
+    if came:
+        screen.say("")
+        screen.table(("settled now", "refund", "order", "what came of it"), came)
     if report.put_off:
-        screen.note(f"{report.put_off} are under way: compare again in a while.")
+        screen.note(f"Still under way: {report.put_off}. Compare again in a while.")
     if report.differences:
         screen.say("")
         screen.table(
@@ -76,3 +99,5 @@ def _show(report: Report) -> None:
                 for one in report.differences
             ],
         )
+    elif not report.put_off:
+        screen.note("All is well: YooKassa and the ledger agree.")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import cast
 
 from pydantic_core import to_jsonable_python
 
@@ -33,6 +34,9 @@ def cell(value: object) -> str:
         return f"{value:%Y-%m-%d %H:%M:%S}"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        held = cast("Mapping[object, object]", value)
+        return " ".join(f"{key}={cell(one)}" for key, one in held.items())
     return str(value)
 
 

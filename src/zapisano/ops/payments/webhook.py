@@ -9,17 +9,20 @@ from zapisano.settings import Settings
 
 CABINET = "https://yookassa.ru/my/merchant/integration/http-notifications"
 PORTS = (None, 443, 8443)  # YooKassa's
+HERE = {"127.0.0.1", "localhost"}
 
 
 def address(settings: Settings) -> str:
-    """Return the address that YooKassa has to know.
+    """Return the address that YooKassa has to know; the simulated one reaches the port itself.
 
     Raises:
         BrokenSetting: there is none that YooKassa could reach.
     """
     base = settings.public_url or settings.webhook_url
     parts = urlsplit(base)
-    is_simulated = urlsplit(settings.yookassa_api_url).hostname in {"127.0.0.1", "localhost"}
+    is_simulated = urlsplit(settings.yookassa_api_url).hostname in HERE
+    if is_simulated and (not base or parts.hostname in HERE):
+        return f"http://127.0.0.1:{settings.webhook_port}{PATH}"  # no proxy stands before it
     if not base or not (is_simulated or (parts.scheme == "https" and parts.port in PORTS)):
         raise BrokenSetting(
             "ZAPISANO_PUBLIC_URL: YooKassa sends notifications to https:// on port 443 or 8443 "

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import LiteralString
 
 from zapisano.db import SharedConnection
+from zapisano.payments.model import OrderId
 
 # A notification is dead when nobody will handle it any more: its job was held after its last
 # attempt, or is gone. A bug's own words may repeat a row, so only its class is told.
@@ -154,6 +155,12 @@ async def list_reviews(
         limit,
     )
     return [Review(**row) for row in rows]
+
+
+async def order_of_review(conn: SharedConnection, review_id: int) -> OrderId | None:
+    """Return the order that a review is about, if it is about one."""
+    found = await conn.fetchval("SELECT order_id FROM shared.reviews WHERE id = $1", review_id)
+    return OrderId(str(found)) if found else None
 
 
 async def close_review(

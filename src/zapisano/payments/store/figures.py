@@ -28,7 +28,9 @@ async def figures(conn: SharedConnection) -> Figures:
              FROM shared.notifications WHERE handled_at IS NULL) AS unhandled,
             (SELECT coalesce(extract(epoch FROM now() - min(o.paid_at)), 0)::float8
              FROM shared.orders AS o JOIN shared.tenants AS t ON t.id = o.tenant_id
-             WHERE t.state = 'provisioning' AND o.status = 'paid') AS unprovisioned"""
+             WHERE t.state = 'provisioning' AND o.status = 'paid') AS unprovisioned,
+            (SELECT coalesce(extract(epoch FROM max(at)), 0)::float8
+             FROM shared.journal WHERE kind = 'payments.reconciled') AS reconciled_at"""
     )
     assert ages is not None  # noqa: S101 # a SELECT without FROM has one row
     return Figures(
@@ -40,6 +42,7 @@ async def figures(conn: SharedConnection) -> Figures:
         differences=sum(row["still_open"] for row in reviews if row["reason"] in DIFFERENCES),
         oldest_unhandled_seconds=ages["unhandled"],
         oldest_unprovisioned_seconds=ages["unprovisioned"],
+        reconciled_at=ages["reconciled_at"],
     )
 
 

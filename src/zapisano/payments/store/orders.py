@@ -270,7 +270,9 @@ async def drop_charge(conn: SharedConnection, order_id: OrderId, reason: str) ->
     """
     return bool(
         await conn.execute(
-            """UPDATE shared.orders SET status = 'canceled', cancel_reason = $2
+            """UPDATE shared.orders
+               SET status = 'canceled', cancel_reason = $2, method_id = NULL,
+                   request_body = (request_body::jsonb - 'payment_method_id')::text
                WHERE id = (
                    SELECT id FROM shared.orders
                    WHERE id = $1 AND charge_key IS NOT NULL AND status = 'created'
@@ -279,6 +281,27 @@ async def drop_charge(conn: SharedConnection, order_id: OrderId, reason: str) ->
             order_id,
             reason,
         )
+    )
+
+
+async def last_asked(conn: SharedConnection, tenant: TenantId, period: str) -> datetime | None:
+    """Return when the provider was last asked to charge for a period; its keys begin with it."""
+    last: datetime | None = await conn.fetchval(
+        """SELECT max(requested_at) FROM shared.orders
+           WHERE tenant_id = $1 AND starts_with(charge_key, $2)""",
+        tenant,
+        period,
+    )
+    return last
+
+
+async def forget_charged(conn: SharedConnection, order_id: OrderId) -> None:
+    """Forget by what a charge was charged, once it is over: the id could charge again."""
+    await conn.execute(
+        """UPDATE shared.orders
+           SET method_id = NULL, request_body = (request_body::jsonb - 'payment_method_id')::text
+           WHERE id = $1 AND charge_key IS NOT NULL AND status IN ('paid', 'canceled')""",
+        order_id,
     )
 
 
@@ -371,14 +394,18 @@ async def mark_paid(
     )
 
 
-async def mark_canceled(conn: SharedConnection, order_id: OrderId, reason: str, via: str) -> None:
-    """Write that the provider has canceled the payment."""
+async def mark_canceled(
+    conn: SharedConnection, order_id: OrderId, reason: str, *, via: str, last4: str | None
+) -> None:
+    """Write that the provider has canceled the payment, and by which card it was tried."""
     await conn.execute(
-        """UPDATE shared.orders SET status = 'canceled', cancel_reason = $2, settled_via = $3
+        """UPDATE shared.orders
+           SET status = 'canceled', cancel_reason = $2, settled_via = $3, card_last4 = $4
            WHERE id = $1 AND status NOT IN ('paid', 'canceled')""",
         order_id,
         reason,
         via,
+        last4,
     )
 
 

@@ -37,11 +37,24 @@ async def end_stars(conn: SharedConnection, order_id: OrderId) -> None:
 
 
 async def paid_beside(conn: SharedConnection, order_id: OrderId) -> TenantId | None:
-    """Return the tenant of the other order of the pair, in roubles or in Stars, if it is paid."""
+    """Return the tenant of another order for the same thing, in roubles or in Stars, if it is paid.
+
+    Orders are for the same thing if one stands beside the other or has taken its place, however
+    many of them there are.
+    """
     found: str | None = await conn.fetchval(
-        """SELECT o.tenant_id FROM shared.orders AS o
-           WHERE o.status = 'paid' AND (o.instead_of = $1
-               OR o.id = (SELECT s.instead_of FROM shared.orders AS s WHERE s.id = $1))""",
+        """WITH RECURSIVE same (id) AS (
+               SELECT $1::uuid
+               UNION
+               SELECT next.id FROM same CROSS JOIN LATERAL (
+                   SELECT o.retry_of AS id FROM shared.orders AS o WHERE o.id = same.id
+                   UNION ALL SELECT o.instead_of FROM shared.orders AS o WHERE o.id = same.id
+                   UNION ALL SELECT o.id FROM shared.orders AS o WHERE o.retry_of = same.id
+                   UNION ALL SELECT o.id FROM shared.orders AS o WHERE o.instead_of = same.id
+               ) AS next WHERE next.id IS NOT NULL
+           )
+           SELECT o.tenant_id FROM same JOIN shared.orders AS o USING (id)
+           WHERE o.status = 'paid' AND o.id <> $1 LIMIT 1""",
         order_id,
     )
     return TenantId(found) if found else None

@@ -5,7 +5,7 @@ import secrets
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +27,9 @@ from zapisano.simulator.yookassa.problems import invalid, unknown
 from zapisano.simulator.yookassa.store import Listing, Store
 
 KNOWN_PAYMENT = "test_payment_123"
+# The old sales bot has sold it a month ago: only whoever tells of it has it looked at, no list of
+# the last days does.
+KNOWN_SINCE = timedelta(days=30)
 # The shop's own address is a setting that may change while a notification waits, so it is looked
 # up when the notification is sent.
 OWN_ADDRESS = ""
@@ -52,7 +55,7 @@ class Kassa:
         """A new state knows the payment that the guide's curl speaks of."""
         if self.store.find_payment(KNOWN_PAYMENT) is not None:
             return
-        now = self.store.now()
+        now = self.store.now() - KNOWN_SINCE
         method = Method(id=KNOWN_PAYMENT, type="bank_card", card=any_card())
         payment = Payment(
             id=KNOWN_PAYMENT,

@@ -1,5 +1,5 @@
 // What to press next, for whoever holds the phone, in the chat that is open. Pure: no page, no network.
-import { renews, stories } from "./story.js";
+import { awaitsBot, renews, stories } from "./story.js";
 
 const ORDER_LINK = /\/checkout\/([0-9a-f-]{36})/g;
 const STATES = /^tenant\.(active|suspended|resumed|archived|restored)$/;
@@ -40,6 +40,7 @@ function buying({ messages }, events) {
   const story = order && stories(events).find(({ keys }) => keys.has(paidInstead(order, events)));
   if (!story) return "hint_plan";
   const happened = new Set(story.events.map(({ kind }) => kind));
+  if (renews(story) && awaitsBot(story.tenant, events)) return "hint_attach";
   if (happened.has("tenant.active") || renews(story)) return ofTenant(events, story.tenant).some(isBooking) ? "hint_owns" : "hint_active";
   if (happened.has("tenant.awaiting_bot")) return "hint_attach";
   if (happened.has("payment.settled")) return "hint_paid";

@@ -25,6 +25,7 @@ const NEXT = {
 const ORDER = Object.keys(NEXT);
 // What a tenant's first payment may record of the tenant before it records itself as settled.
 const BEFORE_SETTLED = new Set(["tenant.provisioning", "subscription.extended"]);
+const STATES = /^tenant\.(awaiting_bot|active|suspended|resumed|archived|restored)$/;
 export const STUCK_MS = 5000;
 const KEPT_EVENTS = 400;
 
@@ -104,6 +105,11 @@ export function waiting(story, now) {
   const { by, key } = NEXT[furthest.kind];
   const ms = Math.max(0, now - Date.parse(furthest.at));
   return { by, key, ms, at: station(furthest.kind).name, stuck: by === "worker" && ms > STUCK_MS };
+}
+
+/** Is the place of this tenant ready, and no bot there yet? However often it was paid for. */
+export function awaitsBot(tenant, events) {
+  return events.findLast((event) => event.tenant === tenant && STATES.test(event.kind))?.kind === "tenant.awaiting_bot";
 }
 
 /** Did this story pay for a tenant that was there before? Its schema and bot are then not made. */

@@ -1,6 +1,6 @@
 // The notebook beside the phone: stations light up as the product's events come.
 import { h, icon } from "./dom.js";
-import { add, line, renews, stories, waiting } from "./story.js";
+import { add, awaitsBot, line, renews, stories, waiting } from "./story.js";
 import { aheadSentence, duration, renewedSentence, sentence, skippedSentence, stationName } from "./story_texts.js";
 import { t } from "./texts.js";
 
@@ -94,9 +94,9 @@ export class StoryView {
 
   drawLine(story) {
     const list = this.part("line");
-    const renewed = story && renews(story);
+    const there = story && renews(story) ? ["schema", ...(awaitsBot(story.tenant, this.events) ? [] : ["bot"])] : [];
     line(story).forEach((row, index) => {
-      const now = { ...row, renewed: renewed && ["schema", "bot"].includes(row.name) && !row.events.length };
+      const now = { ...row, renewed: there.includes(row.name) && !row.events.length };
       const signature = JSON.stringify([story?.id, now]);
       const old = list.children[index];
       if (old?.dataset.signature === signature) return;

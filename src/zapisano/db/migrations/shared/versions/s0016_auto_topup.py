@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "s0014"
-down_revision = "s0013"
+revision = "s0016"
+down_revision = "s0015"
 
 ORDERS = (
     """ALTER TABLE shared.orders
