@@ -1,4 +1,4 @@
-"""A charge comes on its day or not at all, ends with its consent, and forgets by what it was made."""
+"""A charge comes on its day or not at all, ends with its consent, and forgets its method."""
 
 import asyncio
 import json
@@ -136,9 +136,10 @@ async def test_a_race_of_charges_and_of_the_tap_that_ends_them(
         asked = await _races(owner, witness, chance)
         rows = await witness.fetch(ASKED)
         assert [row[0] for row in rows] == asked
-        assert set(charges_asked(kassa)[before:]) == set(asked)
         assert await owner.method() is None
-        assert await owner.is_charged() is None
+        late = await owner.is_charged()
+        assert late is None or late.status is Status.CANCELED  # made, and dropped unasked
+        assert set(charges_asked(kassa)[before:]) == set(asked)
     outcomes = await witness.fetchval(
         "SELECT count(*) FROM shared.orders WHERE charge_key IS NOT NULL AND status = 'paid'"
     )

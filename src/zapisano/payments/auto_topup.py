@@ -113,6 +113,8 @@ async def _is_due(
     day = day_start(now, settings.time_zone)
     if await methods.charges_since(conn, method.email, day) >= method.terms.per_day:
         return False
+    if await methods.is_in_the_way(conn, method.email):
+        return False
     try:
         account = await account_of(conn, settings, method.email, now)
     except Conflict as error:  # it is frozen, or there is no ledger

@@ -78,11 +78,11 @@ RUSSIAN: Mapping[str, str] = {
     "balance": "Сейчас на счёте: {balance}.",
     "to_app": "Вернуться в приложение",
     "credits_review": "Что-то не сошлось, и платёж смотрит человек. Деньги не пропадут.",
-    "auto_topup": "Пополнять на {sum}, когда останется меньше {below}, {often}",
+    "auto_topup": "Списывать {sum} на пополнение, когда останется меньше {below}, {often}",
     "once_a_day": "не чаще раза в день",
     "times_a_day": "не чаще {times} раз в день",
     "auto_topup_note": "Это не больше {most} в день. Отключить можно в любой момент в приложении.",
-    "auto_topup_on": "Автопополнение включено.",
+    "auto_topup_on": "Автопополнение включено: «{terms}».",
     "choice_frozen_topup": "Этот платёж уже начат без автопополнения, и включить его здесь "
     "нельзя. Оплатите так, а автопополнение включите в следующий раз.",
     "ask_about_payment": "Если есть вопросы, напишите нам: адрес ниже.",
@@ -174,12 +174,12 @@ ENGLISH: Mapping[str, str] = {
     "to_app": "Return to the app",
     "credits_review": "Something does not add up and a person is looking at it. Your money is not "
     "lost.",
-    "auto_topup": "Top up by {sum} when fewer than {below} are left, {often}",
+    "auto_topup": "Charge {sum} for a top-up when fewer than {below} are left, {often}",
     "once_a_day": "at most once a day",
     "times_a_day": "at most {times} times a day",
     "auto_topup_note": "That is {most} a day at most. You can switch it off in the app at any "
     "time.",
-    "auto_topup_on": "Auto top-up is on.",
+    "auto_topup_on": "Auto top-up is on: “{terms}”.",
     "choice_frozen_topup": "This payment was started without auto top-up, so it cannot be switched "
     "on here. Pay it as it is and switch auto top-up on the next time.",
     "ask_about_payment": "If you have a question, write to us: the address is below.",

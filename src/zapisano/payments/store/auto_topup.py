@@ -41,6 +41,19 @@ async def claim(
     return [row["id"] for row in rows]
 
 
+async def is_in_the_way(conn: SharedConnection, email: str) -> bool:
+    """Say whether other money may be on its way to an account, or a person looks at some."""
+    return bool(
+        await conn.fetchval(
+            """SELECT EXISTS (SELECT FROM shared.orders AS o WHERE o.email = $1
+               AND (o.status IN ('created', 'pending') AND o.requested_at IS NOT NULL
+                   OR o.status = 'review' AND EXISTS (SELECT FROM shared.reviews AS r
+                       WHERE r.order_id = o.id AND r.closed_at IS NULL)))""",
+            email,
+        )
+    )
+
+
 async def charges_since(conn: SharedConnection, email: str, day: datetime) -> int:
     """Return how many charges of an account since then have brought money, or may have."""
     return int(
