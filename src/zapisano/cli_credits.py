@@ -83,6 +83,18 @@ def adjust(
     do(lambda settings: accounts.adjust(settings, email, amount, reason=reason, key=key))
 
 
+@app.command(name="auto-topup")
+def auto_topup(
+    email: Email,
+    *,
+    off: Annotated[bool, typer.Option("--off", help="End it and forget the card.")] = False,
+) -> None:
+    """Show how an account is topped up by itself, or end that at once."""
+    from zapisano.ops.credits import auto_topup as ops
+
+    do(lambda settings: ops.end(settings, email) if off else ops.show(settings, email))
+
+
 @app.command()
 def top(
     by: Annotated[By, typer.Option(help="What counts.")] = By.SPENT,

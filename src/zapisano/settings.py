@@ -158,6 +158,7 @@ class Settings(BaseSettings):
     credits_low_balance: Decimal | None = Field(None, ge=0, le=MOST_CREDITS, decimal_places=2)
     credits_webhook_url: str = ""
     credits_webhook_secret: SecretStr = NO_SECRET
+    credits_auto_topup_seconds: int = Field(5, ge=1, le=3600)
 
     client_id: str = "default"
     redis_key_prefix: str = ""

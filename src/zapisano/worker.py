@@ -44,6 +44,7 @@ from zapisano.payments import (
     RECONCILE_AFTER_START,
     AutopayEnded,
     ChargeDeclined,
+    FindLow,
     OrderCanceled,
     OrderPaid,
     OrderRefunded,
@@ -193,6 +194,7 @@ async def prepare(parts: Parts) -> None:
             await ensure_sales_bot(conn, parts.settings, parts.bots.vault)
         await schedule(conn, ForgetUpdates(), at=parts.now(), subject="")
         await schedule(conn, Tend(), at=parts.now(), subject="")
+        await schedule(conn, FindLow(), at=parts.now(), subject="")
         await wake_all(conn, parts.now())
         await schedule(conn, Reconcile(), at=parts.now() + RECONCILE_AFTER_START, subject="")
     await redirect(parts.database, parts.settings)

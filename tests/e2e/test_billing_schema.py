@@ -45,6 +45,8 @@ OPERATIONS = (
     ("get", "/api/billing/transactions"),
     ("post", "/api/billing/topup"),
     ("get", "/api/billing/topup/{order_id}"),
+    ("get", "/api/billing/auto-topup"),
+    ("delete", "/api/billing/auto-topup"),
     ("post", "/api/billing/holds"),
     ("get", "/api/billing/holds/{hold_id}"),
     ("post", "/api/billing/holds/{hold_id}/settle"),
@@ -61,6 +63,7 @@ OF_A_USER = {
     "/api/billing/transactions",
     "/api/billing/topup",
     "/api/billing/topup/{order_id}",
+    "/api/billing/auto-topup",
 }
 NAMES_AN_ACCOUNT = {"/api/billing/holds", "/api/billing/refunds"}
 PRICED = {"/api/billing/deduct", "/api/billing/holds", "/api/billing/holds/{hold_id}/settle"}

@@ -1,6 +1,7 @@
 """A person buys credits in a real Chromium: YooKassa's page, our page, and back to the app."""
 
 from collections.abc import AsyncGenerator
+from decimal import Decimal
 
 import pytest
 from chromium import NARROW, WIDE, chromium, judge, needs_chromium, open_page
@@ -10,6 +11,7 @@ from integration.payments_fixtures import (
     DECLINED_CARD,
     Witness,
     kassa,
+    now,
     provider,
     serving,
     settings,
@@ -18,9 +20,10 @@ from integration.payments_fixtures import (
     until,
     working,
 )
-from integration.topup_fixtures import Payer, payer, topups
+from integration.topup_fixtures import ANNA, Payer, payer, topups
 from zapisano.app import create_api
-from zapisano.payments import CreditsOrder
+from zapisano.payments import AutoTerms, CreditsOrder, top_up
+from zapisano.payments.auto_methods import newest
 
 __all__ = ["kassa", "payer", "provider", "settings", "shared_kassa"]
 pytestmark = needs_chromium
@@ -92,3 +95,66 @@ async def test_from_the_apps_link_to_the_truth_and_back(
             await expect(back).to_have_attribute("href", address)
         await until(lambda: topups(witness))
     assert len(await topups(witness)) == 1
+
+
+TERMS = AutoTerms(Decimal(100), Decimal(500), 2)
+
+
+@pytest.mark.parametrize(
+    ("language", "box", "most", "is_on"),
+    [
+        (
+            "ru",
+            "Списывать 500 ₽ на пополнение, когда останется меньше 100 кредитов, "
+            "не чаще 2 раз в день",
+            "Это не больше 1\xa0000 ₽ в день.",
+            "Автопополнение включено",
+        ),
+        (
+            "en",
+            "Charge 500 ₽ for a top-up when fewer than 100 credits are left, at most 2 times a day",
+            "That is 1\xa0000 ₽ a day at most.",
+            "Auto top-up is on",
+        ),
+    ],
+)
+async def test_auto_topup_is_agreed_to_by_a_tick(
+    payer: Payer, browser: Browser, language: str, box: str, most: str, is_on: str
+) -> None:
+    app = create_api(payer.settings, payer.database)
+    async with serving(app) as url, working(payer.database, payer.provider, payer.settings):
+        here = shop_settings(
+            payer.settings, payer.kassa, public_url=url, yookassa_autopay=True, **SHOWN
+        )
+        app.state.settings = here
+        order = await top_up(
+            payer.database,
+            payer.provider,
+            here,
+            email=ANNA,
+            amount=Decimal(500),
+            key=None,
+            language=language,
+            auto=TERMS,
+            now=now(),
+        )
+        address = f"{url}/checkout/{order.id}?lang={language}"
+        for size, scheme in ((NARROW, "dark"), (WIDE, "light")):
+            async with open_page(browser, address, size, scheme) as page:
+                await judge(page, f"auto-topup-{language}-{size[0]}-{scheme}")
+        async with open_page(browser, address, NARROW) as page:
+            tick = page.get_by_role("checkbox", name=box)
+            await expect(tick).not_to_be_checked()
+            await expect(page.get_by_text(most)).to_be_visible()
+            await judge(page, f"auto-topup-{language}-asked")
+            await tick.check()
+            await page.locator("button.primary").click()
+            await page.get_by_role("link", name="5555 •••• 4477").click()
+            await page.locator("button").first.click()
+            await page.wait_for_url(f"{url}/checkout/{order.id}/return*", wait_until="commit")
+            await expect(page.get_by_text(is_on)).to_be_visible()
+            await judge(page, f"auto-topup-{language}-on")
+        async with payer.database.shared() as conn:
+            kept = await newest(conn, ANNA)
+    assert kept is not None
+    assert (kept.terms, kept.card, kept.ended_for) == (TERMS, "•• 4477", None)

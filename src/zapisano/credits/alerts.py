@@ -1,4 +1,4 @@
-"""Low balances, told to the app's own server as Standard Webhooks ask.
+"""Low balances, and charges that failed, told to the app's own server as Standard Webhooks ask.
 
 Source: https://github.com/standard-webhooks/standard-webhooks (spec, read in November 2026): the
 headers, the pauses between attempts, and that 410 ends them. An alert arrives at least once, and
@@ -7,7 +7,7 @@ and what became of them is written down.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -17,7 +17,7 @@ import simplejson
 from standardwebhooks import Webhook
 
 from zapisano.credits.store import alerts as store
-from zapisano.credits.store.alerts import Alert
+from zapisano.credits.store.alerts import Alert, Told
 from zapisano.db import Database
 from zapisano.settings import Settings
 from zapisano.telemetry import get_logger
@@ -81,20 +81,33 @@ async def deliver(database: Database, settings: Settings, now: Callable[[], date
 
 def payload(alert: Alert) -> str:
     """Return what is sent: the same at each attempt. Sums are exact numbers of JSON."""
+    kind = alert.told.kind if alert.told else "balance.low"
+    data = (
+        _of_others(alert, alert.told)
+        if alert.told
+        else {
+            "email": alert.email,
+            "balance": alert.balance,
+            "threshold": alert.threshold,
+            "movement": alert.movement,
+        }
+    )
     return simplejson.dumps(
-        {
-            "type": "balance.low",
-            "timestamp": alert.created_at.isoformat(),
-            "data": {
-                "email": alert.email,
-                "balance": alert.balance,
-                "threshold": alert.threshold,
-                "movement": alert.movement,
-            },
-        },
+        {"type": kind, "timestamp": alert.created_at.isoformat(), "data": data},
         use_decimal=True,
         ensure_ascii=False,
     )
+
+
+def _of_others(alert: Alert, told: Told) -> Mapping[str, object]:
+    return {
+        "email": alert.email,
+        "balance": alert.balance,
+        "below": alert.threshold,
+        "amount": told.amount,
+        "reason": told.reason,
+        "nextAttemptAt": told.again_at.isoformat() if told.again_at else None,
+    }
 
 
 async def _is_pointless(database: Database, settings: Settings, now: datetime) -> bool:

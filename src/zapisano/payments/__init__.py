@@ -1,6 +1,7 @@
 """Orders of plans and of credits, the YooKassa client, the inbox and settle."""
 
 from zapisano.payments.account import account_of
+from zapisano.payments.auto_model import AutopayOff, auto_terms
 from zapisano.payments.checkout import (
     ask_after,
     choose,
@@ -15,6 +16,7 @@ from zapisano.payments.inbox import read_notification, receive
 from zapisano.payments.jobs import (
     AutopayEnded,
     ChargeDeclined,
+    FindLow,
     OrderCanceled,
     OrderPaid,
     OrderRefunded,
@@ -28,6 +30,7 @@ from zapisano.payments.jobs import (
 from zapisano.payments.model import (
     Agreed,
     AnyOrder,
+    AutoTerms,
     BusinessClosed,
     ChoiceFrozen,
     CreditsOrder,
@@ -77,7 +80,7 @@ from zapisano.payments.stars import (
     refund_stars,
     sold_for_stars,
 )
-from zapisano.payments.topup import create_topup, top_up, topup_status
+from zapisano.payments.topup import create_topup, pay_at, top_up, topup_status
 from zapisano.payments.yookassa import YooKassa
 
 __all__ = [
@@ -85,12 +88,15 @@ __all__ = [
     "Agreed",
     "AlreadyRefunded",
     "AnyOrder",
+    "AutoTerms",
     "AutopayEnded",
+    "AutopayOff",
     "BadContact",
     "BusinessClosed",
     "ChargeDeclined",
     "ChoiceFrozen",
     "CreditsOrder",
+    "FindLow",
     "Method",
     "NotPaid",
     "Order",
@@ -134,6 +140,7 @@ __all__ = [
     "allow_stars",
     "ask_after",
     "ask_refund",
+    "auto_terms",
     "choose",
     "counting_errors",
     "create_order",
@@ -142,6 +149,7 @@ __all__ = [
     "left_to_refund",
     "note_refund",
     "offer",
+    "pay_at",
     "payments_handlers",
     "poll",
     "poll_refund",

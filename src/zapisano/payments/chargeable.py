@@ -31,8 +31,8 @@ def period_key(tenant_id: str, paid_until: datetime) -> str:
 
 
 def is_charge(order: AnyOrder) -> bool:
-    """Say whether an order is an attempt to charge a tenant's saved method."""
-    return isinstance(order, PlanOrder) and order.charge_key is not None
+    """Say whether an order is an attempt to charge a saved method."""
+    return order.charge_key is not None
 
 
 def is_of_period(order: PlanOrder, paid: Subscription) -> bool:

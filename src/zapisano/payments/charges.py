@@ -69,7 +69,7 @@ async def charge(
     except OrderClosed as error:
         log.info("charge_not_made", order=order_id, reason=error.code)
         async with database.shared() as conn:
-            await _drop(conn, order_id)
+            await store.drop_charge(conn, order_id, NOT_WANTED)
 
 
 async def prepare(
@@ -88,7 +88,7 @@ async def prepare(
         or (made is not None and not fits(made, found))
     ):
         if made is not None:
-            await _drop(conn, made.id)
+            await store.drop_charge(conn, made.id, NOT_WANTED)
         return None
     if made is not None:
         return made.id
@@ -97,14 +97,6 @@ async def prepare(
     if not await _way_is_free(conn, settings, job, now):
         return None
     return await _order(conn, settings, found, key, now)
-
-
-async def _drop(conn: SharedConnection, order_id: OrderId) -> bool:
-    """Cancel a charge that nobody was asked for; return False if it may have been."""
-    if not await store.drop_charge(conn, order_id, NOT_WANTED):
-        return False
-    await store.forget_charged(conn, order_id)
-    return True
 
 
 async def _is_its_time(
@@ -157,7 +149,7 @@ async def _way_is_free(
     for order_id, status, is_charge in await store.in_the_way(
         conn, TenantId(job.tenant_id), period_key(job.tenant_id, job.paid_until)
     ):
-        if is_charge and await _drop(conn, order_id):
+        if is_charge and await store.drop_charge(conn, order_id, NOT_WANTED):
             continue  # an earlier attempt that never reached the provider
         if status in {Status.PAID, Status.REVIEW}:
             return False

@@ -15,7 +15,7 @@ from zapisano import journal
 from zapisano.db import Database, SharedConnection
 from zapisano.errors import Conflict, Refused
 from zapisano.jobs import enqueue, schedule, unschedule
-from zapisano.payments import store
+from zapisano.payments import auto_methods, store
 from zapisano.payments.account import account_of
 from zapisano.payments.chargeable import may_be_asked
 from zapisano.payments.declines import REFUSED, declined
@@ -23,6 +23,7 @@ from zapisano.payments.jobs import Poll, Settle
 from zapisano.payments.model import (
     POLL_INTERVALS,
     AnyOrder,
+    AutoTerms,
     BusinessClosed,
     ChoiceFrozen,
     CreditsOrder,
@@ -90,15 +91,14 @@ async def keep(conn: SharedConnection, order: AnyOrder) -> bool:
     match order:
         case PlanOrder():
             tenant, sold = order.tenant_id, {"plan": order.plan, "days": order.days}
-            by = "buyer" if order.charge_key is None else "system"
         case CreditsOrder():
-            tenant, sold, by = None, {"credits": str(order.credits)}, "buyer"
+            tenant, sold = None, {"credits": str(order.credits)}
     await journal.record(
         conn,
         "order.created",
         order.id,
         tenant=tenant,
-        by=by,
+        by="buyer" if order.charge_key is None else "system",
         order_id=order.id,
         **sold,
         amount=str(order.amount),
@@ -156,6 +156,7 @@ def credits_order(
     now: datetime,
     request_key: str | None = None,
     retry_of: OrderId | None = None,
+    auto: AutoTerms | None = None,
 ) -> CreditsOrder:
     """Make an order of credits for `amount` roubles, at the rate of today.
 
@@ -173,6 +174,7 @@ def credits_order(
         idempotence_key=_new_key(),
         request_key=request_key,
         retry_of=retry_of,
+        auto=auto,
         created_at=now,
     )
     order = replace(order, receipt_contact=email if settings.yookassa_receipts else None)
@@ -237,6 +239,7 @@ def _successor(settings: Settings, old: AnyOrder, now: datetime) -> AnyOrder:
                 amount=old.amount,
                 language=old.buyer_language,
                 retry_of=old.id,
+                auto=old.auto,
                 now=now,
             )
 
@@ -289,6 +292,7 @@ async def start_payment(
     """
     async with database.shared() as conn:
         await hold_promo(conn, order_id, now)
+        await auto_methods.hold(conn, order_id)
         order = await store.get(conn, order_id, lock=True)
         if not order.is_open or not order.key_lives_at(now):
             raise OrderClosed
@@ -374,16 +378,21 @@ async def _note_refusal(
 
 async def _end_charge(conn: SharedConnection, order: AnyOrder, now: datetime) -> None:
     """A charge that was refused for certain is over: nobody is there to press again."""
-    if isinstance(order, PlanOrder) and await store.drop_charge(conn, order.id, REFUSED):
-        await journal.record(
-            conn,
-            "charge.refused",
-            order.id,
-            tenant=order.tenant_id,
-            by="provider",
-            order_id=order.id,
-        )
-        await declined(conn, order, REFUSED, now)
+    if not await store.drop_charge(conn, order.id, REFUSED):
+        return
+    await journal.record(
+        conn,
+        "charge.refused",
+        order.id,
+        tenant=_tenant_of(order),
+        by="provider",
+        order_id=order.id,
+    )
+    match order:
+        case PlanOrder():
+            await declined(conn, order, REFUSED, now)
+        case CreditsOrder():
+            await auto_methods.declined(conn, order, REFUSED, now)
 
 
 async def store_payment(conn: SharedConnection, order_id: OrderId, payment: Payment) -> None:

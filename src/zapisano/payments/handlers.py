@@ -5,8 +5,18 @@ from datetime import datetime
 
 from zapisano.db import Database
 from zapisano.jobs import Handlers
+from zapisano.payments import auto_topup
 from zapisano.payments.charges import charge
-from zapisano.payments.jobs import Poll, PollRefund, Reconcile, RefundStars, Settle, SettleRefund
+from zapisano.payments.jobs import (
+    AutoTopup,
+    FindLow,
+    Poll,
+    PollRefund,
+    Reconcile,
+    RefundStars,
+    Settle,
+    SettleRefund,
+)
 from zapisano.payments.model import OrderId
 from zapisano.payments.poller import poll
 from zapisano.payments.provider import RefundingProvider
@@ -67,3 +77,21 @@ def payments_handlers(
     handlers.on(Charge, on_charge)
     handlers.on(Settle, on_settle)
     handlers.on(Poll, on_poll)
+    _auto_topup_handlers(handlers, database, provider, settings, now)
+
+
+def _auto_topup_handlers(
+    handlers: Handlers,
+    database: Database,
+    provider: RefundingProvider,
+    settings: Settings,
+    now: Callable[[], datetime],
+) -> None:
+    async def on_find_low(job: FindLow) -> None:
+        await auto_topup.find_low(database, settings, job, now())
+
+    async def on_auto_topup(job: AutoTopup) -> None:
+        await auto_topup.charge(database, provider, settings, job.method, now())
+
+    handlers.on(FindLow, on_find_low)
+    handlers.on(AutoTopup, on_auto_topup)

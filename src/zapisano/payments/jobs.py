@@ -127,6 +127,24 @@ class AutopayEnded(Job):
 
 
 @dataclass(frozen=True)
+class FindLow(Job):
+    """Find accounts of credits that are to be topped up by themselves, and come again soon."""
+
+    kind: ClassVar[str] = "payments.find_low"
+    lane: ClassVar[Lane] = Lane.MONEY
+
+
+@dataclass(frozen=True)
+class AutoTopup(Job):
+    """Charge the saved method of an account of credits; `method` is its number with us."""
+
+    kind: ClassVar[str] = "payments.auto_topup"
+    lane: ClassVar[Lane] = Lane.MONEY
+
+    method: int
+
+
+@dataclass(frozen=True)
 class OrderWaits(Job):
     """Show a plan's buyer once more what is to be paid, and where."""
 

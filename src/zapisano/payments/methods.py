@@ -49,7 +49,7 @@ async def keep(
     A newer one takes the place of an older one.
     """
     terms, method = agreed(order), payment.method
-    if not order.saves_method or terms is None or method is None or not method.saved:
+    if not (order.saves_method and isinstance(terms, Agreed) and method and method.saved):
         return
     tenant = await tenants.get(conn, tenant_id, lock=True)
     if tenant.owner_id != order.buyer_id:

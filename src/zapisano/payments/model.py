@@ -153,6 +153,23 @@ class TopupsOff(Conflict):
     code, text = "topups_off", "Top-ups are not switched on here."
 
 
+@dataclass(frozen=True)
+class AutoTerms:
+    """What a payer of credits agrees to: `amount` roubles whenever fewer than `below` are left.
+
+    No more than `per_day` times a day.
+    """
+
+    below: Decimal
+    amount: Decimal
+    per_day: int
+
+    @property
+    def most_a_day(self) -> Decimal:
+        """What a day may cost, in roubles."""
+        return self.amount * self.per_day
+
+
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """What somebody wants to buy, at a frozen price: one order, one request, one payment.
@@ -218,12 +235,13 @@ class CreditsOrder(Order):
     """Credits for the account of an e-mail address: how many is settled when it is made.
 
     `request_key` is the Idempotency-Key it was asked for under, if there was one. Nobody in
-    Telegram knows of it.
+    Telegram knows of it. `auto` is what its payer is asked to agree to besides, for later.
     """
 
     email: str
     credits: Decimal
     request_key: str | None = None
+    auto: AutoTerms | None = None
 
 
 AnyOrder = PlanOrder | CreditsOrder
@@ -339,16 +357,16 @@ def read_order_id(text: str) -> OrderId | None:
         return None
 
 
-def topup_amount(amount: Decimal) -> Decimal:
+def topup_amount(amount: Decimal, field: str = "amount") -> Decimal:
     """Return a sum in roubles that credits are sold for, with its two places.
 
     Raises:
-        Refused: it is too small, too large, no number, or finer than a kopeck.
+        Refused: it is too small, too large, no number, or finer than a kopeck; names `field`.
     """
     if not (amount.is_finite() and LEAST_TOPUP <= amount <= MOST_TOPUP):
-        raise Refused(f"amount: must be {LEAST_TOPUP} to {MOST_TOPUP} roubles")
+        raise Refused(f"{field}: must be {LEAST_TOPUP} to {MOST_TOPUP} roubles")
     if amount != (rounded := amount.quantize(KOPECK)):
-        raise Refused("amount: must have two decimal places at most")
+        raise Refused(f"{field}: must have two decimal places at most")
     return rounded
 
 

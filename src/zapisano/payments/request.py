@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from zapisano.payments.model import CURRENCY, Agreed, AnyOrder, CreditsOrder, Order, PlanOrder
+from zapisano.payments.model import (
+    CURRENCY,
+    Agreed,
+    AnyOrder,
+    AutoTerms,
+    CreditsOrder,
+    Order,
+    PlanOrder,
+)
 from zapisano.payments.receipts import receipt
 from zapisano.settings import Settings
 
@@ -35,7 +43,7 @@ def request_body(settings: Settings, order: AnyOrder) -> str:
     )
 
 
-def agreed(order: Order) -> Agreed | None:
+def agreed(order: Order) -> Agreed | AutoTerms | None:
     """Return what the payer has agreed to be charged later, as the frozen request says it.
 
     None where the request does not ask to save the method, so nothing can be saved.
@@ -44,13 +52,19 @@ def agreed(order: Order) -> Agreed | None:
     if not body.get("save_payment_method"):
         return None
     metadata = body["metadata"]
-    return Agreed(Decimal(metadata["autopay_amount"]), int(metadata["autopay_days"]))
+    amount = Decimal(metadata["autopay_amount"])
+    if "autopay_below" in metadata:
+        below = Decimal(metadata["autopay_below"])
+        return AutoTerms(below, amount, int(metadata["autopay_per_day"]))
+    return Agreed(amount, int(metadata["autopay_days"]))
 
 
-def offer(settings: Settings, order: AnyOrder) -> Agreed | None:
+def offer(settings: Settings, order: AnyOrder) -> Agreed | AutoTerms | None:
     """Return what the payer of this order can agree to, at today's price; None where to nothing."""
-    if not (settings.yookassa_autopay and isinstance(order, PlanOrder)):
+    if not settings.yookassa_autopay:
         return None
+    if isinstance(order, CreditsOrder):
+        return order.auto
     plan = settings.plans.get(order.plan)
     return Agreed(plan.price, plan.days) if plan and not order.method_id else None
 
@@ -69,10 +83,17 @@ def _way_to_pay(settings: Settings, order: AnyOrder) -> Mapping[str, object]:
 
 def _agreement(settings: Settings, order: AnyOrder) -> Mapping[str, str]:
     """What is agreed to stands in the request itself: it is frozen, and the provider has it too."""
-    terms = offer(settings, order) if order.saves_method else None
-    if terms is None:
-        return {}
-    return {"autopay_amount": str(terms.amount), "autopay_days": str(terms.days)}
+    match offer(settings, order) if order.saves_method else None:
+        case None:
+            return {}
+        case Agreed(amount, days):
+            return {"autopay_amount": str(amount), "autopay_days": str(days)}
+        case AutoTerms(below, amount, per_day):
+            return {
+                "autopay_amount": str(amount),
+                "autopay_below": str(below),
+                "autopay_per_day": str(per_day),
+            }
 
 
 def _receipt(settings: Settings, order: AnyOrder) -> Mapping[str, object]:

@@ -13,7 +13,7 @@ from zapisano import journal, subscriptions
 from zapisano.db import Database, SharedConnection
 from zapisano.errors import Busy
 from zapisano.jobs import enqueue, unschedule
-from zapisano.payments import methods, store
+from zapisano.payments import auto_methods, methods, store
 from zapisano.payments.account import credit
 from zapisano.payments.chargeable import is_charge
 from zapisano.payments.checkout import legacy_order
@@ -161,6 +161,7 @@ async def _succeeded(
             if reason is not None:
                 return await _distrust(conn, reason, payment, order, now)
             await _note_paid(conn, payment, order, None, now, via)
+            await auto_methods.paid(conn, order, payment, now)
     return Outcome.PAID
 
 
@@ -345,6 +346,8 @@ async def _canceled(
     await store.mark_canceled(conn, order.id, reason, via=via, last4=last4)
     if isinstance(order, PlanOrder) and order.charge_key:
         await declined(conn, order, reason, now)
+    elif isinstance(order, CreditsOrder) and order.charge_key:
+        await auto_methods.declined(conn, order, reason, now)
     elif isinstance(order, PlanOrder):  # else the page and the app tell: nobody is in Telegram
         await enqueue(conn, OrderCanceled(order.id, reason))
     await unschedule(conn, Poll, subject=order.id)

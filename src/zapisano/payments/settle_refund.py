@@ -15,10 +15,17 @@ from zapisano import journal
 from zapisano.db import Database, SharedConnection
 from zapisano.errors import Busy
 from zapisano.jobs import enqueue, unschedule
-from zapisano.payments import methods
+from zapisano.payments import auto_methods, methods
 from zapisano.payments import store as orders
 from zapisano.payments.jobs import OrderRefunded, PollRefund
-from zapisano.payments.model import CURRENCY, AnyOrder, PlanOrder, ProviderName, Reason
+from zapisano.payments.model import (
+    CURRENCY,
+    AnyOrder,
+    CreditsOrder,
+    PlanOrder,
+    ProviderName,
+    Reason,
+)
 from zapisano.payments.provider import Refund, RefundingProvider, UnknownRefund
 from zapisano.payments.refund_model import (
     RefundId,
@@ -189,6 +196,8 @@ async def take_effect(
             ended_autopay = await methods.end(
                 conn, order.tenant_id, "refunded", by=row.source, now=now
             )
+        elif isinstance(order, CreditsOrder):
+            await auto_methods.refunded(conn, order, by=row.source, now=now)
     taken, reason = await shrink(conn, settings, order, row, now)
     await store.mark_refund_succeeded(conn, row, taken, now)
     await _note(conn, order, row, taken, via)

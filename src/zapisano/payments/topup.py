@@ -12,9 +12,11 @@ from zapisano.db import Database, SharedConnection
 from zapisano.errors import Conflict, Refused
 from zapisano.payments import store
 from zapisano.payments.account import account_of
+from zapisano.payments.auto_model import AutopayOff
 from zapisano.payments.checkout import ask_after, credits_order, keep, start_payment
 from zapisano.payments.model import (
     MAX_REQUEST_KEY,
+    AutoTerms,
     CreditsOrder,
     OrderClosed,
     TopupsOff,
@@ -36,26 +38,36 @@ async def top_up(
     amount: Decimal,
     key: str | None,
     language: str = LANGUAGES[0],
+    auto: AutoTerms | None = None,
     now: datetime,
 ) -> CreditsOrder:
     """Order credits for `amount` roubles and have their payment made; return the order.
 
-    While it is open, its `confirmation_url` is where to pay. With a `key` the same request may be
-    sent again: it brings the same order and the same payment, in whatever state they are then.
+    While it is open, `pay_at` says where to pay. With a `key` the same request may be sent again:
+    it brings the same order and the same payment, in whatever state they are then. With `auto` no
+    payment is made yet: its payer agrees, or not, on our page first.
 
     Raises:
         As `create_topup` and `start_payment`, but never OrderClosed: then the state tells.
     """
     async with database.shared() as conn:
         order = await create_topup(
-            conn, settings, email=email, amount=amount, key=key, language=language, now=now
-        )
-    if not order.is_open or order.confirmation_url:
+            conn, settings, email=email, amount=amount, key=key, language=language, auto=auto,
+            now=now,
+        )  # fmt: skip
+    if not order.is_open or order.confirmation_url or order.auto:
         return order
     with suppress(OrderClosed):
         await start_payment(database, provider, order.id, now)
     async with database.shared() as conn:
         return await store.get_credits_order(conn, order.id)
+
+
+def pay_at(settings: Settings, order: CreditsOrder) -> str | None:
+    """Return where a top-up is paid: at YooKassa, or first on our page, where its payer agrees."""
+    if not order.is_open:
+        return None
+    return f"{settings.checkout_base}/checkout/{order.id}" if order.auto else order.confirmation_url
 
 
 async def create_topup(
@@ -66,35 +78,41 @@ async def create_topup(
     amount: Decimal,
     key: str | None,
     language: str = LANGUAGES[0],
+    auto: AutoTerms | None = None,
     now: datetime,
 ) -> CreditsOrder:
     """Keep an order of credits for `amount` roubles with its frozen request.
 
-    `email` is in lower case. With a `key` asking again returns the order there is.
+    `email` is in lower case. With a `key` asking again returns the order there is. `auto` is what
+    its payer will be asked to agree to, as `auto_terms` makes it.
 
     Raises:
         Refused: the sum or the key is not acceptable; the detail names the field.
-        KeyReused: this address has asked for another sum under this key.
+        KeyReused: this address has asked for something else under this key.
         TooMuch: the account could not hold so much.
         AccountFrozen: the operator has to decide about the account.
         TopupsOff: nobody can add credits for money here.
+        AutopayOff: nobody can be charged by themselves here.
     """
     roubles, key = topup_amount(amount), _checked_key(key)
     if not await _is_on(conn, settings):
         raise TopupsOff
+    if auto is not None and not settings.yookassa_autopay:
+        raise AutopayOff
     if key and (before := await store.find_by_request(conn, email, key)):
-        return _same(before, roubles)
+        return _same(before, roubles, auto)
     account = await account_of(conn, settings, email, now)
     order = credits_order(
-        settings, email=email, amount=roubles, language=language, request_key=key, now=now
-    )
+        settings, email=email, amount=roubles, language=language, request_key=key, auto=auto,
+        now=now,
+    )  # fmt: skip
     if account.balance + account.held + order.credits > LARGEST:
         raise TooMuch
     if await keep(conn, order):
         return order
     # Somebody has sent the same request at this very instant.
     if key and (before := await store.find_by_request(conn, email, key)):
-        return _same(before, roubles)
+        return _same(before, roubles, auto)
     raise Conflict
 
 
@@ -109,8 +127,8 @@ async def _is_on(conn: SharedConnection, settings: Settings) -> bool:
     return bool(has_shop) and await store.takes_credits(conn)
 
 
-def _same(before: CreditsOrder, roubles: Decimal) -> CreditsOrder:
-    if before.amount != roubles:
+def _same(before: CreditsOrder, roubles: Decimal, auto: AutoTerms | None) -> CreditsOrder:
+    if (before.amount, before.auto) != (roubles, auto):
         raise KeyReused
     return before
 

@@ -37,6 +37,7 @@ from zapisano.payments import (
     UnknownOrder,
     account_of,
     ask_after,
+    auto_methods,
     choose,
     refuse_closed,
     retry_order,
@@ -220,7 +221,9 @@ async def _about_credits(
         balance = (await account_of(conn, settings, order.email, now)).balance
     except (AccountFrozen, TopupsOff):
         balance = None
-    words = {"balance": balance, "back_url": _app_url(settings, order)}
+    method = await auto_methods.newest(conn, order.email) if order.saves_method else None
+    is_auto = method is not None and method.ended_for is None and method.order_id == order.id
+    words = {"balance": balance, "back_url": _app_url(settings, order), "is_auto": is_auto}
     return About("credits_order.html", words, is_closed=balance is None)
 
 
@@ -309,6 +312,8 @@ def _trouble(
     """Say kindly what went wrong, with the button to try again."""
     note(error)
     text = next((text for kind, text in TROUBLES if isinstance(error, kind)), None)
+    if isinstance(error, ChoiceFrozen) and isinstance(order, CreditsOrder):
+        text = "choice_frozen_topup"
     if order is None or about is None:
         context = {"language": _language(request, None), "heading": "trouble_heading", "text": text}
         return _html(request, "notice.html", context, error.status)

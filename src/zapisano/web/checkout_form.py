@@ -7,9 +7,17 @@ from urllib.parse import parse_qsl
 
 from fastapi import Request
 
-from zapisano.payments import AnyOrder, PlanOrder, agreed, offer, read_contact
+from zapisano.payments import (
+    Agreed,
+    AnyOrder,
+    AutoTerms,
+    PlanOrder,
+    agreed,
+    offer,
+    read_contact,
+)
 from zapisano.settings import Settings
-from zapisano.web.checkout_texts import TEXTS, days_text, roubles
+from zapisano.web.checkout_texts import TEXTS, days_text, fewer_credits_text, roubles
 
 MAX_FIELDS = 8
 
@@ -63,17 +71,31 @@ def form_words(settings: Settings, order: AnyOrder, language: str) -> Mapping[st
     The box begins unticked. It is shown ticked only after a press that had it ticked.
     """
     frozen = order.is_open and order.requested_at is not None
-    terms = agreed(order) if frozen else offer(settings, order)
-    autopay = ""
-    if terms is not None:
-        days = days_text(terms.days, language)
-        autopay = TEXTS[language]["autopay"].format(
-            sum=roubles(terms.amount, language), period=days
-        )
+    autopay, note = _box(agreed(order) if frozen else offer(settings, order), language)
     return {
         "autopay": autopay,
+        "autopay_note": note,
         "autopay_ticked": order.is_open and order.saves_method,
         "needs_contact": _needs_contact(settings, order),
         "contact": order.receipt_contact or "",
         "receipt_to": (order.receipt_contact or "") if settings.yookassa_receipts else "",
     }
+
+
+def _box(terms: Agreed | AutoTerms | None, language: str) -> tuple[str, str]:
+    """Say what a tick agrees to, and what else there is to know before."""
+    words = TEXTS[language]
+    match terms:
+        case None:
+            return "", ""
+        case Agreed(amount, days):
+            period, total = days_text(days, language), roubles(amount, language)
+            return words["autopay"].format(sum=total, period=period), words["autopay_note"]
+        case AutoTerms(below, amount, times):
+            text = words["auto_topup"].format(
+                sum=roubles(amount, language),
+                below=fewer_credits_text(below, language),
+                often=words["once_a_day" if times == 1 else "times_a_day"].format(times=times),
+            )
+            most = roubles(terms.most_a_day, language)
+            return text, words["auto_topup_note"].format(most=most)

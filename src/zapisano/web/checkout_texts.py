@@ -78,6 +78,13 @@ RUSSIAN: Mapping[str, str] = {
     "balance": "Сейчас на счёте: {balance}.",
     "to_app": "Вернуться в приложение",
     "credits_review": "Что-то не сошлось, и платёж смотрит человек. Деньги не пропадут.",
+    "auto_topup": "Списывать {sum} на пополнение, когда останется меньше {below}, {often}",
+    "once_a_day": "не чаще раза в день",
+    "times_a_day": "не чаще {times} раз в день",
+    "auto_topup_note": "Это не больше {most} в день. Отключить можно в любой момент в приложении.",
+    "auto_topup_on": "Автопополнение включено: «{terms}».",
+    "choice_frozen_topup": "Этот платёж уже начат без автопополнения, и включить его здесь "
+    "нельзя. Оплатите так, а автопополнение включите в следующий раз.",
     "ask_about_payment": "Если есть вопросы, напишите нам: адрес ниже.",
     "account_closed_heading": "Счёт сейчас нельзя пополнить",
     "account_closed": "Деньги за этот заказ не списаны.",
@@ -167,6 +174,14 @@ ENGLISH: Mapping[str, str] = {
     "to_app": "Return to the app",
     "credits_review": "Something does not add up and a person is looking at it. Your money is not "
     "lost.",
+    "auto_topup": "Charge {sum} for a top-up when fewer than {below} are left, {often}",
+    "once_a_day": "at most once a day",
+    "times_a_day": "at most {times} times a day",
+    "auto_topup_note": "That is {most} a day at most. You can switch it off in the app at any "
+    "time.",
+    "auto_topup_on": "Auto top-up is on: “{terms}”.",
+    "choice_frozen_topup": "This payment was started without auto top-up, so it cannot be switched "
+    "on here. Pay it as it is and switch auto top-up on the next time.",
     "ask_about_payment": "If you have a question, write to us: the address is below.",
     "account_closed_heading": "This account cannot be topped up now",
     "account_closed": "You have not been charged for this order.",
@@ -242,3 +257,14 @@ def days_text(days: int, language: str) -> str:
     else:
         word = "дней"
     return f"{days}{NO_BREAK}{word}"
+
+
+def fewer_credits_text(number: Decimal, language: str) -> str:
+    """Write a number of credits as it stands after "fewer than"."""
+    whole = number == number.to_integral_value()
+    if language == "en":
+        word = "credit" if number == 1 else "credits"
+    else:
+        is_one = not whole or (number % 10 == 1 and number % 100 != 11)
+        word = "кредита" if is_one else "кредитов"
+    return f"{number_text(number, language)}{NO_BREAK}{word}"

@@ -6,12 +6,22 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from zapisano.db import Connection
+from zapisano.db import Connection, Row
+
+
+@dataclass(frozen=True)
+class Told:
+    """Something else about an account: of roubles that were not to be had, why, and until when."""
+
+    kind: str
+    amount: Decimal
+    reason: str
+    again_at: datetime | None
 
 
 @dataclass(frozen=True)
 class Alert:
-    """A balance, with what is held of it, has fallen under the threshold.
+    """A balance, with what is held of it, has fallen under the threshold; or what `told` says.
 
     `attempts`: with the one under way.
     """
@@ -23,6 +33,7 @@ class Alert:
     threshold: Decimal
     created_at: datetime
     attempts: int
+    told: Told | None = None
 
 
 async def claim(conn: Connection, now: datetime, until: datetime, limit: int) -> list[Alert]:
@@ -35,13 +46,51 @@ async def claim(conn: Connection, now: datetime, until: datetime, limit: int) ->
                FOR UPDATE OF a SKIP LOCKED
            )
            UPDATE credits.alerts AS a SET next_at = $2, attempts = a.attempts + 1, tried_at = $1
-           FROM mine AS m WHERE a.id = m.id
-           RETURNING a.id, m.email, a.movement, a.balance, a.threshold, a.created_at, a.attempts""",
+           FROM mine AS m LEFT JOIN credits.alert_details AS d ON d.alert = m.id
+           WHERE a.id = m.id
+           RETURNING a.id, m.email, a.movement, a.balance, a.threshold, a.created_at, a.attempts,
+               d.kind, d.amount, d.reason, d.again_at""",
         now,
         until,
         limit,
     )
-    return [Alert(**row) for row in rows]
+    return [_alert(row) for row in rows]
+
+
+def _alert(row: Row) -> Alert:
+    told = (row["kind"], row["amount"], row["reason"], row["again_at"])
+    return Alert(
+        id=row["id"],
+        email=row["email"],
+        movement=row["movement"],
+        balance=row["balance"],
+        threshold=row["threshold"],
+        created_at=row["created_at"],
+        attempts=row["attempts"],
+        told=Told(*told) if row["kind"] else None,
+    )
+
+
+async def tell(conn: Connection, email: str, threshold: Decimal, told: Told, now: datetime) -> None:
+    """Have something told about an account, by its folded address; of a frozen one nothing is."""
+    await conn.execute(
+        """WITH alert AS (
+               INSERT INTO credits.alerts
+                   (account, movement, balance, threshold, created_at, next_at)
+               SELECT id, movement, balance, $2, $3, $3 FROM public.user_balances
+               WHERE credits.fold(email) = $1 AND frozen IS NULL AND head IS NOT NULL
+               RETURNING id
+           )
+           INSERT INTO credits.alert_details (alert, kind, amount, reason, again_at)
+           SELECT id, $4, $5, $6, $7 FROM alert""",
+        email,
+        threshold,
+        now,
+        told.kind,
+        told.amount,
+        told.reason,
+        told.again_at,
+    )
 
 
 async def delivered(conn: Connection, alert_ids: Sequence[UUID], now: datetime) -> None:

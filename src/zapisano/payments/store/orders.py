@@ -6,6 +6,7 @@ from typing import Any
 from zapisano.db import Row, SharedConnection
 from zapisano.payments.model import (
     AnyOrder,
+    AutoTerms,
     CreditsOrder,
     OrderId,
     PlanOrder,
@@ -47,7 +48,11 @@ def _order(row: Row) -> AnyOrder:
     }
     if row["email"] is not None:
         return CreditsOrder(
-            email=row["email"], credits=row["credits"], request_key=row["request_key"], **same
+            email=row["email"],
+            credits=row["credits"],
+            request_key=row["request_key"],
+            auto=_auto(row),
+            **same,
         )
     return PlanOrder(
         buyer_id=row["buyer_id"],
@@ -61,14 +66,21 @@ def _order(row: Row) -> AnyOrder:
     )
 
 
+def _auto(row: Row) -> AutoTerms | None:
+    if row["auto_below"] is None:
+        return None
+    return AutoTerms(row["auto_below"], row["auto_amount"], row["auto_per_day"])
+
+
 def _bought(order: AnyOrder) -> tuple[object, ...]:
     """What is sold, in the order of the columns of `insert`."""
     match order:
         case PlanOrder():
             plan = (order.buyer_id, order.company_name, order.plan, order.days, order.tenant_id)
-            return (*plan, order.promo_code, order.is_switch, None, None, None)
-        case CreditsOrder():
-            return (*(None,) * 6, False, order.email, order.credits, order.request_key)
+            return (*plan, order.promo_code, order.is_switch, *(None,) * 6)
+        case CreditsOrder(email=email, credits=credits, request_key=key, auto=auto):
+            terms = (auto.below, auto.amount, auto.per_day) if auto else (None,) * 3
+            return (*(None,) * 6, False, email, credits, key, *terms)
 
 
 async def insert(conn: SharedConnection, order: AnyOrder) -> bool:
@@ -79,9 +91,10 @@ async def insert(conn: SharedConnection, order: AnyOrder) -> bool:
                    id, buyer_language, amount, source, status, idempotence_key, request_body,
                    payment_id, retry_of, created_at, saves_method, receipt_contact, method_id,
                    charge_key, buyer_id, company_name, plan, days, tenant_id, promo_code, is_switch,
-                   email, credits, request_key, provider, currency, instead_of)
+                   email, credits, request_key, auto_below, auto_amount, auto_per_day, provider,
+                   currency, instead_of)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-                   $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)
+                   $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)
                ON CONFLICT DO NOTHING""",
             order.id,
             order.buyer_language,
@@ -112,7 +125,8 @@ async def find(conn: SharedConnection, order_id: str) -> AnyOrder | None:
                email, credits, request_key, source, status, idempotence_key, request_body,
                requested_at, payment_id, confirmation_url, polls, retry_of, cancel_reason,
                created_at, paid_at, saves_method, receipt_contact, method_id, charge_key,
-               promo_code, is_switch, card_last4, refunded, provider, currency, instead_of
+               promo_code, is_switch, card_last4, refunded, provider, currency, instead_of,
+               auto_below, auto_amount, auto_per_day
            FROM shared.orders WHERE id = $1""",
         order_id,
     )
@@ -256,7 +270,9 @@ async def drop_charge(conn: SharedConnection, order_id: OrderId, reason: str) ->
     """
     return bool(
         await conn.execute(
-            """UPDATE shared.orders SET status = 'canceled', cancel_reason = $2
+            """UPDATE shared.orders
+               SET status = 'canceled', cancel_reason = $2, method_id = NULL,
+                   request_body = (request_body::jsonb - 'payment_method_id')::text
                WHERE id = (
                    SELECT id FROM shared.orders
                    WHERE id = $1 AND charge_key IS NOT NULL AND status = 'created'

@@ -198,6 +198,12 @@ async def moving_caller(request: Request) -> Caller:
     return await read_caller(request)
 
 
+async def ending_caller(request: Request) -> Caller:
+    """Whoever may end something of their own; there is no body to be announced."""
+    check_origin(request)
+    return await read_caller(request)
+
+
 async def key_caller(request: Request) -> Caller:
     """Only the holder of a server key, and nothing is moved.
 
@@ -230,6 +236,7 @@ def _database(request: Request) -> Database:
 # A dependency is asked before a route's own arguments are read: strangers learn nothing of those.
 AnyCaller = Annotated[Caller, Depends(read_caller)]
 Mover = Annotated[Caller, Depends(moving_caller)]
+Ender = Annotated[Caller, Depends(ending_caller)]
 KeyCaller = Annotated[Caller, Depends(key_caller)]
 KeyMover = Annotated[Caller, Depends(moving_key_caller)]
 OF_USERS = [Security(SESSION), Security(KEY)]

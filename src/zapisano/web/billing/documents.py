@@ -56,7 +56,9 @@ INSUFFICIENT = refusal(
 UNKNOWN_HOLD = refusal(404, "There is no such hold", "There is no such hold.")
 UNKNOWN_TOPUP = refusal(404, "This account has no such top-up", "There is no such order.")
 OFF = refusal(
-    409, "The account is frozen, or nobody can pay here", "Top-ups are not switched on here."
+    409,
+    "The account is frozen, nobody can pay here, or (with `auto`) nobody can be charged by itself",
+    "Top-ups are not switched on here.",
 )
 PROVIDER_DOWN = refusal(502, "YooKassa does not answer", "A partner service is not answering.")
 READING = {**NOBODY, **FORBIDDEN, **FROZEN, **WRONG, **TOO_OFTEN, **BUSY}

@@ -8,7 +8,7 @@ from zapisano.credits.ledger import Ledger
 from zapisano.credits.model import Rules
 from zapisano.limits import Limiter
 from zapisano.settings import Settings
-from zapisano.web.billing import account, cron, migrate, server, topup, transactions
+from zapisano.web.billing import account, auto_topup, cron, migrate, server, topup, transactions
 from zapisano.web.shortcut import Shortcut
 
 
@@ -28,10 +28,10 @@ def install_billing(app: FastAPI) -> None:
             CORSMiddleware,
             allow_origins=list(settings.credits_origins),
             allow_credentials=True,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Content-Type", "Idempotency-Key"],
             expose_headers=["X-Error-Code", "Retry-After"],
         )
     app.user_middleware.append(Middleware(Shortcut, "POST", "/api/billing/deduct", account.deduct))
-    for module in (migrate, account, transactions, topup, server, cron):
+    for module in (migrate, account, transactions, topup, auto_topup, server, cron):
         app.include_router(module.router)

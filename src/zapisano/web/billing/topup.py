@@ -4,11 +4,13 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from zapisano.credits.keys import Scope
-from zapisano.payments import top_up, topup_status
+from zapisano.payments import AutoTerms, auto_terms, pay_at, top_up, topup_status
+from zapisano.payments.auto_model import MOST_PER_DAY
 from zapisano.payments.model import CreditsOrder
+from zapisano.settings import Settings
 from zapisano.web.billing.account import Email, EmailQuery
 from zapisano.web.billing.bodies import Amount, Body, key_of, read, shown
 from zapisano.web.billing.caller import OF_USERS, AnyCaller, Mover
@@ -36,11 +38,31 @@ SHOWN = {
 router = APIRouter(prefix="/api/billing", tags=["Credits"], dependencies=OF_USERS)
 
 
+class Auto(Body):
+    """What the payer is asked to agree to, on our page, for later."""
+
+    below: Amount = Field(description="Top up when fewer credits than this are left")
+    amount: Amount = Field(description="By so many roubles each time")
+    per_day: int = Field(
+        1, alias="perDay", ge=1, le=MOST_PER_DAY, description="So many times a day at most"
+    )
+
+    @property
+    def terms(self) -> AutoTerms:
+        """The same, checked.
+
+        Raises:
+            Refused: a sum is not acceptable; the detail names the field.
+        """
+        return auto_terms(self.below, self.amount, self.per_day)
+
+
 class TopUp(Body):
     """How much is to be paid, in roubles."""
 
     amount: Amount
     language: Literal["ru", "en"] = Field("ru", description="Of the page to pay on")
+    auto: Annotated[Auto | None, WithJsonSchema(Auto.model_json_schema())] = None
     email: Email = None
 
 
@@ -49,7 +71,11 @@ class TopUp(Body):
     **WRITING, **OFF, **PROVIDER_DOWN,
 })  # fmt: skip
 async def topup(request: Request, caller: Mover) -> Response:
-    """Ask for a payment of so many roubles. The credits come when it is paid, once."""
+    """Ask for a payment of so many roubles. The credits come when it is paid, once.
+
+    With `auto` the page also asks whether to do the same whenever the account runs low; without
+    the payer's tick there it is a single payment.
+    """
     state, body, key = request.app.state, await read(TopUp, request), key_of(request)
     email = caller.account(body.email, Scope.TOPUP)
     await state.limiter.hit("topup", MOST_OFTEN, email, fail_open=True)
@@ -61,9 +87,10 @@ async def topup(request: Request, caller: Mover) -> Response:
         amount=body.amount,
         key=caller.named(key),
         language=body.language,
+        auto=body.auto.terms if body.auto else None,
         now=state.now(),
     )
-    return plain(_shown(order))
+    return plain(_shown(state.settings, order))
 
 
 @router.get("/topup/{order_id}", summary="A top-up", responses={
@@ -81,15 +108,15 @@ async def look(
     account = caller.account(email, Scope.READ)
     async with request.app.state.database.shared() as conn:
         order = await topup_status(conn, account, order_id, request.app.state.now())
-    return plain(_shown(order))
+    return plain(_shown(request.app.state.settings, order))
 
 
-def _shown(order: CreditsOrder) -> dict[str, object]:
+def _shown(settings: Settings, order: CreditsOrder) -> dict[str, object]:
     return {
         "success": True,
         "id": order.id,
         "status": order.status,
         "amount": short(order.amount),
         "credits": short(order.credits),
-        "confirmationUrl": order.confirmation_url if order.is_open else None,
+        "confirmationUrl": pay_at(settings, order),
     }
