@@ -105,14 +105,13 @@ TERMS = AutoTerms(Decimal(100), Decimal(500), 2)
     [
         (
             "ru",
-            "Списывать 500 ₽ на пополнение, когда останется меньше 100 кредитов, "
-            "не чаще 2 раз в день",
+            "когда останется меньше 100 кредитов, не чаще 2 раз в день",
             "Это не больше 1\xa0000 ₽ в день.",
             "Автопополнение включено",
         ),
         (
             "en",
-            "Charge 500 ₽ for a top-up when fewer than 100 credits are left, at most 2 times a day",
+            "when fewer than 100 credits are left, at most 2 times a day",
             "That is 1\xa0000 ₽ a day at most.",
             "Auto top-up is on",
         ),
