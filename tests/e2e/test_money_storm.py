@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -77,6 +77,7 @@ def test_a_storm_of_money(house: House) -> None:
         each(threads, expire, house, bought)
         kills = weather.kills
     assert kills > 0
+    every_misfortune_happened(house)
     clear_up(house)
     books_are_right(house, bought)
     no_tracebacks(house)
@@ -166,6 +167,14 @@ def misfortunes(house: House, draw: random.Random) -> None:
             knob = {"probability": probability, "seed": draw.randrange(1000)}
             house.fault(kind, path=path, retry_after=100, seconds=0.5, **knob)
     house.fault("slow", path="/payments", seconds=TIMED_OUT_SECONDS)
+
+
+def every_misfortune_happened(house: House) -> None:
+    """Of each kind at least one: else the storm has shown nothing about it."""
+    calls = house.world.get("/yookassa/control/log").raise_for_status().json()["calls"]
+    struck = Counter(kind for call in calls for kind in (call["fault"] or "").split("+") if kind)
+    print(f"misfortunes: {dict(struck)}")  # noqa: T201 # how hard it blew
+    assert struck.keys() >= {"429", "500", "500_after_create", "reset", "slow"}, struck
 
 
 class Weather:
@@ -344,6 +353,8 @@ def books_are_right(house: House, bought: list[Bought]) -> None:
         if got["status"] == "paid" and not is_credits:
             assert got["tenant"] == "awaiting_bot", one
     sums_agree(house, bought)
+    days_are_what_was_paid_for(house, bought)
+    credits_are_what_was_paid_for(house, bought)
     nothing_is_open(house, bought)
 
 
@@ -377,6 +388,51 @@ def sums_agree(house: House, bought: list[Bought]) -> None:
     )
     ours = house.value("SELECT sum(amount - refunded) FROM shared.orders WHERE status = 'paid'")
     assert at_yookassa == ours
+
+
+def days_are_what_was_paid_for(house: House, bought: list[Bought]) -> None:
+    """Each order has brought its days, and what went back has taken those that were not used.
+
+    Of a bot that was made by the order the first day has begun; before more days, others come.
+    """
+    rows = house.rows(
+        """SELECT o.id::text, o.days, coalesce(sum(g.days), 0) AS left
+           FROM shared.orders AS o LEFT JOIN shared.day_grants AS g ON g.source = o.payment_id
+               OR g.source IN (SELECT 'refund:' || r.id FROM shared.refunds AS r
+                   WHERE r.order_id = o.id)
+           WHERE o.email IS NULL GROUP BY o.id"""
+    )
+    days = {row["id"]: (row["days"], row["left"]) for row in rows}
+    for one in bought:
+        if one.deal.ware is Ware.CREDITS:
+            continue
+        sold, left = days[one.order]
+        begun = {0, 1} if one.deal.ware is Ware.NEW_BOT else {0}
+        expected = begun if one.deal.fate is Fate.REFUNDED else {sold * ending(one)[1]}
+        assert left in expected, (one, sold, left)
+    ends = house.rows(
+        """SELECT s.tenant_id, s.paid_until - min(g.starts_at) AS paid, sum(g.days) AS days
+           FROM shared.subscriptions AS s JOIN shared.day_grants AS g USING (tenant_id)
+           GROUP BY s.tenant_id, s.paid_until"""
+    )
+    assert ends
+    for end in ends:
+        assert abs(end["paid"] - timedelta(days=end["days"])) < timedelta(minutes=1), end
+
+
+def credits_are_what_was_paid_for(house: House, bought: list[Bought]) -> None:
+    rows = house.rows(
+        """SELECT a.email, sum(p.amount) AS credits FROM credits.postings AS p
+           JOIN public.user_balances AS a ON a.id = p.account
+           WHERE a.email LIKE 'storm%' AND p.kind <> 'opening' GROUP BY a.email"""
+    )
+    kept = {row["email"]: row["credits"] for row in rows if row["credits"]}
+    expected = {
+        f"storm{one.deal.number}@example.com": one.amount
+        for one in bought
+        if one.deal.ware is Ware.CREDITS and one.deal.fate in {Fate.PAID, Fate.LOST}
+    }
+    assert kept == expected  # a credit is a rouble here
 
 
 def nothing_is_open(house: House, bought: list[Bought]) -> None:

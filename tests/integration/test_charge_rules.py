@@ -16,8 +16,19 @@ from integration.autopay_fixtures import (
     owner,
     settings,
 )
-from integration.payments_fixtures import Witness, buyer, kassa, now, provider, shared_kassa
+from integration.payments_fixtures import (
+    Witness,
+    buyer,
+    kassa,
+    now,
+    provider,
+    queued,
+    shared_kassa,
+)
 from integration.yookassa_fixtures import Simulator
+from zapisano.errors import Conflict
+from zapisano.ops.payments import orders
+from zapisano.ops.support import resend
 from zapisano.payments import ProviderUnavailable, Status, methods
 from zapisano.payments.charges import charge, prepare
 from zapisano.subscriptions import Charge, charges_end_at
@@ -120,6 +131,42 @@ async def test_a_charge_in_doubt_is_repeated_byte_for_byte(owner: Owner, kassa: 
     assert waiting is not None
     assert waiting.method_id is not None
     assert waiting.method_id in waiting.request_body
+
+
+async def test_support_repeats_what_a_charge_has_come_to_while_it_holds(
+    owner: Owner, witness: Witness
+) -> None:
+    await owner.buys()
+    await owner.changes_card(card=NO_MONEY)
+    poor = await owner.is_charged()
+    assert poor is not None
+    settings = owner.buyer.settings
+    await resend(settings, poor.id, who="vera")
+    told = await queued(witness, "payments.charge_declined")
+    assert told == [{"order_id": poor.id, "reason": "insufficient_funds"}] * 2
+    await owner.changes_card(card=EXPIRED)
+    dead = await owner.is_charged(1)
+    assert dead is not None
+    await resend(settings, dead.id, who="vera")
+    ended = await queued(witness, "payments.autopay_ended")
+    assert ended == [{"tenant_id": owner.tenant, "reason": "card_expired"}] * 2
+    await owner.buys()
+    for order in (poor, dead):
+        with pytest.raises(Conflict, match="is paid by now"):
+            await resend(settings, order.id, who="vera")
+    assert len(await queued(witness, "payments.charge_declined")) == 2
+
+
+async def test_a_charge_that_was_declined_is_found_by_its_card(
+    owner: Owner, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await owner.buys()
+    await owner.changes_card(card=NO_MONEY)
+    order = await owner.is_charged()
+    assert order is not None
+    capsys.readouterr()
+    await orders.find(owner.buyer.settings, NO_MONEY[-4:], 50, as_json=True)
+    assert [one["order_id"] for one in json.loads(capsys.readouterr().out)] == [order.id]
 
 
 async def test_a_race_of_charges_and_of_the_tap_that_ends_them(

@@ -150,6 +150,21 @@ async def test_after_an_outage_the_box_is_as_it_was_kept(
     assert json.loads(kept.request_body)["save_payment_method"] is True  # frozen, and not used
 
 
+@pytest.mark.parametrize("ticks", [True, False])
+async def test_the_page_of_a_paid_order_says_what_was_agreed_to(
+    buyer: Buyer, browser: httpx.AsyncClient, ticks: bool
+) -> None:
+    order = await buyer.orders()
+    await pressed(browser, order, **(TICKED if ticks else {}), **ANNA)
+    payment_id = (await buyer.order(order.id)).payment_id or ""
+    buyer.kassa.control("pay", {"payment_id": payment_id})
+    await settle(buyer.database, buyer.provider, buyer.settings, payment_id, now())
+    said = words(await browser.get(f"/checkout/{order.id}/return"))
+    agreed = "Автоплатёж включён: «Списывать 299 ₽ каждые 30 дней, пока не отключу»."
+    assert (agreed in said) is ticks
+    assert ("команда /my" in said) is ticks
+
+
 async def test_a_tick_that_comes_too_late_is_told_kindly(
     buyer: Buyer, browser: httpx.AsyncClient
 ) -> None:

@@ -18,9 +18,11 @@ from zapisano.payments import (
     PlanOrder,
     Poll,
     ProviderRefused,
+    Settle,
     UnknownPayment,
     create_stars_order,
     refund_stars,
+    retry_order,
     start_payment,
 )
 from zapisano.settings import Settings
@@ -279,6 +281,29 @@ async def test_paid_in_both_ways_counts_in_full_for_one_business(
     assert await house.witness.fetchval("SELECT count(*) FROM shared.tenants") == 1
     assert await house.witness.fetchval("SELECT count(*) FROM shared.reviews") == 0
     assert (await in_stars(house, other))["status"] == "created"
+
+
+async def test_paid_in_stars_and_by_a_second_try_in_roubles_is_one_business(
+    house: House, buyer: Buyer
+) -> None:
+    base, invoice = await asks_for_invoice(buyer)
+    first = await house.starts(base)
+    house.simulator.post(
+        "/yookassa/control/fail", {"payment_id": first, "reason": "general_decline"}
+    )
+    await house.do(Settle(first))
+    await house.idle()
+    async with house.database.shared() as conn:
+        again = await retry_order(conn, house.settings, OrderId(base), now())
+    assert again.retry_of == base
+    second = await house.starts(again.id)
+    assert (await pays(buyer, invoice))["ok"]
+    await buyer.hears("Оплата получена")
+    await house.pays(second)
+    await buyer.hears("продлено до")
+    tenant = (await in_stars(house, base))["tenant_id"]
+    assert await days(house) == [(tenant, 30), (tenant, 30)]
+    assert await house.witness.fetchval("SELECT count(*) FROM shared.tenants") == 1
 
 
 async def test_stars_are_given_back_whole_and_the_days_go(house: House, buyer: Buyer) -> None:

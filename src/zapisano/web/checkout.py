@@ -39,6 +39,7 @@ from zapisano.payments import (
     ask_after,
     auto_methods,
     choose,
+    methods,
     refuse_closed,
     retry_order,
     start_payment,
@@ -193,7 +194,9 @@ async def _about_plan(
     tenant = await tenants.get(conn, order.tenant_id) if order.tenant_id else None
     bot = await tenants.sales_bot_username(conn)
     plan = settings.plans.get(order.plan)
+    method = await methods.find(conn, tenant.id) if tenant else None
     words = {
+        "is_auto": method is not None and method.order_id == order.id,
         "plan_name": plan.name if plan else "",
         "full_price": plan.price if plan and _is_cheaper(order, plan) else None,
         "is_paused": tenant is not None and tenant.is_paused_by_operator,

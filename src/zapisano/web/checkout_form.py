@@ -12,6 +12,7 @@ from zapisano.payments import (
     AnyOrder,
     AutoTerms,
     PlanOrder,
+    Status,
     agreed,
     offer,
     read_contact,
@@ -70,7 +71,7 @@ def form_words(settings: Settings, order: AnyOrder, language: str) -> Mapping[st
 
     The box begins unticked. It is shown ticked only after a press that had it ticked.
     """
-    frozen = order.is_open and order.requested_at is not None
+    frozen = order.requested_at is not None and order.status is not Status.CANCELED
     autopay, note = _box(agreed(order) if frozen else offer(settings, order), language)
     return {
         "autopay": autopay,

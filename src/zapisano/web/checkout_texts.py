@@ -28,6 +28,7 @@ RUSSIAN: Mapping[str, str] = {
     "once": "Разовый платёж. Сами мы ничего не спишем.",
     "autopay": "Списывать {sum} каждые {period}, пока не отключу",
     "autopay_note": "Отключить можно в один тап: команда /my в чате. О каждом списании напишем.",
+    "autopay_on": "Автоплатёж включён: «{terms}».",
     "autopay_off": "Без этой отметки сами мы ничего не спишем.",
     "choice_frozen": "Этот платёж уже начат без автоплатежа, и включить его здесь нельзя. "
     "Оплатите так, а автоплатёж включите при следующем продлении.",
@@ -123,6 +124,7 @@ ENGLISH: Mapping[str, str] = {
     "once": "A single payment. We charge nothing by ourselves.",
     "autopay": "Charge {sum} every {period} until I switch it off",
     "autopay_note": "One tap switches it off: send /my in the chat. We tell you of every charge.",
+    "autopay_on": "Autopay is on: “{terms}”.",
     "autopay_off": "Without this tick we charge nothing by ourselves.",
     "choice_frozen": "This payment was started without autopay, so it cannot be switched on here. "
     "Pay it as it is and switch autopay on when you renew.",
