@@ -27,6 +27,7 @@ from integration.payments_fixtures import (
 )
 from integration.yookassa_fixtures import Simulator
 from zapisano.errors import Conflict
+from zapisano.ops import tenants
 from zapisano.ops.payments import orders
 from zapisano.ops.support import resend
 from zapisano.payments import ProviderUnavailable, Status, methods
@@ -167,6 +168,26 @@ async def test_a_charge_that_was_declined_is_found_by_its_card(
     capsys.readouterr()
     await orders.find(owner.buyer.settings, NO_MONEY[-4:], 50, as_json=True)
     assert [one["order_id"] for one in json.loads(capsys.readouterr().out)] == [order.id]
+
+
+async def test_the_operator_sees_autopay_and_what_comes_next(
+    owner: Owner, witness: Witness, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = owner.buyer.settings
+    await owner.buys()
+    capsys.readouterr()
+    await tenants.show(shop, owner.tenant)
+    shown = capsys.readouterr().out
+    paid = await owner.paid()
+    assert "plan\t1m\n" in shown
+    assert f"autopay\ton\nnext charge\t{paid.paid_until:%Y-%m-}" in shown
+    assert "299.00 ₽" in shown
+    await tenants.show_all(shop, None)
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [row[-3:-1] for row in rows] == [["plan", "autopay"], ["1m", "on"], ["-", "off"]]
+    await witness.execute("UPDATE shared.saved_methods SET agreed_amount = 100")
+    await tenants.show(shop, owner.tenant)
+    assert "autopay\twill not charge: see history\n" in capsys.readouterr().out
 
 
 async def test_a_race_of_charges_and_of_the_tap_that_ends_them(

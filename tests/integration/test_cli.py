@@ -74,8 +74,8 @@ async def test_a_tenants_life_on_the_command_line(
     assert await witness.fetchval("SELECT time_zone FROM client_001.settings") == "Asia/Omsk"
     listed = zapisano(env, tmp_path, "tenants", "list").stdout
     assert listed == (
-        "id\tstate\tname\tbot\tpaid until\tversion\n"
-        "client_001\tawaiting_bot\tСалон [bold]\t-\t-\tt0001\n"
+        "id\tstate\tname\tbot\tpaid until\tplan\tautopay\tversion\n"
+        "client_001\tawaiting_bot\tСалон [bold]\t-\t-\t-\toff\tt0001\n"
     )
     for verb, said in (
         ("suspend", "client_001 is suspended (operator).\n"),

@@ -19,6 +19,9 @@ from zapisano.tenancy.seed import seed as seed_tenants
 PAGE = 500
 NONE_YET = "No tenants yet: one is made by a sale, or by: zapisano tenants create NAME --owner ID"
 
+COLUMNS = ("id", "state", "name", "bot", "paid until", "plan", "autopay", "version")
+TOLD_BETTER = ("plan", "autopay")  # of one tenant
+
 
 def _id(name: str) -> TenantId:
     return TenantId(tenant_schema(name))
@@ -35,9 +38,8 @@ async def show_all(settings: Settings, state: State | None) -> None:
             found.extend(page)
             if len(page) < PAGE:
                 break
-    columns = ("id", "state", "name", "bot", "paid until", "version")
     if found:
-        screen.table(columns, [_row(one) for one in found])
+        screen.table(COLUMNS, [_row(one) for one in found])
     else:
         screen.note(f"No tenant is {state}." if state else NONE_YET)
 
@@ -51,6 +53,8 @@ def _row(one: Overview) -> tuple[str, ...]:
         tenant.name,
         f"@{one.bot_username}" if one.bot_username else "-",
         f"{one.paid_until:%Y-%m-%d}" if one.paid_until else "-",
+        one.plan or "-",
+        "on" if one.has_autopay else "off",
         one.schema_version or "-",
     )
 
@@ -64,7 +68,7 @@ async def show(settings: Settings, name: str) -> None:
     screen.table(
         ("what", "value"),
         [
-            *zip(("id", "state", "name", "bot", "paid until", "version"), _row(one), strict=True),
+            *(pair for pair in zip(COLUMNS, _row(one), strict=True) if pair[0] not in TOLD_BETTER),
             *paying,
             ("owner", f"{tenant.owner_id} ({tenant.owner_language})"),
             ("created", f"{tenant.created_at:%Y-%m-%d %H:%M} UTC"),

@@ -72,6 +72,8 @@ class Overview:
     bot_username: str | None
     bot_managed: bool | None
     paid_until: datetime | None
+    plan: str | None
+    has_autopay: bool
     schema_version: str | None
 
 

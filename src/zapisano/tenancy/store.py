@@ -86,10 +86,12 @@ async def page(
     """Return up to `limit` tenants whose ids come after `after`, in the order of creation."""
     rows = await conn.fetch(
         """SELECT t.id, t.name, t.owner_id, t.owner_language, t.state, t.suspended_for,
-               t.created_at, t.changed_at, b.username, b.managed, s.paid_until, v.version_num
+               t.created_at, t.changed_at, b.username, b.managed, s.paid_until, s.plan,
+               m.id IS NOT NULL AS has_autopay, v.version_num
            FROM shared.tenants t
            LEFT JOIN shared.bots b ON b.tenant_id = t.id
            LEFT JOIN shared.subscriptions s ON s.tenant_id = t.id
+           LEFT JOIN shared.saved_methods m ON m.tenant_id = t.id AND m.ended_at IS NULL
            LEFT JOIN shared.tenant_versions v ON v.schema_name = t.id
            WHERE (length(t.id), t.id) > (length($1), $1) AND ($2::text IS NULL OR t.state = $2)
            ORDER BY length(t.id), t.id LIMIT $3""",
@@ -108,10 +110,12 @@ async def overview(conn: SharedConnection, tenant: str) -> Overview:
     """
     row = await conn.fetchrow(
         """SELECT t.id, t.name, t.owner_id, t.owner_language, t.state, t.suspended_for,
-               t.created_at, t.changed_at, b.username, b.managed, s.paid_until, v.version_num
+               t.created_at, t.changed_at, b.username, b.managed, s.paid_until, s.plan,
+               m.id IS NOT NULL AS has_autopay, v.version_num
            FROM shared.tenants t
            LEFT JOIN shared.bots b ON b.tenant_id = t.id
            LEFT JOIN shared.subscriptions s ON s.tenant_id = t.id
+           LEFT JOIN shared.saved_methods m ON m.tenant_id = t.id AND m.ended_at IS NULL
            LEFT JOIN shared.tenant_versions v ON v.schema_name = t.id
            WHERE t.id = $1""",
         tenant,
@@ -127,6 +131,8 @@ def _overview(row: Row) -> Overview:
         bot_username=row["username"],
         bot_managed=row["managed"],
         paid_until=row["paid_until"],
+        plan=row["plan"],
+        has_autopay=row["has_autopay"],
         schema_version=row["version_num"],
     )
 
