@@ -213,6 +213,16 @@ def test_a_retry_that_is_too_late_is_let_go() -> None:
     assert [step for _, step in happened if isinstance(step, Attempt)] == [Attempt(0)]
 
 
+def test_in_the_night_before_charges_end_none_is_named() -> None:
+    """The morning would be too late for it, so it will not come."""
+    first = datetime(2026, 12, 12, 10, tzinfo=MOSCOW)
+    so_far = SoFar(announced_at=first - 3 * DAY, charges=1, charged_at=first)
+    one = replace(subject(first - timedelta(hours=7), autopay=True), so_far=so_far)
+    last_morning = first + 6 * DAY
+    assert next_charge_at(one, TERMS, last_morning - timedelta(hours=7)) == last_morning
+    assert next_charge_at(one, TERMS, last_morning + timedelta(hours=17)) is None
+
+
 def test_who_is_paused_and_was_promised_a_charge_is_promised_another_before_the_archive() -> None:
     """Support's pause covered the day of the charge; without grace the time below it ran out."""
     none = replace(TERMS, grace=timedelta(0))

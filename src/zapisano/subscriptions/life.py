@@ -279,7 +279,8 @@ def _charges(subject: Subject, terms: Terms, now: datetime) -> Iterator[tuple[da
     if so_far.charged_at is not None:
         pause = timedelta(days=CHARGE_DAYS[number] - CHARGE_DAYS[number - 1])
         at = max(at, so_far.charged_at + pause)
-    if max(daytime(at, terms), now) < charges_end_at(subject.paid_until, so_far.announced_at):
+    comes_at = daytime(max(at, now), terms)
+    if comes_at < charges_end_at(subject.paid_until, so_far.announced_at):
         yield at, Attempt(number)
 
 
