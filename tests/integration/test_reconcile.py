@@ -231,6 +231,17 @@ async def test_a_whole_sweep_is_told_and_one_that_is_not_whole_is_not(
     assert differences_told == 1
 
 
+async def test_after_a_long_outage_the_sweep_goes_back_to_the_last_whole_one(
+    buyer: Buyer, witness: Witness
+) -> None:
+    """Ten days in which nothing ran: longer than any sweep looks back by itself."""
+    begins, ends = now(), now() + timedelta(days=10)
+    await sweep(buyer.database, buyer.provider, buyer.settings, Reconcile(), lambda: begins)
+    await buyer.pays()
+    await sweep(buyer.database, buyer.provider, buyer.settings, Reconcile(), lambda: ends)
+    assert len(await queued(witness, "payments.order_paid")) == 1
+
+
 async def test_the_sweep_comes_again_tomorrow(buyer: Buyer, witness: Witness) -> None:
     at = now() + timedelta(hours=2)
     await buyer.pays()

@@ -35,8 +35,8 @@ log = get_logger("zapisano.payments")
 SWEPT = "payments.reconciled"
 EVERY = timedelta(days=1)
 RECONCILE_AFTER_START = timedelta(minutes=5)
-# Yesterday and the day before, so that one missed sweep leaves no gap; and not the last minutes,
-# in which notifications are still on their way.
+# Yesterday and the day before, or farther back, to the last whole sweep: no outage leaves a gap.
+# Not the last minutes, in which notifications are still on their way.
 BACK, MARGIN = timedelta(days=3), timedelta(minutes=30)
 # A payment is paid later than it is made: what we say was paid may be listed under an earlier day.
 MADE_BEFORE = timedelta(days=1)
@@ -100,19 +100,28 @@ async def sweep(
     async with database.shared() as conn:
         await schedule(conn, job, at=at + EVERY, subject="")
     if settings.yookassa_shop_id and settings.yookassa_secret_key.get_secret_value():
-        report = await reconcile(database, provider, settings, at - BACK, at - MARGIN, at)
+        since, until = await _since(database, at), at - MARGIN
+        report = await reconcile(database, provider, settings, since, until, at)
         if not report.put_off:
             async with database.shared() as conn:
-                await _note_whole(conn, report)
+                await _note_whole(conn, report, until)
 
 
-async def _note_whole(conn: SharedConnection, report: Report) -> None:
-    """Write that everything was compared: the metric of the last whole sweep is read from it."""
+async def _since(database: Database, at: datetime) -> datetime:
+    """Return from when on to compare: after an outage, from before the last whole one's end."""
+    async with database.shared() as conn:
+        whole_until = await store.whole_until(conn, SWEPT)
+    return min(at - BACK, whole_until - EVERY if whole_until else at)
+
+
+async def _note_whole(conn: SharedConnection, report: Report, until: datetime) -> None:
+    """Write that everything was compared: the next sweep and a metric go by the last whole one."""
     await journal.record(
         conn,
         SWEPT,
         "yookassa",
         by="system",
+        until=until.isoformat(),
         payments=report.payments,
         refunds=report.refunds,
         healed=report.healed,

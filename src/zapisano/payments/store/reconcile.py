@@ -47,6 +47,16 @@ async def refunds_by_id(conn: SharedConnection, refund_ids: Sequence[str]) -> Re
     }
 
 
+async def whole_until(conn: SharedConnection, kind: str) -> datetime | None:
+    """Return up to when the last whole sweep has compared; `kind` is what the journal calls it."""
+    until: datetime | None = await conn.fetchval(
+        """SELECT coalesce((data ->> 'until')::timestamptz, at) FROM shared.journal
+           WHERE kind = $1 ORDER BY at DESC LIMIT 1""",
+        kind,
+    )
+    return until
+
+
 async def paid_between(conn: SharedConnection, since: datetime, until: datetime) -> list[str]:
     """Return the payments of our orders that were paid in [since, until]."""
     rows = await conn.fetch(
